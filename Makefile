@@ -1,0 +1,40 @@
+# Two commands: `make demo` and `make test`. Each sets up .venv first, from requirements.lock, where it is not current.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc)
+VENV := .venv
+STAMP := $(VENV)/.installed
+RUN := $(VENV)/bin
+
+.PHONY: demo test check lock clean
+
+demo: $(STAMP)
+	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --cores $(CORES)
+	@$(RUN)/python scripts/show_accuracies.py results
+	@echo "The report lies at $(CURDIR)/results/report/index.html"
+
+test: $(STAMP)
+	PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=$(CORES) pytest
+
+check: $(STAMP)
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --lint
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Pin again what pyproject.toml's ranges resolve to today.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0 torchvision==0.28.0 '.[dev]'
+	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude featurediff | sed 's/+cpu$$//' > requirements.lock
+	rm -r .venv-lock
+
+clean:
+	rm -rf $(VENV) results .snakemake
