@@ -1,0 +1,65 @@
+"""Pictures on disk: PNGs that carry how they were made and what was reached."""
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from feature_vis.errors import InputError
+from feature_vis.files import write_bytes
+
+__all__ = ["channel_of", "read_notes", "read_picture", "write_picture"]
+
+_TEXT_KEY = "featurediff"
+_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
+
+
+def channel_of(path: str | Path) -> int:
+    """The channel's number from a picture's name, `channel12.png` -> 12."""
+    match = re.fullmatch(r"channel(\d+)\.png", Path(path).name)
+    if match is None:
+        raise ValueError(f"{path} is not named channel<number>.png")
+    return int(match[1])
+
+
+def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) -> None:
+    """Write (H, W, 3) uint8 with `notes` as JSON in the PNG's text, whole or not at all.
+
+    Equal pictures and notes give equal bytes.
+    """
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt(_TEXT_KEY, json.dumps(notes, sort_keys=True))
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", pnginfo=text, compress_level=6)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """The picture, (H, W, 3) uint8, and its notes; a PNG that is truncated or not ours is an error."""
+    try:
+        data = Path(path).read_bytes()
+        if not data.endswith(_END):  # the decoder is content without the last chunks
+            raise OSError("its end is missing")
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            pixels = np.asarray(image.convert("RGB"))
+            notes = json.loads(image.info[_TEXT_KEY])
+    except KeyError:
+        raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path} is not a whole picture ({error}): delete it and run again") from None
+    return pixels, notes
+
+
+def read_notes(path: str | Path) -> dict[str, Any] | None:
+    """The notes of a whole picture, or None where there is no such file or it cannot be trusted."""
+    if not Path(path).exists():
+        return None
+    try:
+        return read_picture(path)[1]
+    except InputError:
+        return None

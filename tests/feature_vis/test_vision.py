@@ -1,0 +1,42 @@
+"""torchvision imports beside any torch, and the declaration is made only where it is missing."""
+
+import subprocess
+import sys
+
+import torch
+
+from feature_vis import vision
+
+
+def test_torchvision_works() -> None:
+    assert vision.torchvision.models.get_model("resnet18", num_classes=3).eval()(torch.zeros(1, 3, 32, 32)).shape == (
+        1,
+        3,
+    )
+
+
+def test_nothing_is_declared_twice() -> None:
+    assert hasattr(torch.ops.torchvision, "nms")
+    assert vision.declare_missing_operators() is None
+
+
+def test_nothing_is_declared_where_the_compiled_operators_load(monkeypatch) -> None:
+    monkeypatch.setattr(vision, "_compiled_operators_load", lambda: True)
+    assert vision.declare_missing_operators() is None
+
+
+def test_only_this_module_imports_torchvision(request) -> None:
+    root = request.config.rootpath
+    offenders = [
+        str(file.relative_to(root))
+        for folder in ("lib", "scripts", "rules", "tests")
+        for file in (root / folder).rglob("*.py")
+        if any(line.startswith(("import torchvision", "from torchvision")) for line in file.read_text().splitlines())
+    ]
+    assert offenders == []
+
+
+def test_reading_the_recipe_imports_no_torch(request) -> None:
+    code = "import sys, feature_vis.recipe, transfer.plan, transfer.settings; sys.exit('torch' in sys.modules)"
+    lib = request.config.rootpath / "lib"
+    assert subprocess.run([sys.executable, "-c", code], cwd=lib, check=False).returncode == 0
