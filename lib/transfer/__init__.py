@@ -1,0 +1,1 @@
+"""The experiment around the renderer: data, fine-tuning, faulty pictures, comparison, report."""

@@ -1,0 +1,88 @@
+"""Networks of an experiment on disk: weights, architecture and class names in one file, their digest beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from feature_vis.errors import InputError
+from feature_vis.files import atomic_path
+from feature_vis.models import build, load_file, load_state, state_digest
+from feature_vis.seeding import derive_seed
+
+__all__ = ["Network", "load_network", "load_weights", "network_of_checkpoint", "save_network", "start_network"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as the steps after training need it; `epoch` is None where it was not trained here."""
+
+    architecture: str
+    state: dict[str, Tensor]
+    class_names: list[str] | None = None
+    epoch: int | None = None
+
+    def module(self) -> nn.Module:
+        """The network itself, in `eval` mode."""
+        return load_state(self.architecture, self.state, "the network's file")
+
+    def digest(self) -> str:
+        """Of all weights and statistics."""
+        return state_digest(self.state)
+
+
+def save_network(path: str | Path, network: Network) -> None:
+    """Write it whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(
+            {
+                "architecture": network.architecture,
+                "model": network.state,
+                "class_names": network.class_names,
+                "epoch": network.epoch,
+            },
+            temporary,
+        )
+
+
+def load_network(path: str | Path) -> Network:
+    """Read what `save_network` wrote."""
+    loaded = load_file(path)
+    try:
+        return Network(loaded["architecture"], loaded["model"], loaded["class_names"], loaded["epoch"])
+    except KeyError as error:
+        raise InputError(f"{path} is not a network of this workflow (no {error}): delete it and run again") from None
+
+
+def load_weights(architecture: str, weights: str) -> Network:
+    """A network with torchvision's weights of that name, or with those of a state dict's path.
+
+    A file may be a plain state dict or a checkpoint that holds one under `model` or `state_dict`.
+    """
+    if "/" not in weights and "." not in weights and not Path(weights).exists():
+        return Network(architecture, build(architecture, weights=weights).state_dict())
+    loaded = load_file(weights)
+    state = next((loaded[key] for key in ("model", "state_dict") if isinstance(loaded.get(key), dict)), loaded)
+    return Network(architecture, load_state(architecture, state, weights).state_dict(), loaded.get("class_names"))
+
+
+def network_of_checkpoint(path: str | Path, architecture: str) -> Network:
+    """The network in a checkpoint of `transfer.training.finetune`."""
+    loaded = load_file(path)
+    try:
+        return Network(architecture, loaded["model"], loaded["class_names"], loaded["epoch"])
+    except KeyError as error:
+        raise InputError(f"{path} is not a checkpoint of this workflow (no {error}): delete it and run again") from None
+
+
+def start_network(architecture: str, weights: str | None, other: Network | None, seed: int) -> nn.Module:
+    """What training starts from: another network of the experiment, weights by name or path, or a seeded draw."""
+    if other is not None:
+        return other.module()
+    if weights is not None:
+        return load_weights(architecture, weights).module()
+    # torchvision draws from the global generator: use a private state of it
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "start"))
+        return build(architecture)

@@ -1,0 +1,234 @@
+"""From the config to what has to be made: networks, layers, channels, batches. No torch here.
+
+The workflow reads this module while it builds its graph; it must stay quick to import.
+"""
+
+import difflib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from feature_vis.errors import InputError
+from feature_vis.files import write_text
+from feature_vis.recipe import Recipe
+
+__all__ = ["Plan", "batches", "check_config", "parse_channels"]
+
+Config = dict[str, Any]
+
+
+def check_config(config: Config, schema_file: str | Path) -> None:
+    """Check a config against the schema and for names that lead nowhere; all problems in one InputError."""
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    problems = [line for error in errors for line in _in_words(error)]
+    if not problems:
+        problems = list(_dangling(config))
+    if problems:
+        raise InputError("the config cannot be followed:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _in_words(error: jsonschema.ValidationError) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path) or "the config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
+        unknown = [key for key in error.instance if key not in known]
+        return [f"{where} has an unknown key {key!r}{_did_you_mean(key, known)}" for key in unknown]
+    return [f"{where}: {error.message}"]
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known)}"
+
+
+def _dangling(config: Config) -> Iterator[str]:
+    """Names in a valid config that no other part of it defines."""
+    networks, data = config["networks"], config.get("data", {})
+    base = config.get("base", "base")
+    if base not in networks:
+        yield f"base: there is no network {base!r}{_did_you_mean(base, list(networks))}"
+    for name, network in networks.items():
+        at = f"networks.{name}"
+        if "training" in network and "data" not in network:
+            yield f"{at}: training needs data"
+        if "data" in network and network["data"] not in data:
+            yield f"{at}.data: there is no data set {network['data']!r}{_did_you_mean(network['data'], list(data))}"
+        if "training" not in network and network.get("weights") is None:
+            yield f"{at}: has neither weights nor training"
+        if network.get("weights") not in networks and "model" not in network:
+            yield f"{at}: needs a model, or as weights the name of a network above"
+        if network.get("weights") in networks and _circular(networks, name):
+            yield f"{at}.weights: {network['weights']} starts from {name} itself"
+    embedder = config.get("compare", {}).get("embedder", {})
+    if "network" in embedder and embedder["network"] not in networks:
+        yield f"compare.embedder.network: there is no network {embedder['network']!r}"
+    if ("model" in embedder) != ("weights" in embedder):
+        yield "compare.embedder: model and weights go together"
+    if "network" in embedder and "model" in embedder:
+        yield "compare.embedder: either network, or model and weights"
+
+
+def _circular(networks: Config, name: str) -> bool:
+    seen, current = set(), name
+    while current in networks:
+        if current in seen:
+            return True
+        seen.add(current)
+        current = networks[current].get("weights")
+    return False
+
+
+def parse_channels(spec: int | str | list[int | str], count: int | None) -> list[int]:
+    """Channel numbers, sorted, each once: from `all`, a number, a range `0-15`, or a list of those.
+
+    `count`: how many channels the layer has; None where that is not known.
+    """
+    numbers: set[int] = set()
+    for part in spec if isinstance(spec, list) else str(spec).split(","):
+        text = str(part).strip()
+        if text == "all":
+            if count is None:
+                raise InputError("'all' needs torch beside the workflow to count the channels: write a range, 0-2047")
+            numbers |= set(range(count))
+            continue
+        first, dash, last = text.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InputError(f"channels {text!r} is neither 'all', a number, nor a range such as 0-15")
+        if dash and int(last) < int(first):
+            raise InputError(f"channels {text!r} runs backwards")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    if count is not None and (outside := sorted(number for number in numbers if number >= count)):
+        shown = ", ".join(str(number) for number in outside[:5]) + (", …" if len(outside) > 5 else "")
+        raise InputError(f"there is no channel {shown}: the layer has {count}, 0 to {count - 1}")
+    return sorted(numbers)
+
+
+def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
+    """Consecutive channels, `size` a batch; the last may be shorter."""
+    return [tuple(channels[first : first + size]) for first in range(0, len(channels), size)]
+
+
+class Plan:
+    """All that the rules ask of a checked config."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.seed: int = config.get("seed", 0)
+        self.results = Path(config.get("results", "results"))
+        self.base: str = config.get("base", "base")
+        self.networks: list[str] = list(config["networks"])
+        self.tuned = [name for name in self.networks if name != self.base]
+        self.trained = [name for name in self.networks if "training" in config["networks"][name]]
+        self.loaded = [name for name in self.networks if name not in self.trained]
+        self.drawn = [name for name, data in config.get("data", {}).items() if "draw" in data]
+        self.layers: list[str] = list(config["visualize"]["layers"])
+        self.threads: int = config.get("threads", 8)
+        self.channels = self._all_channels()
+
+    def architecture(self, network: str) -> str:
+        """The torchvision name of a network, its own or that of the network it starts from."""
+        settings = self.config["networks"][network]
+        return settings["model"] if "model" in settings else self.architecture(settings["weights"])
+
+    def starts_from(self, network: str) -> str | None:
+        """The other network whose weights it starts from, if any."""
+        weights = self.config["networks"][network].get("weights")
+        return weights if weights in self.config["networks"] else None
+
+    def training(self, network: str) -> dict[str, Any]:
+        """The training settings of a network, seed included."""
+        return {**self.config["networks"][network]["training"], "seed": self.seed}
+
+    def epochs(self, network: str) -> int:
+        return int(self.config["networks"][network]["training"]["epochs"])
+
+    def recipe(self, layer: str, channel: int | None = None) -> dict[str, Any]:
+        """The recipe's settings for a layer, or for one of its channels: general, then layer's, then channel's."""
+        visualize = self.config["visualize"]
+        at_layer = visualize["layers"][layer]
+        override = {} if channel is None else self._overrides(layer).get(channel, {})
+        settings = {"seed": self.seed} | visualize.get("recipe", {}) | at_layer.get("recipe", {}) | override
+        return Recipe.from_settings(settings).settings()
+
+    def recipes(self, layer: str, channels: tuple[int, ...]) -> dict[str, Any]:
+        """What a batch needs: the layer's recipe, and those of its channels that differ from it."""
+        own = {str(channel): self.recipe(layer, channel) for channel in channels if channel in self._overrides(layer)}
+        return {"layer": self.recipe(layer), "channels": own}
+
+    def batches(self) -> dict[tuple[int, ...], list[str]]:
+        """Each distinct batch of channels with the layers that have it; they share one rule."""
+        shared: dict[tuple[int, ...], list[str]] = {}
+        for layer in self.layers:
+            for batch in batches(self.channels[layer], self.config["visualize"].get("batch", 64)):
+                shared.setdefault(batch, []).append(layer)
+        return shared
+
+    def summary(self, network: str) -> dict[str, str]:
+        """What the report says of a network's origin."""
+        settings = self.config["networks"][network]
+        origin = {"name": network, "architecture": self.architecture(network)}
+        return {**origin, "weights": settings.get("weights") or "random start", "data": settings.get("data", "")}
+
+    def facts(self) -> dict[str, str]:
+        """What the report says of the run: each layer's channels and recipe, and the seed."""
+        facts = {"seed": str(self.seed)}
+        for layer in self.layers:
+            recipe = self.recipe(layer)
+            facts[layer] = (
+                f"{len(self.channels[layer])} channels, {recipe['size']} px, {recipe['steps']} steps at learning rate "
+                f"{recipe['learning_rate']:g}, objective {recipe['objective']}, transforms {recipe['transforms']}"
+            )
+        return facts
+
+    def _overrides(self, layer: str) -> dict[int, dict[str, Any]]:
+        given = self.config["visualize"]["layers"][layer].get("overrides", {})
+        return {int(channel): settings for channel, settings in given.items()}
+
+    def _all_channels(self) -> dict[str, list[int]]:
+        layers = self.config["visualize"]["layers"]
+        counts = self._channel_counts()
+        channels, problems = {}, []
+        for layer, settings in layers.items():
+            try:
+                channels[layer] = parse_channels(settings["channels"], counts.get(layer))
+            except InputError as error:
+                problems.append(f"  - visualize.layers.{layer}: {error}")
+                continue
+            strangers = sorted(set(self._overrides(layer)) - set(channels[layer]))
+            if strangers:
+                problems.append(f"  - visualize.layers.{layer}.overrides: channel {strangers} is not rendered")
+        if problems:
+            raise InputError("the config cannot be followed:\n" + "\n".join(problems))
+        return channels
+
+    def _channel_counts(self) -> dict[str, int]:
+        """How many channels each layer has, asked of torch in a process of its own, once for a config.
+
+        Empty where torch is not installed beside the workflow (each rule may have an environment of its own).
+        """
+        sizes = {layer: self.recipe(layer)["size"] for layer in self.layers}
+        question = json.dumps({"model": self.architecture(self.base), "sizes": sizes}, sort_keys=True)
+        cache = self.results / ".cache" / f"channels-{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
+        if cache.exists():
+            return json.loads(cache.read_text(encoding="utf-8"))
+        command = [sys.executable, "-m", "transfer.count_channels"]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        answer = subprocess.run(command, input=question, env=environment, capture_output=True, text=True, check=False)
+        if answer.returncode == 3:
+            raise InputError("the config cannot be followed:\n" + answer.stdout.rstrip())
+        if answer.returncode == 4:
+            return {}
+        if answer.returncode != 0:
+            raise RuntimeError(f"counting channels failed:\n{answer.stderr}")
+        write_text(cache, answer.stdout)
+        return json.loads(answer.stdout)

@@ -1,0 +1,115 @@
+"""A batch of channels to PNGs: what is current stays, the rest is rendered, and nothing finished is lost.
+
+A picture is current where the content key in its PNG is the key of what is asked for. A rendered picture goes to
+a staging folder first, named by its key: the workflow engine removes the outputs of a job that failed, and the
+next one finds there what this one had finished.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from feature_vis.models import weights_digest
+from feature_vis.png import channel_of, read_notes, write_picture
+from feature_vis.recipe import Recipe, content_key
+from feature_vis.render import Rendered, render
+from transfer.network import load_network
+
+__all__ = ["Target", "layer_digests", "make_targets", "visualize"]
+
+log = logging.getLogger("featurediff")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One picture to have: its channel, recipe, content key, and place."""
+
+    channel: int
+    recipe: Recipe
+    key: str
+    path: Path
+
+
+def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: str) -> list[Target]:
+    """`recipes`: `{"layer": settings, "channels": {channel: settings}}`; `digest`: of the weights up to the layer."""
+    targets = []
+    for path in paths:
+        channel = channel_of(path)
+        recipe = Recipe.from_settings(recipes["channels"].get(str(channel), recipes["layer"]))
+        targets.append(Target(channel, recipe, content_key(recipe, layer, channel, digest), Path(path)))
+    return targets
+
+
+def visualize(
+    targets: list[Target], layer: str, network_file: str, staging: Path, device: torch.device
+) -> tuple[int, int]:
+    """Make every target's picture current; returns how many were rendered and how many reused.
+
+    A reused picture's file is not written. The network is loaded only where something has to be rendered.
+    """
+    missing = [target for target in targets if not _is_current(target.path, target.key)]
+    unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
+    if unstaged:
+        _render_to_staging(unstaged, layer, load_network(network_file).module(), staging, device)
+    for target in missing:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        _staged(staging, target).replace(target.path)
+    _clear(staging, targets)
+    rendered, reused = len(unstaged), len(targets) - len(unstaged)
+    log.info("rendered %d, reused %d", rendered, reused)
+    return rendered, reused
+
+
+def _staged(staging: Path, target: Target) -> Path:
+    return staging / f"channel{target.channel}-{target.key[:32]}.png"
+
+
+def _is_current(path: Path, key: str) -> bool:
+    notes = read_notes(path)
+    return notes is not None and notes.get("key") == key
+
+
+def _clear(staging: Path, targets: list[Target]) -> None:
+    """Remove what older runs staged for these channels; other batches of the layer keep theirs."""
+    for target in targets:
+        for stale in staging.glob(f"channel{target.channel}-*.png"):
+            stale.unlink(missing_ok=True)
+    if staging.is_dir() and not any(staging.iterdir()):
+        staging.rmdir()
+
+
+def _render_to_staging(
+    targets: list[Target], layer: str, model: nn.Module, staging: Path, device: torch.device
+) -> None:
+    by_channel = {target.channel: target for target in targets}
+    image_steps = sum(target.recipe.steps for target in targets)
+    bar = tqdm(total=image_steps, desc=layer, unit="step", disable=None, leave=False, file=sys.stderr)
+    with bar:
+        jobs = [(target.channel, target.recipe) for target in targets]
+        for result in render(model, layer, jobs, device=device, progress=lambda count: bar.update(count)):
+            target = by_channel[result.channel]
+            write_picture(_staged(staging, target), result.picture, _notes(result, layer, target.key))
+
+
+def _notes(result: Rendered, layer: str, key: str) -> dict[str, Any]:
+    """What a PNG says of itself. No date, host or version: equal pictures are equal files."""
+    return {
+        "layer": layer,
+        "channel": result.channel,
+        "activation_start": result.activation_start,
+        "activation_reached": result.activation_reached,
+        "recipe": result.recipe.settings(),
+        "key": key,
+    }
+
+
+def layer_digests(network_file: str, layers: list[str]) -> dict[str, str]:
+    """The digest of a network's weights up to each layer."""
+    model = load_network(network_file).module()
+    return {layer: weights_digest(model, layer) for layer in layers}

@@ -1,0 +1,373 @@
+"""Every kind of picture becomes the right RGB; broken ones are named; augmentation draws from explicit seeds alone."""
+
+import pickle
+import struct
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from torch.utils.data import DataLoader
+
+from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
+from feature_vis.errors import InputError
+from feature_vis.seeding import generator
+from feature_vis.vision import torchvision
+from transfer import pictures
+from transfer.pictures import PictureDataset, faults, load_rgb, train_transform, val_transform
+
+
+def save(image: Image.Image, path: Path, **options: object) -> np.ndarray:
+    image.save(path, **options)
+    picture = load_rgb(path)
+    assert picture.mode == "RGB"
+    return np.asarray(picture)
+
+
+def gradient(width: int = 20, height: int = 12) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([x * 12, y * 20, (x + y) * 8], axis=-1).astype(np.uint8))
+
+
+def pixels_of(tensor: torch.Tensor) -> np.ndarray:
+    """(H, W, 3) in 0..255 of a normalised (3, H, W)."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((tensor * std + mean) * 255).round().permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+def test_opaque_modes(tmp_path, mode) -> None:
+    image = gradient().convert(mode)
+    np.testing.assert_array_equal(save(image, tmp_path / "a.png"), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_jpeg(tmp_path) -> None:
+    image = Image.new("RGB", (16, 16), (200, 40, 90))
+    got = save(image.convert("CMYK"), tmp_path / "a.jpg", quality=100, subsampling=0)
+    assert np.abs(got.astype(int) - [200, 40, 90]).max() <= 4
+
+
+def test_16_bit_grey_is_scaled_not_clipped(tmp_path) -> None:
+    values = np.array([[0, 128, 129, 257, 30000, 65535]], dtype=np.uint16)
+    for name in ("a.png", "a.tif"):
+        got = save(Image.fromarray(values), tmp_path / name)
+        assert got[0, :, 0].tolist() == [0, 0, 1, 1, 117, 255]
+    (tmp_path / "a.pgm").write_bytes(b"P5 6 1 65535\n" + values.astype(">u2").tobytes())
+    assert np.asarray(load_rgb(tmp_path / "a.pgm"))[0, :, 1].tolist() == [0, 0, 1, 1, 117, 255]
+
+
+def test_big_endian_16_bit_tiff(tmp_path) -> None:
+    values = np.array([[0, 257, 65535]], dtype=">u2")
+    data = values.tobytes()
+    tags = [(256, 3, 1, 3), (257, 3, 1, 1), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    tags += [(277, 3, 1, 1), (278, 3, 1, 1), (279, 4, 1, len(data))]
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, count) + (struct.pack(">HH", v, 0) if kind == 3 else struct.pack(">I", v))
+        for tag, kind, count, v in tags
+    )
+    start = 8 + len(data)
+    body = struct.pack(">H", len(tags)) + entries + struct.pack(">I", 0)
+    (tmp_path / "a.tif").write_bytes(b"MM\x00*" + struct.pack(">I", start) + data + body)
+    assert np.asarray(load_rgb(tmp_path / "a.tif"))[0, :, 0].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70000), ("I", -1)])
+def test_values_of_no_defined_range_are_refused(tmp_path, mode, value) -> None:
+    Image.new(mode, (4, 4), value).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="no defined range"):
+        load_rgb(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("alpha", [0, 51, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_lies_on_white(tmp_path, mode, alpha) -> None:
+    image = Image.new("RGBA", (4, 4), (100, 100, 100, alpha)).convert(mode)
+    got = save(image, tmp_path / "a.png")
+    assert np.abs(got - (255 + (100.0 - 255) * alpha / 255)).max() <= 1
+
+
+def test_transparent_palette_entry_lies_on_white(tmp_path) -> None:
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert save(image, tmp_path / "a.png", transparency=0).tolist() == [[[255, 255, 255], [40, 50, 60]]]
+    assert save(image, tmp_path / "a.gif", transparency=1).tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+
+def test_transparent_colour_lies_on_white(tmp_path) -> None:
+    image = Image.new("RGB", (2, 1), (1, 2, 3))
+    image.putpixel((1, 0), (4, 5, 6))
+    assert save(image, tmp_path / "a.png", transparency=(1, 2, 3)).tolist() == [[[255, 255, 255], [4, 5, 6]]]
+    grey = Image.fromarray(np.array([[7, 257]], dtype=np.uint16))
+    assert save(grey, tmp_path / "b.png", transparency=7)[0, :, 0].tolist() == [255, 1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "16-bit", "RGBA"])
+def test_exif_orientation_stands_upright(tmp_path, orientation, mode) -> None:
+    """A camera stores `stored`; whoever looks at it has to see `upright`."""
+    upright = gradient()
+    inverse = {
+        1: None,
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }[orientation]
+    stored = upright if inverse is None else upright.transpose(inverse)
+    expected = np.asarray(upright)
+    if mode == "RGBA":
+        stored = stored.convert("RGBA")
+    if mode == "16-bit":
+        stored = Image.fromarray(np.asarray(stored)[..., 0].astype(np.uint16) * 257)
+        expected = np.repeat(expected[..., :1], 3, axis=-1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(save(stored, tmp_path / "a.png", exif=exif), expected)
+
+
+def test_first_frame_of_an_animation(tmp_path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    assert save(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])[0, 0].tolist() == [255, 0, 0]
+
+
+def bomb_png(width: int, height: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def broken_files(folder: Path) -> dict[str, str]:
+    """Write one broken file of each kind; name -> words of its reason."""
+    gradient(64, 64).save(folder / "whole.jpg")
+    data = (folder / "whole.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    gradient(64, 64).save(folder / "whole.png")
+    data = (folder / "whole.png").read_bytes()
+    (folder / "cut.png").write_bytes(data[: len(data) * 2 // 3])
+    (folder / "text.jpg").write_text("not a picture\n")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "vector.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    (folder / "bomb.png").write_bytes(bomb_png(60_000, 60_000))
+    (folder / "large.png").write_bytes(bomb_png(10_000, 10_000))
+    return {
+        "cut.jpg": "damaged",
+        "cut.png": "damaged",
+        "text.jpg": "not a picture",
+        "empty.jpg": "empty",
+        "vector.eps": "not a picture",
+        "bomb.png": "too large",
+        "large.png": "too large",
+        "absent.jpg": "no such file",
+    }
+
+
+def test_broken_files_are_named_with_their_reason(tmp_path, recwarn) -> None:
+    expected = broken_files(tmp_path)
+    for name, words in expected.items():
+        with pytest.raises(InputError, match=words) as caught:
+            load_rgb(tmp_path / name)
+        assert name in str(caught.value)
+    recwarn.clear()
+    found = faults(tmp_path, [*expected, "whole.jpg", "whole.png"])
+    assert set(found) == set(expected)
+    assert len(recwarn) == 0  # an error is said once, not also as a warning
+
+
+def test_a_pipe_is_not_waited_for(tmp_path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "a.jpg")
+    thread = threading.Thread(target=faults, args=(tmp_path, ["a.jpg"]), daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert faults(tmp_path, ["a.jpg"])["a.jpg"].detail == "not a regular file"
+
+
+def test_defects_are_not_taken_for_bad_pictures(tmp_path, monkeypatch) -> None:
+    gradient().save(tmp_path / "a.png")
+
+    def out_of_memory(_picture: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "_to_rgb", out_of_memory)
+    with pytest.raises(MemoryError):
+        load_rgb(tmp_path / "a.png")
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.none() | st.integers(1, 60), st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_any_picture_gives_a_square(width, height, resize, size) -> None:
+    picture = Image.new("RGB", (width, height), "red")
+    for transform in (train_transform(size, resize=resize, rotation=30), val_transform(size, resize=resize)):
+        tensor = transform(picture, generator("test"))
+        assert tensor.shape == (3, size, size)
+        assert tensor.dtype == torch.float32
+        assert type(tensor) is torch.Tensor
+
+
+def test_extreme_sides_stay_bounded() -> None:
+    assert pictures._resized(Image.new("RGB", (1, 10_000)), 64).size == (64, 1024)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 30), (41, 25), (9, 40), (10, 10)])
+def test_validation_is_the_centre_and_draws_nothing(width, height) -> None:
+    picture = gradient(width, height)
+    drawn = generator("test")
+    before = drawn.get_state().clone()
+    got = pixels_of(val_transform(20)(picture, drawn))
+    assert torch.equal(drawn.get_state(), before)
+    left, top = (width - 20) // 2, (height - 20) // 2
+    expected = np.zeros((20, 20, 3))
+    for y in range(20):
+        for x in range(20):
+            if 0 <= x + left < width and 0 <= y + top < height:
+                expected[y, x] = picture.getpixel((x + left, y + top))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_validation_agrees_with_torchvision() -> None:
+    picture = gradient(64, 48)
+    crop = torchvision.transforms.functional.center_crop(picture.resize((32, 24), Image.Resampling.BILINEAR), [20, 20])
+    np.testing.assert_array_equal(pixels_of(val_transform(20, resize=24)(picture, generator("a"))), np.asarray(crop))
+
+
+def corners(transform: Callable, picture: Image.Image, count: int) -> set[tuple[int, ...]]:
+    return {tuple(pixels_of(transform(picture, generator("crop", i)))[0, 0].astype(int)) for i in range(count)}
+
+
+def test_crops_reach_every_place() -> None:
+    picture = gradient(8, 7)
+    expected = {picture.getpixel((x, y)) for x in range(5) for y in range(4)}
+    assert corners(train_transform(4, flip=False), picture, 400) == expected
+
+
+def test_a_small_picture_lies_whole_anywhere_on_black() -> None:
+    white = Image.new("RGB", (3, 2), "white")
+    places = set()
+    for number in range(300):
+        inside = pixels_of(train_transform(5)(white, generator("place", number)))[..., 0] == 255
+        assert inside.sum() == 6
+        places.add(tuple(int(v) for v in np.argwhere(inside)[0]))
+    assert places == {(y, x) for y in range(4) for x in range(3)}
+
+
+def test_half_are_mirrored_and_none_without_flip() -> None:
+    picture = gradient(16, 16)
+    plain, mirrored = np.asarray(picture), np.asarray(ImageOps.mirror(picture))
+    got = [pixels_of(train_transform(16)(picture, generator("flip", i))) for i in range(200)]
+    assert all((one == plain).all() or (one == mirrored).all() for one in got)
+    assert 70 < sum(bool((one == mirrored).all()) for one in got) < 130
+    assert corners(train_transform(16, flip=False), picture, 20) == {picture.getpixel((0, 0))}
+
+
+def test_rotation_stays_within_its_angle() -> None:
+    """The direction from the middle to a bright dot on the right tells the angle."""
+    picture = Image.new("RGB", (101, 101))
+    picture.paste("white", (88, 48, 93, 53))
+    angles = []
+    for number in range(120):
+        grey = pixels_of(train_transform(101, rotation=30, flip=False)(picture, generator("turn", number)))[..., 0]
+        y, x = (np.average(axis, weights=grey) - 50 for axis in np.mgrid[:101, :101])
+        angles.append(np.degrees(np.arctan2(y, x)))
+    assert np.abs(angles).max() <= 31
+    assert min(angles) < -22
+    assert max(angles) > 22
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for number in range(6):
+        gradient(40 + number, 33).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def split_of(count: int = 6) -> pd.DataFrame:
+    rows = [(f"{i}.png", "ab"[i % 2], i % 2, "train" if i < 4 else "val") for i in range(count)]
+    return pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])
+
+
+def test_the_parts_and_their_classes(folder) -> None:
+    data = PictureDataset(folder, split_of(), "val", val_transform(24))
+    assert len(data) == 2
+    assert data.paths == ["4.png", "5.png"]
+    assert [data[0][1], data[1][1]] == [0, 1]
+    np.testing.assert_array_equal(pixels_of(data[0][0]), np.asarray(gradient(44, 33).crop((10, 4, 34, 28))))
+
+
+def epoch_of(data: PictureDataset, workers: int, order: list[int]) -> dict[int, torch.Tensor]:
+    batches = [order[i : i + 2] for i in range(0, len(order), 2)]
+    tensors = [
+        picture for batch, _ in DataLoader(data, batch_sampler=batches, num_workers=workers) for picture in batch
+    ]
+    return dict(zip(order, tensors, strict=True))
+
+
+def test_draws_depend_on_seed_epoch_and_path_alone(folder) -> None:
+    def data(seed: int = 1, cache: int = 0) -> PictureDataset:
+        return PictureDataset(
+            folder, split_of(), "train", train_transform(16, rotation=30), seed=seed, cache_bytes=cache
+        )
+
+    def same(a: dict[int, torch.Tensor], b: dict[int, torch.Tensor]) -> bool:
+        return all(torch.equal(a[i], b[i]) for i in a)
+
+    one = data()
+    state = torch.get_rng_state()
+    first = epoch_of(one, 0, [0, 1, 2, 3])
+    [one[i] for i in range(4)]
+    torch.manual_seed(12345)
+    assert same(first, epoch_of(one, 0, [3, 1, 0, 2]))
+    assert same(first, epoch_of(one, 2, [2, 3, 0, 1]))
+    assert same(first, epoch_of(data(cache=1 << 20), 0, [0, 1, 2, 3]))
+    assert not same(first, epoch_of(data(seed=2), 0, [0, 1, 2, 3]))
+    one.set_epoch(1)
+    second = epoch_of(one, 2, [0, 1, 2, 3])
+    assert not same(first, second)
+    assert same(second, epoch_of(one, 0, [0, 1, 2, 3]))
+    torch.set_rng_state(state)
+    one[0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_equal_pictures_of_other_names_are_augmented_differently(tmp_path) -> None:
+    for number in range(4):
+        gradient(90, 90).save(tmp_path / f"{number}.png")
+    data = PictureDataset(tmp_path, split_of(4), "train", train_transform(16))
+    assert not any(torch.equal(data[0][0], data[number][0]) for number in (1, 2, 3))
+
+
+def test_the_cache_is_bounded_and_spares_decoding(folder, monkeypatch) -> None:
+    data = PictureDataset(folder, split_of(), "train", val_transform(8), cache_bytes=3 * 33 * (40 + 41))
+    decoded = []
+    monkeypatch.setattr(pictures, "load_rgb", lambda path: decoded.append(path.name) or load_rgb(path))
+    for _ in range(2):
+        [data[i] for i in range(4)]
+    assert decoded == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]
+
+
+def test_it_can_be_sent_to_another_process(folder) -> None:
+    data = PictureDataset(folder, split_of(), "train", train_transform(16, rotation=5))
+    assert torch.equal(pickle.loads(pickle.dumps(data))[1][0], data[1][0])
+
+
+def test_pictures_gone_since_the_split_are_all_named(folder) -> None:
+    (folder / "1.png").unlink()
+    (folder / "3.png").unlink()
+    with pytest.raises(InputError, match=r"2 pictures") as caught:
+        PictureDataset(folder, split_of(), "train", val_transform(8))
+    assert "1.png" in str(caught.value)
+    assert "3.png" in str(caught.value)

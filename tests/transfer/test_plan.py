@@ -1,0 +1,145 @@
+"""From the config to what has to be made."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_vis.errors import InputError
+from transfer.plan import Plan, batches, check_config, parse_channels
+
+CONFIG: dict[str, Any] = {
+    "data": {"d": {"format": "csv", "root": "d"}},
+    "networks": {
+        "base": {"model": "resnet18", "data": "d", "training": {"epochs": 2}},
+        "tuned": {"weights": "base", "data": "d", "training": {"epochs": 3, "train_from": "layer4"}},
+    },
+    "visualize": {
+        "recipe": {"size": 32, "steps": 4},
+        "layers": {
+            "layer3": {"channels": "0-2", "recipe": {"steps": 5}, "overrides": {"1": {"steps": 6, "size": 48}}},
+            "layer4": {"channels": "0-2"},
+        },
+    },
+}
+
+
+@pytest.fixture
+def config(tmp_path) -> dict[str, Any]:
+    return {**copy.deepcopy(CONFIG), "results": str(tmp_path)}
+
+
+@pytest.fixture
+def schema(request) -> str:
+    return str(request.config.rootpath / "config" / "schema.yaml")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (3, [3]),
+        ("3", [3]),
+        ("0-2", [0, 1, 2]),
+        ([5, "1-2", 1], [1, 2, 5]),
+        ("all", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("1,4-5", [1, 4, 5]),
+    ],
+)
+def test_channels(spec: Any, expected: list[int]) -> None:
+    assert parse_channels(spec, 8) == expected
+
+
+@pytest.mark.parametrize("spec", ["x", "3-1", "-1", "1-", "8", [1, "7-9"], "1.5"])
+def test_channels_that_cannot_be(spec: Any) -> None:
+    with pytest.raises(InputError):
+        parse_channels(spec, 8)
+
+
+def test_all_needs_a_count() -> None:
+    with pytest.raises(InputError, match="range"):
+        parse_channels("all", None)
+
+
+@given(st.sets(st.integers(0, 500)), st.integers(1, 70))
+def test_batches_hold_each_channel_once_in_order(channels: set[int], size: int) -> None:
+    parts = batches(sorted(channels), size)
+    assert [channel for part in parts for channel in part] == sorted(channels)
+    assert all(len(part) == size for part in parts[:-1])
+
+
+def test_recipes_go_from_general_to_particular(config) -> None:
+    plan = Plan(config)
+    assert plan.recipe("layer4")["steps"] == 4
+    assert plan.recipe("layer3")["steps"] == 5
+    assert plan.recipe("layer3", 1) == plan.recipe("layer3") | {"steps": 6, "size": 48}
+    assert set(plan.recipes("layer3", (0, 1))["channels"]) == {"1"}
+    assert plan.recipes("layer3", (0, 2))["channels"] == {}
+
+
+def test_layers_with_equal_batches_share_a_rule(config) -> None:
+    assert Plan(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
+
+
+def test_the_networks_of_a_plan(config) -> None:
+    plan = Plan(config)
+    assert (plan.base, plan.tuned, plan.trained, plan.loaded) == ("base", ["tuned"], ["base", "tuned"], [])
+    assert plan.architecture("tuned") == "resnet18"
+    assert plan.starts_from("tuned") == "base"
+    assert plan.starts_from("base") is None
+
+
+def test_an_override_for_a_channel_that_is_not_rendered(config) -> None:
+    config["visualize"]["layers"]["layer3"]["overrides"] = {"9": {"steps": 1}}
+    with pytest.raises(InputError, match="9"):
+        Plan(config)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
+def test_the_configs_that_are_shipped_are_valid(name: str, request, schema) -> None:
+    check_config(yaml.safe_load((request.config.rootpath / name).read_text()), schema)
+
+
+MISTAKES = {
+    "unknown key": (lambda c: c.update(seeds=1), "did you mean 'seed'"),
+    "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
+    "unknown data": (lambda c: c["networks"]["base"].update(data="e"), "no data set 'e'"),
+    "no data": (lambda c: c["networks"]["base"].pop("data"), "training needs data"),
+    "no weights": (lambda c: c["networks"]["base"].pop("training"), "neither weights nor training"),
+    "no model": (lambda c: c["networks"]["base"].pop("model"), "needs a model"),
+    "circle": (lambda c: c["networks"]["base"].update(weights="tuned"), "starts from base itself"),
+    "wrong type": (lambda c: c["visualize"]["recipe"].update(steps=0), "visualize.recipe.steps"),
+    "wrong name": (lambda c: c["networks"].update({"../x": {}}), "does not match"),
+    "half an embedder": (lambda c: c.update(compare={"embedder": {"model": "vgg11"}}), "model and weights go together"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_said_in_words(mistake: str, config, schema) -> None:
+    check_config(config, schema)
+    change, message = MISTAKES[mistake]
+    change(config)
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        check_config(config, schema)
+
+
+def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
+    import dataclasses
+
+    from feature_vis.recipe import Recipe
+    from transfer.settings import TrainingSettings
+
+    text = yaml.safe_load(Path(schema).read_text())
+    network = text["properties"]["networks"]["additionalProperties"]["properties"]
+    for cls, described in [
+        (Recipe, text["$defs"]["recipe"]["properties"]),
+        (TrainingSettings, network["training"]["properties"]),
+    ]:
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.name != "seed"}
+        assert set(described) == set(fields)
+        for name, field in fields.items():
+            if "default" in described[name]:
+                assert described[name]["default"] == field.default, name

@@ -1,0 +1,92 @@
+"""A batch of channels to PNGs: what is current stays, what was finished is not lost."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from feature_vis.errors import InputError
+from feature_vis.models import build, weights_digest
+from feature_vis.png import channel_of, read_notes
+from feature_vis.recipe import Recipe
+from transfer import visualize as module
+from transfer.network import Network, save_network
+from transfer.visualize import Target, layer_digests, make_targets, visualize
+
+CPU = torch.device("cpu")
+RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("network") / "network.pth"
+    save_network(file, Network("resnet18", build("resnet18", classes=2).state_dict()))
+    return str(file)
+
+
+def targets(folder: Path, digest: str = "d", count: int = 3) -> list[Target]:
+    return make_targets(
+        [str(folder / f"channel{channel}.png") for channel in range(count)], "layer3.1", RECIPES, digest
+    )
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("*.png")}
+
+
+def test_current_pictures_are_left_alone(network_file: str, tmp_path: Path) -> None:
+    assert visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU) == (3, 0)
+    before = contents(tmp_path)
+    assert visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU) == (0, 3)
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "staging").exists()
+
+
+def test_the_overridden_channel_has_its_own_recipe(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    steps = [(read_notes(tmp_path / f"channel{channel}.png") or {})["recipe"]["steps"] for channel in range(3)]
+    assert steps == [2, 3, 2]
+
+
+def test_other_weights_make_all_pictures_stale(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert visualize(targets(tmp_path, "e"), "layer3.1", network_file, tmp_path / "staging", CPU) == (3, 0)
+
+
+def test_what_was_finished_before_a_crash_is_not_rendered_again(
+    network_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.render
+
+    def crash_after_two(*args: object, **kwargs: object):  # type: ignore[no-untyped-def]
+        for number, result in enumerate(real(*args, **kwargs)):  # type: ignore[arg-type]
+            if number == 2:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(module, "render", crash_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        visualize(targets(tmp_path, count=4), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert contents(tmp_path) == {}
+    monkeypatch.setattr(module, "render", real)
+    assert visualize(targets(tmp_path, count=4), "layer3.1", network_file, tmp_path / "staging", CPU) == (2, 2)
+    resumed = contents(tmp_path)
+    visualize(targets(tmp_path / "whole", count=4), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert {name: data for name, (data, _) in contents(tmp_path / "whole").items()} == {
+        name: data for name, (data, _) in resumed.items()
+    }
+
+
+def test_digests_of_layers(network_file: str) -> None:
+    from transfer.network import load_network
+
+    model = load_network(network_file).module()
+    assert layer_digests(network_file, ["layer1"]) == {"layer1": weights_digest(model, "layer1")}
+
+
+@pytest.mark.parametrize("name", ["channel.png", "channel1.jpg", "xchannel1.png"])
+def test_a_name_that_is_no_channel(name: str) -> None:
+    with pytest.raises(ValueError, match="channel"):
+        channel_of(name)
+    assert not issubclass(ValueError, InputError)
