@@ -1,0 +1,27 @@
+"""featurediff: which features of a CNN does fine-tuning change, how, and is the change real?"""
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+# `--configfile` replaces the demo, it is not laid over it: Snakemake would merge the two, network by network.
+if "networks" not in config:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/finetune.smk"
+include: "rules/visualize.smk"
+include: "rules/compare.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        get_pictures(),
+        get_final_tables(),
+        get_report(),

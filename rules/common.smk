@@ -1,0 +1,90 @@
+"""The plan that the rules ask, and helpers that name files."""
+
+import os
+import re
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+# The checkout's lib, before an installed copy of it; a rule's conda environment sees it through sys.path.
+LIB = os.path.join(workflow.basedir, "lib")
+sys.path.insert(0, LIB)
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
+
+from feature_vis.errors import InputError
+from feature_vis.recipe import RECIPE_VERSION
+from transfer.plan import Plan, check_config
+from transfer.settings import TRAINING_VERSION
+
+try:
+    check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"))
+    plan = Plan(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = str(plan.results)
+
+
+def one_of(names):
+    """A wildcard's constraint: exactly one of these names, or nothing at all."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    network=one_of(plan.networks),
+    tuned=one_of(plan.tuned),
+    layer=one_of(plan.layers),
+    dataset=one_of(config.get("data", {})),
+
+
+def get_start_weights(network):
+    """The network whose weights another starts from: its digest is tracked, the large file is not."""
+    start = plan.starts_from(network)
+    if start is None:
+        return {}
+    return {
+        "start_digest": f"{RESULTS}/{start}/network.sha256",
+        "start": ancient(f"{RESULTS}/{start}/network.pth"),
+    }
+
+
+def get_training_split(network):
+    return f"{RESULTS}/data/{config['networks'][network]['data']}/split.csv"
+
+
+def get_layer_pictures(network, layer):
+    """Every picture of one layer of one network."""
+    return [f"{RESULTS}/{network}/features/{layer}/channel{k}.png" for k in plan.channels[layer]]
+
+
+def get_pictures():
+    """Every picture: named by `all`, because a missing one is noticed only where a target asks for it."""
+    return [
+        picture for network in plan.networks for layer in plan.layers for picture in get_layer_pictures(network, layer)
+    ]
+
+
+def get_feature_tables():
+    return expand(f"{RESULTS}/{{network}}/features/{{layer}}.csv", network=plan.networks, layer=plan.layers)
+
+
+def get_final_tables():
+    return [
+        f"{RESULTS}/bad_channels.csv",
+        *expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
+    ]
+
+
+def get_report():
+    return f"{RESULTS}/report/index.html"
+
+
+def get_embedder():
+    """The network that embeds pictures, where it is one of the config's; another is loaded by its name or path."""
+    network = config.get("compare", {}).get("embedder", {"network": plan.base}).get("network")
+    if network is None:
+        return {}
+    return {
+        "embedder_digest": f"{RESULTS}/{network}/network.sha256",
+        "embedder": ancient(f"{RESULTS}/{network}/network.pth"),
+    }

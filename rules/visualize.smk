@@ -1,0 +1,74 @@
+"""Pictures: a batch of channels a job, every picture a declared output, and what failed among them."""
+
+# One rule for each distinct batch of channels; the networks, and the layers that have this batch, are its wildcards.
+# No batch is in any path, so another batch size renders nothing again. `update` keeps current pictures in place
+# while the job decides, by the content key in each PNG, which ones to render.
+for number, (batch, layers) in enumerate(plan.batches().items()):
+
+    rule:
+        name:
+            f"visualize_{number}"
+        input:
+            digest=f"{RESULTS}/{{network}}/digests/{{layer}}.sha256",
+            network=ancient(f"{RESULTS}/{{network}}/network.pth"),
+        output:
+            update([f"{RESULTS}/{{network}}/features/{{layer}}/channel{k}.png" for k in batch]),
+        log:
+            f"{RESULTS}/logs/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.tsv"
+        wildcard_constraints:
+            layer=one_of(layers),
+        conda:
+            "../envs/featurediff.yaml"
+        threads: plan.threads
+        resources:
+            gpu=1,
+            mem_mb=8000,
+            runtime=240,
+        params:
+            recipes=lambda wildcards, batch=batch: {
+                "version": RECIPE_VERSION,
+                **plan.recipes(wildcards.layer, batch),
+            },
+            staging=f"{RESULTS}/{{network}}/features/.staging/{{layer}}",
+        script:
+            "../scripts/visualize.py"
+
+
+rule list_features:
+    input:
+        lambda wildcards: get_layer_pictures(wildcards.network, wildcards.layer),
+    output:
+        f"{RESULTS}/{{network}}/features/{{layer}}.csv",
+    log:
+        f"{RESULTS}/logs/list_features/{{network}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/list_features/{{network}}/{{layer}}.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    script:
+        "../scripts/list_features.py"
+
+
+rule find_bad_channels:
+    input:
+        get_feature_tables(),
+    output:
+        f"{RESULTS}/bad_channels.csv",
+    log:
+        f"{RESULTS}/logs/find_bad_channels.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/find_bad_channels.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        rule={"jump": 0.1, "max_contrast": 12.0} | config.get("bad_channels", {}),
+    script:
+        "../scripts/find_bad_channels.py"

@@ -1,0 +1,12 @@
+"""Draw one of the demo's data sets into its root. Output: the list of the files drawn."""
+
+from pathlib import Path
+
+from feature_vis.files import write_text
+from transfer.demo import draw
+from transfer.job import job
+
+with job(snakemake.log[0]):
+    settings = dict(snakemake.params.draw)
+    files = draw(settings.pop("kind"), Path(settings.pop("root")), **{"per_class": 60, "size": 64} | settings)
+    write_text(snakemake.output.manifest, "\n".join(str(file) for file in files) + "\n")

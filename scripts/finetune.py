@@ -1,0 +1,29 @@
+"""Train one network. Inputs: its pictures' split, start weights. Outputs: a checkpoint an epoch, the training log."""
+
+import hashlib
+from pathlib import Path
+
+from feature_vis.files import write_text
+from feature_vis.models import state_digest
+from transfer.dataset import read_split
+from transfer.job import job, log
+from transfer.network import load_network, start_network
+from transfer.settings import TrainingSettings, training_key
+from transfer.training import finetune, prepare, publish_checkpoint, training_log
+
+with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+    params = snakemake.params.training
+    settings = TrainingSettings.from_settings(params["settings"])
+    start = load_network(snakemake.input.start) if "start" in snakemake.input.keys() else None  # noqa: SIM118
+    network = start_network(params["model"], params["weights"], start, settings.seed)
+    start_digest = state_digest(network.state_dict())
+    prepared = prepare(network, read_split(snakemake.input.split), Path(params["root"]), settings)
+    split_digest = hashlib.sha256(Path(snakemake.input.split).read_bytes()).hexdigest()
+    key = training_key(settings, params["model"], start_digest, split_digest)
+    files = finetune(prepared, settings, key, Path(snakemake.params.store), device)
+    for file, target in zip(files, snakemake.output.checkpoints, strict=True):
+        publish_checkpoint(file, Path(target))
+    table = training_log(files)
+    write_text(snakemake.output.log, table.to_csv(index=False))
+    best = table.loc[table["val_accuracy"].idxmax()]
+    log.info("best validation accuracy %.3f after epoch %d", best["val_accuracy"], best["epoch"])

@@ -1,0 +1,47 @@
+"""Write the page that shows what changed. Inputs: tables, logs, plots, sheets, pairs. Output: index.html."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from transfer.job import job
+from transfer.report import Comparison, NetworkSummary, Pair, ReportData, Sheet, write_report
+
+TEXT = {"model": str, "layer": str}
+
+
+def summary(network: dict[str, str], log: str | None, network_file: str) -> NetworkSummary:
+    """A network's row: the accuracies are those of the epoch that is visualized."""
+    from transfer.network import load_network
+
+    loaded = load_network(network_file)
+    shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    if log is not None:
+        row = pd.read_csv(log).set_index("epoch").loc[loaded.epoch]
+        shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
+    return NetworkSummary(**shown)
+
+
+def comparison(table_file: str, folder: str) -> Comparison:
+    """A layer of a network, with the pairs that were written for it."""
+    table = pd.read_csv(table_file, dtype=TEXT)
+    pairs = [Pair(int(file.stem.partition("_channel")[2]), file) for file in sorted(Path(folder).glob("rank*.png"))]
+    return Comparison(table["model"].iloc[0], table["layer"].iloc[0], table, pairs)
+
+
+with job(snakemake.log[0]):
+    given, params = snakemake.input, snakemake.params
+    logs = dict(zip(params.trained, given.logs, strict=True))
+    files = zip(params.networks, given.networks, strict=True)
+    data = ReportData(
+        title="What did fine-tuning change?",
+        base=params.base,
+        networks=[summary(network, logs.get(network["name"]), file) for network, file in files],
+        comparisons=[comparison(*both) for both in zip(given.tables, given.pairs, strict=True)],
+        facts=params.facts,
+        training_curves=Path(given.training) if params.trained else None,
+        similarity_plot=Path(given.similarity),
+        sheets=[Sheet(Path(file).parent.name, Path(file).stem, Path(file)) for file in given.sheets],
+        bad_channels=pd.read_csv(given.bad, dtype=TEXT),
+    )
+    write_report(snakemake.output[0], data)

@@ -1,0 +1,113 @@
+"""A tiny experiment, run once for the session; each test changes a copy of it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def tiny_config() -> dict[str, Any]:
+    """Two drawn classes, three networks, two layers, five channels, two steps."""
+    training = {"epochs": 2, "batch_size": 4, "size": 32}
+    return {
+        "threads": 1,
+        "data": {
+            "first": {"format": "image_folder", "root": "pictures/first"},
+            "second": {"format": "image_folder", "root": "pictures/second"},
+        },
+        "networks": {
+            "base": {"model": "resnet18", "data": "first", "training": dict(training)},
+            "dogs": {"weights": "base", "data": "second", "training": {**training, "train_from": "layer4.1"}},
+            "cars": {"weights": "base", "data": "second", "training": {**training, "train_from": "layer4.0"}},
+        },
+        "visualize": {
+            "recipe": {"size": 32, "steps": 2},
+            "batch": 2,
+            "layers": {"layer3.1": {"channels": "0-2"}, "layer4.1": {"channels": [0, 5]}},
+        },
+        "compare": {"pairs": 1},
+    }
+
+
+def draw_pictures(root: Path, seed: int) -> None:
+    """Two classes of six pictures, told apart by their colour."""
+    random = np.random.default_rng(seed)
+    for index, name in enumerate(("blue", "red")):
+        (root / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = random.integers(0, 80, size=(32, 32, 3), dtype=np.uint8)
+            pixels[..., 2 - 2 * index] += 150
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+@dataclass
+class Experiment:
+    """A working folder with a config, in which snakemake runs."""
+
+    folder: Path
+    config: dict[str, Any]
+    output: str = ""
+
+    def run(self, *arguments: str, check: bool = True, cores: int = 2) -> "Experiment":
+        """Run snakemake for real; its output is kept."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        command += ["--directory", str(self.folder), "--cores", str(cores), *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        self.output = done.stdout
+        assert not check or done.returncode == 0, self.output
+        return self
+
+    @property
+    def rendered(self) -> int:
+        """How many pictures the last run rendered."""
+        return sum(int(number) for number in re.findall(r"rendered (\d+), reused \d+", self.output))
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return "Nothing to be done" in self.output
+
+    def pictures(self) -> dict[str, bytes]:
+        """Every picture's bytes, by its path below `results`."""
+        results = self.folder / "results"
+        return {
+            str(file.relative_to(results)): file.read_bytes()
+            for file in sorted(results.glob("*/features/*/channel*.png"))
+        }
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """The tiny experiment, run to its end: only to be looked at."""
+    folder = tmp_path_factory.mktemp("tiny")
+    draw_pictures(folder / "pictures" / "first", 0)
+    draw_pictures(folder / "pictures" / "second", 1)
+    return Experiment(folder, tiny_config()).run()
+
+
+@pytest.fixture
+def experiment(finished: Experiment, tmp_path: Path) -> Experiment:
+    """A copy of the finished experiment, to be changed."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Experiment(folder, tiny_config())

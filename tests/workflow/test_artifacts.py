@@ -1,0 +1,76 @@
+"""What a finished run leaves behind."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from workflow.conftest import Experiment
+
+
+def test_every_artifact_is_there(finished: Experiment) -> None:
+    results = finished.folder / "results"
+    for path in (
+        "data/first/split.csv",
+        "base/checkpoints/epoch1.pth",
+        "base/training.csv",
+        "dogs/network.pth",
+        "dogs/features/layer4.1.csv",
+        "bad_channels.csv",
+        "compare/dogs/layer4.1.csv",
+        "compare/cars/layer3.1/most_different",
+        "plots/similarity.png",
+        "plots/training.png",
+        "plots/contact_sheets/cars/layer4.1.png",
+        "report/index.html",
+    ):
+        assert (results / path).exists(), path
+    assert not list(results.rglob("*.tmp*"))
+    assert not list(results.glob("*/features/.staging/*/*"))
+
+
+def test_a_picture_carries_its_recipe_and_what_was_reached(finished: Experiment) -> None:
+    with Image.open(finished.folder / "results/base/features/layer4.1/channel5.png") as image:
+        notes = json.loads(image.info["featurediff"])
+    assert notes["layer"] == "layer4.1"
+    assert notes["channel"] == 5
+    assert notes["recipe"]["steps"] == 2
+    assert np.isfinite(notes["activation_reached"])
+
+
+def test_frozen_modules_do_not_move_at_all(finished: Experiment) -> None:
+    base, dogs = (
+        torch.load(finished.folder / f"results/{name}/network.pth", weights_only=True)["model"]
+        for name in ("base", "dogs")
+    )
+    moved = {name.rpartition(".")[0] for name in base if not torch.equal(base[name], dogs[name])}
+    assert moved
+    assert all(name.startswith(("layer4.1", "fc")) for name in moved)
+
+
+def test_a_frozen_layers_pictures_are_equal_and_its_similarity_is_one(finished: Experiment) -> None:
+    pictures = finished.pictures()
+    for channel in range(3):
+        path = f"features/layer3.1/channel{channel}.png"
+        assert pictures[f"base/{path}"] == pictures[f"dogs/{path}"] == pictures[f"cars/{path}"]
+    table = pd.read_csv(finished.folder / "results/compare/dogs/layer3.1.csv")
+    np.testing.assert_allclose(table["cosine"], 1.0)
+    changed = pd.read_csv(finished.folder / "results/compare/dogs/layer4.1.csv")
+    assert (changed["cosine"] < 1).any()
+
+
+def test_a_checkpoint_holds_what_training_needs_to_go_on(finished: Experiment) -> None:
+    checkpoint = torch.load(finished.folder / "results/dogs/checkpoints/epoch1.pth", weights_only=True)
+    assert checkpoint["epoch"] == 1
+    assert checkpoint["class_names"] == ["blue", "red"]
+    assert checkpoint["arguments"]["train_from"] == "layer4.1"
+    assert {"model", "optimizer", "scheduler"} <= set(checkpoint)
+
+
+def test_the_training_log_has_a_row_an_epoch(finished: Experiment) -> None:
+    log = pd.read_csv(finished.folder / "results/cars/training.csv")
+    assert log["epoch"].tolist() == [0, 1]
+    assert log["weights_sha256"].nunique() == 2
+    assert log["val_accuracy"].between(0, 1).all()

@@ -1,0 +1,71 @@
+"""A user's mistakes: one clear message, before hours are spent, and no traceback."""
+
+import pytest
+import yaml
+
+from workflow.conftest import Experiment, draw_pictures, tiny_config
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Experiment:
+    draw_pictures(tmp_path / "pictures" / "first", 0)
+    draw_pictures(tmp_path / "pictures" / "second", 1)
+    return Experiment(tmp_path, tiny_config())
+
+
+def test_all_mistakes_of_a_config_are_named_at_once(fresh: Experiment) -> None:
+    fresh.config["visualise"] = fresh.config.pop("visualize")
+    fresh.config["networks"]["dogs"]["training"]["epochs"] = "many"
+    output = fresh.run("-n", check=False).output
+    assert "did you mean 'visualize'" in output
+    assert "networks.dogs.training.epochs: 'many' is not of type 'integer'" in output
+    assert "Traceback" not in output
+
+
+def test_a_wrong_layer_names_close_ones_before_anything_runs(fresh: Experiment) -> None:
+    fresh.config["visualize"]["layers"] = {"layer4.7": {"channels": "0-2"}, "layer4.1": {"channels": "0-511"}}
+    output = fresh.run("-n", check=False).output
+    assert "there is no layer 'layer4.7'" in output
+    assert "layer4.1" in output
+    assert "Traceback" not in output
+
+
+def test_a_channel_out_of_range_says_how_many_there_are(fresh: Experiment) -> None:
+    fresh.config["visualize"]["layers"]["layer4.1"]["channels"] = "500-512"
+    assert "there is no channel 512: the layer has 512" in fresh.run("-n", check=False).output
+
+
+def test_all_channels(fresh: Experiment) -> None:
+    fresh.config["visualize"]["layers"]["layer4.1"]["channels"] = "all"
+    assert "results/dogs/features/layer4.1/channel511.png" in fresh.run("-n").output
+
+
+def test_a_config_file_takes_the_place_of_the_demo(fresh: Experiment) -> None:
+    (fresh.folder / "mine.yaml").write_text(yaml.safe_dump(fresh.config))
+    fresh.config = {"networks": {"unwanted": {"model": "resnet18", "weights": "w.pth"}}}
+    output = fresh.run("-n", "--configfile", "mine.yaml").output
+    assert "finetune_dogs" in output
+    assert "unwanted" not in output
+
+
+def test_every_bad_picture_is_named(fresh: Experiment) -> None:
+    for name in ("2.png", "4.png"):
+        file = fresh.folder / "pictures/first/red" / name
+        file.write_bytes(file.read_bytes()[:60])
+    output = fresh.run("results/data/first/split.csv", check=False).output
+    assert "red/2.png" in output
+    assert "red/4.png" in output
+    assert "on_bad_image: skip" in output
+    assert "Traceback" not in output
+    fresh.config["data"]["first"]["on_bad_image"] = "skip"
+    fresh.run("results/data/first/split.csv")
+    skipped = (fresh.folder / "results/data/first/skipped.csv").read_text()
+    assert "red/2.png" in skipped
+    assert "red/4.png" in skipped
+
+
+def test_a_missing_data_set_is_named(fresh: Experiment) -> None:
+    fresh.config["data"]["second"]["root"] = "pictures/nowhere"
+    output = fresh.run("results/data/second/split.csv", check=False).output
+    assert "pictures/nowhere" in output
+    assert "Traceback" not in output

@@ -1,0 +1,112 @@
+"""Only what changed is rendered again: snakemake runs for real, and what it rendered is counted."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from workflow.conftest import REPOSITORY, Experiment
+
+ALL = 15  # three networks, layer3.1 with three channels and layer4.1 with two
+
+
+def test_the_first_run_renders_every_channel_once(finished: Experiment) -> None:
+    assert finished.rendered == ALL
+    assert len(finished.pictures()) == ALL
+
+
+def test_nothing_changed(experiment: Experiment) -> None:
+    assert experiment.run().nothing_to_do
+
+
+def test_one_picture_deleted(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    (experiment.folder / "results/dogs/features/layer3.1/channel1.png").unlink()
+    assert experiment.run().rendered == 1
+    assert "rendered 1, reused 1" in experiment.output
+    assert experiment.pictures() == before
+    assert experiment.run().nothing_to_do
+
+
+def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    picture = experiment.folder / "results/cars/features/layer4.1/channel5.png"
+    picture.write_bytes(picture.read_bytes()[:-20])
+    assert "channel5.png is not a whole picture" in experiment.run("--forcerun", "list_features", check=False).output
+    picture.unlink()
+    assert experiment.run().rendered == 1
+    assert experiment.pictures() == before
+
+
+def test_a_channel_added(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    experiment.config["visualize"]["layers"]["layer4.1"]["channels"] = [0, 3, 5]
+    assert experiment.run().rendered == 3  # one for each network
+    after = experiment.pictures()
+    assert {path: after[path] for path in before} == before
+
+
+def test_an_override_for_one_channel(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    experiment.config["visualize"]["layers"]["layer4.1"]["overrides"] = {"5": {"steps": 3}}
+    assert experiment.run().rendered == 3
+    after = experiment.pictures()
+    changed = {path for path in before if after[path] != before[path]}
+    assert changed == {f"{network}/features/layer4.1/channel5.png" for network in ("base", "dogs", "cars")}
+
+
+def test_another_batch_size_renders_nothing(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    experiment.config["visualize"]["batch"] = 3
+    assert experiment.run().rendered == 0
+    assert experiment.pictures() == before
+
+
+def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    experiment.config["networks"]["dogs"]["training"]["learning_rate"] = 0.01
+    # dogs is trained from layer4.1 on: what comes before it is the same, and so are its pictures
+    assert experiment.run().rendered == 2
+    after = experiment.pictures()
+    changed = {path for path in before if after[path] != before[path]}
+    assert changed == {f"dogs/features/layer4.1/channel{channel}.png" for channel in (0, 5)}
+    assert "reused 3 epochs" not in experiment.output
+
+
+def test_more_epochs_train_only_those(experiment: Experiment) -> None:
+    experiment.config["networks"]["cars"]["training"]["epochs"] = 4
+    experiment.run()
+    assert "reused 2 epochs, training 2" in experiment.output
+    assert (experiment.folder / "results/cars/checkpoints/epoch3.pth").exists()
+
+
+def test_a_touched_checkpoint_and_a_touched_network_start_no_job(experiment: Experiment) -> None:
+    for path in ("results/dogs/checkpoints/epoch1.pth", "results/dogs/network.pth", "results/base/network.pth"):
+        os.utime(experiment.folder / path)
+    assert experiment.run().nothing_to_do
+
+
+@pytest.fixture
+def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project, so that its code can be changed."""
+    folder = tmp_path / "project"
+    for name in ("rules", "scripts", "lib", "config", "profiles", "envs"):
+        shutil.copytree(REPOSITORY / name, folder / name)
+    shutil.copy2(REPOSITORY / "Snakefile", folder / "Snakefile")
+    shutil.copy2(REPOSITORY / "config.yaml", folder / "config.yaml")
+    monkeypatch.setattr("workflow.conftest.REPOSITORY", folder)
+    return folder
+
+
+def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path) -> None:
+    for module in ("feature_vis/render.py", "feature_vis/recipe.py", "transfer/visualize.py"):
+        file = own_copy / "lib" / module
+        file.write_text(file.read_text() + "\n# a comment\n")
+    assert experiment.run().rendered == 0
+
+
+def test_a_raised_recipe_version_renders_all(experiment: Experiment, own_copy: Path) -> None:
+    file = own_copy / "lib/feature_vis/recipe.py"
+    file.write_text(file.read_text().replace("RECIPE_VERSION = 1\n", "RECIPE_VERSION = 1001\n"))
+    assert experiment.run().rendered == ALL
