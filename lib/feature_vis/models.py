@@ -1,32 +1,18 @@
-"""Networks: built by name, loaded strictly, and read at one layer.
+"""Networks: built by name, loaded strictly, given a new head, and told apart by their weights."""
 
-Why the objective reads what *enters* the last ReLU: at the noise a picture starts from, many units of deep
-layers are off at every position. A ReLU passes no gradient where it is off, so the picture of such a unit
-never moves and stays grey (lucid #68, lucent #9, captum #521). Before the ReLU the same unit has a slope
-everywhere. In a residual block this is the sum of branch and shortcut.
-"""
-
-import copy
-import difflib
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from feature_vis.errors import InputError
+from feature_vis.activations import call_order
+from feature_vis.errors import InputError, close_names
 from feature_vis.vision import torchvision
 
 __all__ = [
-    "activation_at",
     "build",
-    "call_order",
-    "channel_counts",
     "head_name",
     "load_file",
     "load_state",
@@ -47,7 +33,7 @@ def build(name: str, classes: int | None = None, weights: str | None = None) -> 
     """
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise InputError(f"torchvision has no classifier called {name!r}{_close_names(name, known)}")
+        raise InputError(f"torchvision has no classifier called {name!r}{close_names(name, known)}")
     options: dict[str, Any] = {}
     if weights is not None:
         options["weights"] = _weights_by_name(name, weights)
@@ -71,11 +57,6 @@ def _weights_by_name(name: str, weights: str) -> Any:
     if weights not in entries:
         raise InputError(f"{name} has no weights called {weights!r}: torchvision has {', '.join(entries)}")
     return entries[weights]
-
-
-def _close_names(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-    return f"; close names: {', '.join(close)}" if close else ""
 
 
 def load_file(path: str | Path) -> dict[str, Any]:
@@ -123,28 +104,6 @@ def load_state(name: str, state: dict[str, Tensor], source: str | Path) -> nn.Mo
     return model.eval()
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
-    """A copy without storage, on which shapes and calls can be followed at no cost."""
-    return copy.deepcopy(model).to("meta").eval()
-
-
-def call_order(model: nn.Module, until: str | None = None, size: int = 224) -> list[str]:
-    """Names of the modules in the order in which a forward pass first enters them; the root is `""`.
-
-    With `until`, the pass ends when that module has been left.
-    """
-    shadow = _on_meta(model)
-    order: list[str] = []
-    for name, module in shadow.named_modules():
-        module.register_forward_pre_hook(lambda _m, _i, name=name: order.append(name))
-    if until is None:
-        shadow(torch.empty(2, 3, size, size, device="meta"))
-    else:
-        with activation_at(shadow, until) as activation:
-            activation(torch.empty(2, 3, size, size, device="meta"))
-    return list(dict.fromkeys(order))
-
-
 def head_name(model: nn.Module) -> str:
     """The dotted name of the classifier's last linear (or convolution) layer."""
     modules = dict(model.named_modules())
@@ -172,29 +131,6 @@ def replace_head(model: nn.Module, classes: int, seed: int) -> nn.Module:
     return model
 
 
-def channel_counts(model: nn.Module, layers: list[str], size: int) -> dict[str, int]:
-    """How many channels each layer puts out for a picture of `size` pixels.
-
-    Raises:
-        InputError: layers that do not exist, with the close names, or a picture too small for one: all at once.
-    """
-    counts, problems = {}, []
-    known = [name for name, _ in model.named_modules() if name]
-    shadow = _on_meta(model)
-    for layer in layers:
-        if layer not in known:
-            problems.append(f"there is no layer {layer!r}{_close_names(layer, known)}")
-            continue
-        try:
-            with activation_at(shadow, layer) as activation, torch.no_grad():
-                counts[layer] = activation(torch.empty(1, 3, size, size, device="meta")).shape[1]
-        except (RuntimeError, ValueError) as error:
-            problems.append(f"{layer}: a picture of {size} px is too small for it ({str(error).splitlines()[0]})")
-    if problems:
-        raise InputError("\n".join(problems))
-    return counts
-
-
 def weights_digest(model: nn.Module, layer: str) -> str:
     """SHA-256, 64 hex digits, of every weight and statistic that the layer's activation depends on.
 
@@ -218,84 +154,3 @@ def state_digest(state: dict[str, Tensor]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-class _LayerReached(Exception):
-    """Ends a forward pass at the target: nothing above it runs."""
-
-
-class _LastRelu(TorchFunctionMode):
-    """While `listening`, remembers what entered the last ReLU and what left it, module or function alike."""
-
-    _RELUS = frozenset(
-        [F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.hardtanh_]
-    )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listening = False
-        self.entered: Tensor | None = None
-        self.left: Tensor | None = None
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if not self.listening or func not in self._RELUS:
-            return func(*args, **kwargs)
-        before = args[0] if args else kwargs["input"]
-        # an in-place ReLU overwrites what entered it: keep a copy, which carries the gradient on
-        self.entered = before.clone()
-        self.left = func(*args, **kwargs)
-        return self.left
-
-
-@contextmanager
-def activation_at(
-    model: nn.Module,
-    layer: str,
-    *,
-    before_relu: bool = False,
-    hook: Callable[[nn.Module, Any, Any], Tensor] | None = None,
-) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Yield a function from a batch, (B, C, H, W), to the activation of `layer`, (B, K, …).
-
-    `layer` is a dotted module name; `""` is the network's own output. Nothing above the layer runs. With
-    `before_relu` the activation is what entered the last ReLU within the layer, where the layer's output is
-    that ReLU's; elsewhere the output itself. `hook(module, inputs, output)` may make the activation from a
-    module's output that is not a tensor. The hooks are gone afterwards, whatever happens.
-
-    Raises:
-        InputError: no such layer (the close names are said), or one that a forward pass does not enter.
-    """
-    known = dict(model.named_modules())
-    if layer not in known:
-        raise InputError(f"there is no layer {layer!r}{_close_names(layer, list(known))}")
-    reached: list[Tensor] = []
-    relu = _LastRelu()
-
-    def enter(_module: nn.Module, _inputs: Any) -> None:
-        relu.listening, relu.entered, relu.left = before_relu, None, None
-
-    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-        relu.listening = False
-        if hook is not None:
-            output = hook(module, inputs, output)
-        reached.append(relu.entered if relu.entered is not None and output is relu.left else output)
-        raise _LayerReached
-
-    def activation(batch: Tensor) -> Tensor:
-        reached.clear()
-        try:
-            with relu:
-                model(batch)
-        except _LayerReached:
-            return reached[0]
-        raise InputError(f"the forward pass of {type(model).__name__} never enters {layer!r}")
-
-    handles = [known[layer].register_forward_pre_hook(enter), known[layer].register_forward_hook(leave)]
-    try:
-        yield activation
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -1,16 +1,15 @@
-"""Feature visualization: optimise a picture until it excites a channel.
+"""Feature visualization: optimise pictures until they excite what they are for.
 
-`render` makes many pictures at once, each as if it were alone: every draw derives from (seed, layer, channel),
-Adam works on each element by itself, and batch norm is in `eval` mode, so nothing couples the pictures of a
-batch. `FeatureVisualizer` is the original's one-picture interface on top of it.
+`render` makes many pictures at once, each as if it were alone. `FeatureVisualizer` is the original's one-picture
+interface on top of it.
 
 Source: Olah et al. 2017, "Feature Visualization"; transfer-visualization `feature_vis/render.py`.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,179 +18,267 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from feature_vis import objectives, transforms
-from feature_vis.colors import decorrelated_to_rgb, normalize
+from feature_vis import colors, objectives, transforms
 from feature_vis.errors import InputError
-from feature_vis.fourier import frequency_scale, spectrum_to_image, start_spectrum
-from feature_vis.models import activation_at
+from feature_vis.image_statistics import load_statistics
+from feature_vis.memory import pictures_that_fit
+from feature_vis.objectives import Diversity, Objective, Objectives, terms
+from feature_vis.optimisation import Ascent, Climber, OptimizerFactory, Stage
+from feature_vis.parameterizations import parameterization
+from feature_vis.prepared import Prepared, prepare, resolve_precision
 from feature_vis.recipe import Recipe
+from feature_vis.resume import Notebook
 
 __all__ = ["BATCH", "FeatureVisualizer", "Rendered", "render"]
 
-# Pictures optimised at once. Always this many: a smaller rest is filled up with copies, because convolutions
-# on a batch of another size round differently, and 64 steps make that visible. So a channel's bytes do not
-# depend on which others are rendered with it.
+# Pictures optimised at once on the CPU: from here on a larger batch is no faster there.
 BATCH = 8
-
-OptimizerFactory = Callable[..., torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
 class Rendered:
     """One finished picture.
 
-    `picture`: (H, W, 3) uint8. `activation_start`, `activation_reached`: the layer's output (after its ReLU),
-    mean over the channel's map, for the start and for the finished 8-bit picture, without transforms.
-    `trajectory`: (steps,) the objective at each step, under that step's transforms.
+    `index`: of its objective in the call. `picture`: (H, W, C) uint8. `activation_start`, `activation_reached`: the
+    objective read from the networks' plain output (after the ReLU), without transforms, for the start and for the
+    finished 8-bit picture. `trajectory`: (steps,) the objective at each step, under that step's transforms.
+    `stopped`: `steps` (all were made), `plateau`, or `not finite` (a gradient was not; the picture before it).
     """
 
-    channel: int
+    index: int
+    objective: str
     recipe: Recipe
     picture: np.ndarray
     activation_start: float
     activation_reached: float
     trajectory: np.ndarray
+    stopped: str
+
+    def image(self) -> Image.Image:
+        """As a PIL image; of one channel, a grey-scale one."""
+        return Image.fromarray(self.picture[:, :, 0] if self.picture.shape[2] == 1 else self.picture)
 
 
 def render(
-    model: nn.Module,
-    layer: str,
-    jobs: Sequence[tuple[int, Recipe]],
+    wanted: Sequence[Objective],
+    recipe: Recipe | Sequence[Recipe] = Recipe(),  # noqa: B008 - frozen
     *,
     device: str | torch.device = "cpu",
-    batch: int = BATCH,
+    batch: int | None = None,
     progress: Callable[[int], object] | None = None,
+    resume: Path | None = None,
+    move: Callable[[Tensor], Tensor] | None = None,
+    optimizer: OptimizerFactory | None = None,
 ) -> Iterator[Rendered]:
-    """Render (channel, recipe) pairs of one layer; yields each batch's pictures as soon as it is finished.
+    """Render objectives, all by one recipe or each by its own; yields the pictures as they are finished.
 
-    The same channel comes out the same, byte for byte on the CPU, whichever others are asked for with it.
-    `progress` is called with the number of image-steps after each step. The network's mode, flags, place and
-    weights are as before when the iterator ends.
+    An objective comes out the same whichever others are asked for with it. Copies of one objective start from
+    different noise; with a `diversity` term they are rendered as a set. `batch`: pictures at once; `BATCH` on the
+    CPU, as many as fit on a GPU. `progress` is called with the number of image-steps made. `resume`: a folder
+    where unfinished pictures are kept, and found by the next call. `move`: your own function of a batch (B, C, H, W)
+    in [0, 1], in place of the recipe's transforms. `optimizer`: a class of `torch.optim`, fused Adam where absent.
+    The networks themselves are not touched.
 
     Raises:
-        InputError: no such layer or channel.
+        InputError: layers or channels that do not exist, a picture too small for a layer: all at once.
     """
-    ordered = sorted(jobs, key=lambda job: repr(job[1]))
-    with _ready(model, torch.device(device)):
-        for recipe, group in groupby(ordered, key=lambda job: job[1]):
-            channels = [channel for channel, _ in group]
-            for first in range(0, len(channels), batch):
-                part = channels[first : first + batch]
-                yield from _render_batch(model, layer, part, recipe, torch.device(device), batch, progress)
+    recipes = [recipe] * len(wanted) if isinstance(recipe, Recipe) else list(recipe)
+    if len(recipes) != len(wanted):
+        raise InputError(f"{len(wanted)} objectives need as many recipes (or one for all), not {len(recipes)}")
+    seeds = _seeds(wanted, recipes)
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for index, objective in enumerate(wanted):
+        reads = frozenset((id(term.source), term.layer) for term in terms(objective))
+        groups.setdefault((repr(recipes[index]), reads, _set_of(objective)), []).append(index)
+    for indices in groups.values():
+        easel = _Easel(recipes[indices[0]], torch.device(device), batch, progress, resume, move, optimizer)
+        yield from easel.render([(index, wanted[index], seeds[index]) for index in indices])
 
 
-@contextmanager
-def _ready(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Evaluation mode, no weight gradients, channels last, on the device; all put back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+def _seeds(wanted: Sequence[Objective], recipes: Sequence[Recipe]) -> list[tuple[str | int, ...]]:
+    """(seed, objective) for each, and the number of the copy from the second on."""
+    copies: dict[tuple[int, Recipe | str], int] = {}
+    seeds: list[tuple[str | int, ...]] = []
+    for objective, recipe in zip(wanted, recipes, strict=True):
+        copy = copies[id(objective), repr(recipe)] = copies.get((id(objective), repr(recipe)), -1) + 1
+        seeds.append((recipe.seed, str(objective), *((copy,) if copy else ())))
+    return seeds
+
+
+def _set_of(objective: Objective) -> int | None:
+    """Pictures that are compared with each other belong together; all others stand alone."""
+    return id(objective) if any(isinstance(term, Diversity) for term in terms(objective)) else None
+
+
+class _Easel:
+    """All that the pictures of one recipe share."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: torch.device,
+        batch: int | None,
+        progress: Callable[[int], object] | None,
+        resume: Path | None,
+        move: Callable[[Tensor], Tensor] | None,
+        optimizer: OptimizerFactory | None,
+    ) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.batch = batch
+        self.progress = progress
+        self.resume = resume
+        self.move = move
+        self.optimizer = optimizer or functools.partial(torch.optim.Adam, fused=True)
+        self.matrix, self.magnitude = _colors_and_magnitude(recipe)
+
+    def render(self, jobs: list[tuple[int, Objective, tuple[str | int, ...]]]) -> Iterator[Rendered]:
+        wanted = [objective for _, objective, _ in jobs]
+        is_set = _set_of(wanted[0]) is not None
+        if is_set and self.recipe.plateau is not None:
+            raise InputError("pictures of a set (a diversity term) end together: leave `plateau` out of their recipe")
+        channels = len(next(terms(wanted[0])).source.mean)
+        stages = self._stages(channels)
+        frame = transforms.frame(self.recipe.shape, stages[-1].transforms)
+        dtype = resolve_precision(self.recipe.precision, self.device)
+        before_relu = self.recipe.objective == "pre_relu"
+        with prepare(wanted, frame, self.device, before_relu=before_relu, dtype=dtype) as prepared:
+            width = len(jobs) if is_set else self.batch or self._width(prepared, stages[-1], wanted, channels)
+            chunk = len(jobs) if self.recipe.plateau is not None or is_set else width
+            for first in range(0, len(jobs), chunk):
+                yield from self._render_chunk(jobs[first : first + chunk], prepared, stages, width)
+
+    def _stages(self, channels: int) -> list[Stage]:
+        moves = transforms.resolve(self.recipe.transforms)
+        full = self.recipe.shape
+        stages = []
+        for size, last_step in self.recipe.stages():
+            held = parameterization(
+                self.recipe.parameterization, size, channels, self.recipe.decay_power, self.magnitude
+            )
+            stages.append(Stage(held, moves.scaled(min(size) / min(full)), last_step))
+        return stages
+
+    def _width(self, prepared: Prepared, stage: Stage, wanted: list[Objective], channels: int) -> int:
+        """Pictures at once: on a GPU as many as fit."""
+        if self.device.type != "cuda":
+            return BATCH
+        climbers = [self._climber(0, wanted[0], ("memory",), stage, channels) for _ in range(BATCH)]
+        ascent = self._ascent(prepared, BATCH)
+        return pictures_that_fit(lambda: ascent.try_step(stage, climbers), BATCH, self.device)
+
+    def _ascent(self, prepared: Prepared, width: int) -> Ascent:
+        return Ascent(
+            recipe=self.recipe,
+            read=prepared.read_fast,
+            matrix=self.matrix,
+            width=width,
+            optimizer=self.optimizer,
+            move=self.move,
+            progress=self.progress,
+        )
+
+    def _climber(
+        self, index: int, objective: Objective, seed: tuple[str | int, ...], stage: Stage, channels: int
+    ) -> Climber:
+        """At its start: noise, or the recipe's picture."""
+        if self.recipe.start is None:
+            parameters = stage.parameterization.start(*seed)
+        else:
+            picture = _read_picture(self.recipe.start, stage.parameterization.size, channels)  # (C, H, W)
+            image = colors.from_rgb(picture.unsqueeze(0), self.matrix)[0]
+            parameters = stage.parameterization.parameters_of(image)
+        return Climber(index, objective, seed, parameters.to(self.device))
+
+    def _render_chunk(
+        self,
+        jobs: list[tuple[int, Objective, tuple[str | int, ...]]],
+        prepared: Prepared,
+        stages: list[Stage],
+        width: int,
+    ) -> Iterator[Rendered]:
+        channels = stages[0].parameterization.channels
+        climbers = [self._climber(*job, stages[0], channels) for job in jobs]
+        starts = self._pictures(climbers, stages[0])
+        notebook = Notebook(self.resume, self.recipe) if self.resume is not None else None
+        ascent = self._ascent(prepared, width)
+        if notebook is not None:
+            notebook.recall(climbers)
+            ascent.after_step = notebook.note_now_and_then
+        for number, stage in enumerate(stages):
+            for climber in climbers:
+                if climber.stage < number:
+                    climber.grow(stages[climber.stage].parameterization, stage.parameterization, number)
+            ascent.run(stage, [climber for climber in climbers if climber.stage == number])
+        finished = self._pictures(climbers, stages[-1])
+        began, reached = (self._measure(prepared, climbers, pictures) for pictures in (starts, finished))
+        for row, climber in enumerate(climbers):
+            yield Rendered(
+                index=climber.index,
+                objective=str(climber.objective),
+                recipe=self.recipe,
+                picture=(finished[row] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(),  # (H, W, C)
+                activation_start=float(began[row]),
+                activation_reached=float(reached[row]),
+                trajectory=np.array(climber.trajectory, dtype=np.float32),
+                stopped=climber.stopped or "steps",
+            )
+        if notebook is not None:
+            notebook.forget(climbers)
+
+    def _pictures(self, climbers: list[Climber], stage: Stage) -> Tensor:
+        """(B, C, H, W) on the CPU, of the values that 8 bits can hold, in [0, 1]: what is measured is what is saved."""
+        with torch.no_grad():
+            images = [
+                stage.parameterization.image(climber.parameters.detach().unsqueeze(0)) for climber in climbers
+            ]  # one by one: the size of the batch must not show in the rounding
+            pictures = torch.cat([colors.to_rgb(image, self.matrix) for image in images])
+        return ((pictures * 255).round() / 255).cpu()
+
+    def _measure(self, prepared: Prepared, climbers: list[Climber], pictures: Tensor) -> Tensor:
+        """The objectives of the pictures as they are, (B,)."""
+        found = []
+        wanted = [climber.objective for climber in climbers]
+        width = len(wanted) if _set_of(wanted[0]) is not None else BATCH
+        for first in range(0, len(wanted), width):
+            part, seen = wanted[first : first + width], pictures[first : first + width].to(self.device)
+            if len(part) % 2 and width == BATCH:  # see Ascent: batches of even size round alike
+                part, seen = [*part, part[0]], torch.cat([seen, seen[:1]])
+            with torch.no_grad():
+                measured = objectives.values(part, prepared.read_plain(seen), self.device).cpu()
+            found.append(measured[: len(wanted) - first])
+        return torch.cat(found)
+
+
+def _colors_and_magnitude(recipe: Recipe) -> tuple[Tensor | None, Tensor | None]:
+    """The recipe's colour basis, (C, C) or None, and magnitudes for MACO, (C, H, W // 2 + 1) or None."""
+    statistics = load_statistics(recipe.statistics) if recipe.statistics is not None else None
+    matrix = None
+    if recipe.colors == "imagenet":
+        matrix = colors.IMAGENET_COLORS
+    elif recipe.colors == "images" and statistics is not None:
+        matrix = statistics.matrix
+    return matrix, statistics.magnitude if statistics is not None else None
+
+
+def _read_picture(path: str, size: tuple[int, int], channels: int) -> Tensor:
+    """(C, H, W) in [0, 1], stretched to the size."""
     try:
-        model.eval().requires_grad_(False)
-        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        yield
-    finally:
-        model.to(home, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        for module, training in modes:
-            module.training = training
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-
-
-def _render_batch(
-    model: nn.Module,
-    layer: str,
-    channels: list[int],
-    recipe: Recipe,
-    device: torch.device,
-    batch: int,
-    progress: Callable[[int], object] | None,
-) -> Iterator[Rendered]:
-    filled = channels + [channels[0]] * (batch - len(channels))
-    seeds: list[tuple[str | int, ...]] = [(recipe.seed, layer, channel) for channel in filled]
-    moves = transforms.resolve(recipe.transforms)
-    spectrum = torch.stack([start_spectrum(recipe.size, recipe.size, *seed) for seed in seeds])
-    matrices = torch.stack([transforms.draw(moves, recipe.steps, *seed) for seed in seeds], 1)  # (T, B, 2, 3)
-    wanted = torch.tensor(filled, device=device)  # (B,)
-
-    scale = frequency_scale(recipe.size, recipe.size, recipe.decay_power)
-    start = _quantized(_picture(spectrum, scale))
-    with activation_at(model, layer, before_relu=recipe.objective == "pre_relu") as activation:
-        spectrum, trajectory = _optimise(
-            activation, spectrum.to(device), scale, matrices.to(device), wanted, recipe, len(channels), progress
-        )
-    finished = _quantized(_picture(spectrum.cpu(), scale))
-    with activation_at(model, layer) as activation, torch.no_grad():
-        began, reached = (
-            objectives.channel(activation(_network_input(pictures.to(device))), wanted).cpu()
-            for pictures in (start, finished)
-        )
-    for row, channel in enumerate(channels):
-        yield Rendered(
-            channel=channel,
-            recipe=recipe,
-            picture=(finished[row] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(),  # (H, W, 3)
-            activation_start=float(began[row]),
-            activation_reached=float(reached[row]),
-            trajectory=trajectory[:, row].numpy(),
-        )
-
-
-def _optimise(
-    activation: Callable[[Tensor], Tensor],
-    spectrum: Tensor,
-    scale: Tensor,
-    matrices: Tensor,
-    wanted: Tensor,
-    recipe: Recipe,
-    counted: int,
-    progress: Callable[[int], object] | None,
-) -> tuple[Tensor, Tensor]:
-    """Adam on the spectra, (B, 3, H, W // 2 + 1, 2), under (T, B, 2, 3) moves -> spectra, objective (T, B)."""
-    spectrum = spectrum.clone().requires_grad_(True)
-    scale = scale.to(spectrum)
-    optimizer = torch.optim.Adam([spectrum], lr=recipe.learning_rate)
-    trajectory = torch.empty(len(matrices), len(wanted), device=spectrum.device)
-    for step, matrix in enumerate(matrices):
-        picture = _picture(spectrum, scale)  # (B, 3, H, W)
-        maps = activation(_network_input(transforms.warp(picture, matrix)))  # (B, K, h, w)
-        _check_channels(wanted, maps)
-        values = objectives.channel(maps, wanted)  # (B,)
-        (spectrum.grad,) = torch.autograd.grad(-values.sum(), spectrum)
-        optimizer.step()
-        trajectory[step] = values.detach()
-        if progress is not None:
-            progress(counted)
-    return spectrum.detach(), trajectory.cpu()
-
-
-def _picture(spectrum: Tensor, scale: Tensor) -> Tensor:
-    """(B, 3, H, W // 2 + 1, 2), frequency weights -> RGB (B, 3, H, W) in [0, 1], square."""
-    return decorrelated_to_rgb(spectrum_to_image(spectrum, scale.to(spectrum), spectrum.shape[-3]))
-
-
-def _quantized(pictures: Tensor) -> Tensor:
-    """To the values that 8 bits can hold, still in [0, 1]: what is measured is what is saved."""
-    return (pictures * 255).round() / 255
-
-
-def _network_input(pictures: Tensor) -> Tensor:
-    """(B, 3, H, W) in [0, 1] -> normalised, channels last in memory."""
-    return normalize(pictures).contiguous(memory_format=torch.channels_last)
-
-
-def _check_channels(wanted: Tensor, maps: Tensor) -> None:
-    if maps.dim() < 2:
-        raise InputError(f"the target's activation has shape {tuple(maps.shape)}: there are no channels in it")
-    if outside := sorted({int(c) for c in wanted if not 0 <= c < maps.shape[1]}):
-        raise InputError(f"there is no channel {outside}: the layer has {maps.shape[1]}, 0 to {maps.shape[1] - 1}")
+        with Image.open(path) as image:
+            converted = image.convert({1: "L", 3: "RGB"}.get(channels)).resize(
+                (size[1], size[0]), Image.Resampling.LANCZOS
+            )
+    except OSError as error:
+        raise InputError(f"the picture to start from cannot be read: {path} ({error})") from None
+    pixels = torch.from_numpy(np.asarray(converted).copy()).float() / 255  # (H, W) or (H, W, C)
+    return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1)
 
 
 class FeatureVisualizer:
     """Render one picture at a time: `FeatureVisualizer(model, device=device)(act_idx=309)`.
 
     `img_shape`: (height, width) in pixels. `transforms`: a preset of `feature_vis.transforms`, or a function from
-    a normalised batch (1, 3, H, W) to another. `layer`: dotted name of the target, the network's output where
+    a batch (1, 3, H, W) in [0, 1] to another. `layer`: dotted name of the target, the network's output where
     empty. `hook(module, inputs, output)`: makes the activation, (B, K, …), from the target's output.
     """
 
@@ -204,19 +291,18 @@ class FeatureVisualizer:
         layer: str = "",
         hook: Callable[[nn.Module, Any, Any], Tensor] | None = None,
     ) -> None:
-        self.model = model
+        self.objectives = Objectives(model, hook=hook)
         self.img_shape = img_shape
         self.transforms = transforms
         self.device = torch.device(device)
         self.layer = layer
-        self.hook = hook
 
     def __call__(
         self,
         act_idx: int,
         epochs: int = 200,
         lr: float = 0.05,
-        optim: OptimizerFactory = torch.optim.Adam,
+        optim: OptimizerFactory | None = None,
         maximize: bool = True,
         objective: str = "pre_relu",
         seed: int = 0,
@@ -225,34 +311,21 @@ class FeatureVisualizer:
     ) -> Image.Image:
         """The picture that excites (or with `maximize=False` quiets) index `act_idx` of the target.
 
-        `epochs`: optimisation steps. `optim`: a class of `torch.optim`; `options` go to it.
+        `epochs`: optimisation steps. `optim`: a class of `torch.optim`, Adam where absent; `options` go to it.
         """
-        height, width = self.img_shape
-        scale = frequency_scale(height, width).to(self.device)
-        spectrum = start_spectrum(height, width, seed, self.layer, act_idx).unsqueeze(0).to(self.device)
-        spectrum.requires_grad_(True)
-        optimizer = optim([spectrum], lr=lr, **options)
-        move = self._mover(epochs, seed, act_idx)
-        wanted = torch.tensor([act_idx], device=self.device)
-        sign = -1.0 if maximize else 1.0
-        with (
-            _ready(self.model, self.device),
-            activation_at(self.model, self.layer, before_relu=objective == "pre_relu", hook=self.hook) as activation,
-        ):
-            for step in tqdm(range(epochs), disable=None if progress else True):
-                picture = decorrelated_to_rgb(spectrum_to_image(spectrum, scale, width))  # (1, 3, H, W)
-                maps = activation(move(normalize(picture), step))
-                _check_channels(wanted, maps)
-                (spectrum.grad,) = torch.autograd.grad(sign * objectives.channel(maps, wanted).sum(), spectrum)
-                optimizer.step()
-        pixels = decorrelated_to_rgb(spectrum_to_image(spectrum.detach(), scale, width))[0]  # (3, H, W)
-        return Image.fromarray((pixels * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy())
-
-    def _mover(self, steps: int, seed: int, act_idx: int) -> Callable[[Tensor, int], Tensor]:
-        """What moves the picture, (1, 3, H, W), at a given step."""
-        if callable(self.transforms):
-            function = self.transforms
-            return lambda picture, _step: function(picture)
-        drawn = transforms.draw(transforms.resolve(self.transforms), steps, seed, self.layer, act_idx)
-        matrices = drawn.to(self.device)  # (T, 2, 3)
-        return lambda picture, step: transforms.warp(picture, matrices[step : step + 1])
+        target = self.objectives(self.layer, act_idx)
+        named, move = (self.transforms, None) if isinstance(self.transforms, str) else ("none", self.transforms)
+        recipe = Recipe(
+            size=self.img_shape, steps=epochs, learning_rate=lr, objective=objective, transforms=named, seed=seed
+        )
+        optimizer = functools.partial(optim or torch.optim.Adam, **options)
+        with tqdm(total=epochs, disable=None if progress else True) as bar:
+            rendered = render(
+                [target if maximize else -target],
+                recipe,
+                device=self.device,
+                move=move,
+                optimizer=optimizer,
+                progress=bar.update,
+            )
+            return next(iter(rendered)).image()

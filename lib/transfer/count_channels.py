@@ -1,6 +1,6 @@
 """How many channels do a network's layers have? A process of its own answers, so that the workflow needs no torch.
 
-Standard input: `{"model": …, "sizes": {layer: pixels}}`; standard output: `{layer: channels}`. Ends with 3 and the
+Standard input: `{"model": …, "sizes": {layer: [height, width]}}`; standard output: `{layer: channels}`. Ends with 3 and the
 problems on standard output where the config is wrong, with 4 where there is no torch.
 """
 
@@ -16,7 +16,8 @@ def main() -> None:
     """Answer the question on standard input."""
     question = json.load(sys.stdin)
     try:
-        from feature_vis.models import build, channel_counts
+        from feature_vis.activations import channel_counts
+        from feature_vis.models import build
     except ImportError:
         sys.exit(4)
     try:
@@ -28,7 +29,7 @@ def main() -> None:
     problems: list[str] = []
     for layer, size in question["sizes"].items():
         try:
-            counts |= channel_counts(model, [layer], size)
+            counts |= channel_counts(model, [layer], tuple(size))
         except InputError as error:
             problems.append(f"  - visualize.layers: {error}")
     if problems:

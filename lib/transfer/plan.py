@@ -216,7 +216,7 @@ class Plan:
 
         Empty where torch is not installed beside the workflow (each rule may have an environment of its own).
         """
-        sizes = {layer: self.recipe(layer)["size"] for layer in self.layers}
+        sizes = {layer: Recipe.from_settings(self.recipe(layer)).shape for layer in self.layers}
         question = json.dumps({"model": self.architecture(self.base), "sizes": sizes}, sort_keys=True)
         cache = self.results / ".cache" / f"channels-{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
         if cache.exists():

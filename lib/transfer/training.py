@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from feature_vis.activations import call_order
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.models import call_order, head_name, load_file, replace_head, state_digest
+from feature_vis.models import head_name, load_file, replace_head, state_digest
 from feature_vis.seeding import derive_seed, generator
 from transfer.dataset import PictureDataset
 from transfer.pictures import train_transform, val_transform

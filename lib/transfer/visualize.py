@@ -7,6 +7,7 @@ next one finds there what this one had finished.
 
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from feature_vis.models import weights_digest
+from feature_vis.objectives import Objectives
 from feature_vis.png import channel_of, read_notes, write_picture
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
@@ -87,25 +89,39 @@ def _clear(staging: Path, targets: list[Target]) -> None:
 def _render_to_staging(
     targets: list[Target], layer: str, model: nn.Module, staging: Path, device: torch.device
 ) -> None:
-    by_channel = {target.channel: target for target in targets}
+    unit = Objectives(model)
     image_steps = sum(target.recipe.steps for target in targets)
-    bar = tqdm(total=image_steps, desc=layer, unit="step", disable=None, leave=False, file=sys.stderr)
-    with bar:
-        jobs = [(target.channel, target.recipe) for target in targets]
-        for result in render(model, layer, jobs, device=device, progress=lambda count: bar.update(count)):
-            target = by_channel[result.channel]
-            write_picture(_staged(staging, target), result.picture, _notes(result, layer, target.key))
+    with (
+        tqdm(total=image_steps, desc=layer, unit="step", disable=None, leave=False, file=sys.stderr) as bar,
+        ThreadPoolExecutor(max_workers=1) as writer,  # a picture is packed while the next ones are rendered
+    ):
+        pictures = render(
+            [unit(layer, target.channel) for target in targets],
+            [target.recipe for target in targets],
+            device=device,
+            progress=bar.update,
+            resume=staging / "unfinished",
+        )
+        written = []
+        for result in pictures:
+            target = targets[result.index]
+            notes = _notes(result, layer, target)
+            written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
+        for outcome in written:
+            outcome.result()
 
 
-def _notes(result: Rendered, layer: str, key: str) -> dict[str, Any]:
+def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
     """What a PNG says of itself. No date, host or version: equal pictures are equal files."""
     return {
         "layer": layer,
-        "channel": result.channel,
+        "channel": target.channel,
         "activation_start": result.activation_start,
         "activation_reached": result.activation_reached,
+        "steps": len(result.trajectory),
+        "stopped": result.stopped,
         "recipe": result.recipe.settings(),
-        "key": key,
+        "key": target.key,
     }
 
 

@@ -1,4 +1,6 @@
-"""The composed warp against SciPy, and where the draws come from."""
+"""What the network sees, against SciPy part by part, and where the draws come from."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,27 +8,65 @@ import scipy.ndimage
 import torch
 
 from feature_vis.errors import InputError
-from feature_vis.transforms import PRESETS, Transforms, draw, resolve, warp
+from feature_vis.seeding import generator
+from feature_vis.transforms import PRESETS, Transforms, apply, draw, frame, resolve, warp
+
+EVERYTHING = Transforms(
+    pad=3, translate=(2, 1), scale=(0.9, 1.1), rotate=(-10, 0, 10), trim=1, crop=(0.5, 0.9), flip=True, blur=1.5,
+    noise=0.1, fill=0.5,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [(12, 12), (11, 16)])
-def test_warp_agrees_with_scipy(size: tuple[int, int]) -> None:
-    height, width = size
-    picture = np.random.default_rng(0).normal(size=size)
-    matrix = draw(Transforms((2, 1), (0.9, 1.1), 10), 1, "scipy")[0].double().numpy()  # (2, 3), x before y
-    centre = np.array([(height - 1) / 2, (width - 1) / 2])
-    swap = np.array([[0, 1], [1, 0]])
-    linear, shift = swap @ matrix[:, :2] @ swap, swap @ matrix[:, 2]  # y before x
-    expected = scipy.ndimage.affine_transform(
-        picture, linear, offset=centre - linear @ centre + shift, order=1, mode="mirror"
+def _pixels(height: int, width: int) -> np.ndarray:
+    """(3, H · W): x, y and 1 of every pixel, from the centre."""
+    y, x = np.mgrid[:height, :width].reshape(2, -1)
+    return np.stack([x - (width - 1) / 2, y - (height - 1) / 2, np.ones(height * width)])
+
+
+def _sample(picture: np.ndarray, points: np.ndarray, size: tuple[int, int], fill: str | float) -> np.ndarray:
+    """SciPy's bilinear values of (C, H, W) at points (2+, N) from the centre -> (C, H', W')."""
+    height, width = picture.shape[1:]
+    places = np.stack([points[1] + (height - 1) / 2, points[0] + (width - 1) / 2])
+    outside = {"mode": "mirror"} if fill == "reflection" else {"mode": "grid-constant", "cval": fill}
+    return np.stack(
+        [scipy.ndimage.map_coordinates(plane, places, order=1, **outside).reshape(size) for plane in picture]
     )
-    moved = warp(torch.from_numpy(picture)[None, None], torch.from_numpy(matrix)[None])
-    np.testing.assert_allclose(moved[0, 0].numpy(), expected, atol=1e-6)
 
 
-def test_no_transform_leaves_the_picture_as_it_is() -> None:
-    picture = torch.rand(1, 3, 9, 10)
-    torch.testing.assert_close(warp(picture, draw(PRESETS["none"], 1, "still")), picture, atol=1e-5, rtol=0)
+def _one_after_the_other(transforms: Transforms, step: int, seed: tuple[str | int, ...]) -> np.ndarray:
+    """(3, 3): where translate, scale, rotate, translate carry a pixel, each a matrix, multiplied in float64."""
+    u = torch.rand((step + 1, 6), generator=generator(*seed, "transforms"))[step].double().numpy()
+
+    def shift(share: np.ndarray, largest: int) -> np.ndarray:
+        matrix = np.eye(3)
+        matrix[:2, 2] = np.floor(share * (2 * largest + 1)) - largest
+        return matrix
+
+    factor = transforms.scale[int(u[4] * len(transforms.scale))]
+    angle = np.deg2rad(transforms.rotate[int(u[5] * len(transforms.rotate))])
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    before, after = (shift(u[2 * i : 2 * i + 2], transforms.translate[i]) for i in (0, 1))
+    return after @ turn @ np.diag([factor, factor, 1]) @ before
+
+
+def _pictures(batch: int, height: int, width: int) -> torch.Tensor:
+    return torch.rand((batch, 3, height, width), generator=generator("pictures"), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (11, 16), (17, 10)])
+@pytest.mark.parametrize("fill", ["reflection", 0.25])
+@pytest.mark.parametrize("grown", [0, 5])
+def test_warp_agrees_with_scipy(size: tuple[int, int], fill: str | float, grown: int) -> None:
+    pictures = _pictures(2, *size)
+    matrices = np.array([[[0.9, 0.2, 3.5], [-0.1, 1.2, -2.25]], [[-1.1, 0.0, 0.5], [0.3, 0.8, 9.0]]])
+    to = (size[0] + grown, size[1] + 2 * grown)
+    moved = warp(pictures, torch.from_numpy(matrices), to, fill)
+    expected = [
+        _sample(p.numpy(), matrix @ _pixels(*to), to, fill) for p, matrix in zip(pictures, matrices, strict=True)
+    ]
+    np.testing.assert_allclose(moved.numpy(), expected, atol=1e-9)
+    narrow = warp(pictures.float(), torch.from_numpy(matrices).float(), to, fill)
+    np.testing.assert_allclose(narrow.numpy(), expected, atol=1e-5)
 
 
 def test_a_shift_moves_by_whole_pixels() -> None:
@@ -36,16 +76,215 @@ def test_a_shift_moves_by_whole_pixels() -> None:
     torch.testing.assert_close(moved[..., 1:, :6], picture[..., :7, 2:], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(40, 40), (37, 52)])
+@pytest.mark.parametrize("name", ["paper", "small", "lucid"])
+def test_a_preset_does_its_parts_one_after_the_other(name: str, size: tuple[int, int]) -> None:
+    transforms, pictures, steps = PRESETS[name], _pictures(4, *size), [0, 3, 1, 8]
+    draws = [draw(transforms, 9, "parts", i) for i in range(4)]
+    seen = apply(pictures, transforms, draws, steps)
+    to = frame(size, transforms)
+    for i, step in enumerate(steps):
+        back = np.linalg.inv(_one_after_the_other(transforms, step, ("parts", i)))
+        expected = _sample(pictures[i].numpy(), back @ _pixels(*to), to, transforms.fill)
+        np.testing.assert_allclose(seen[i].numpy(), expected, atol=1e-5)
+
+
+def test_paper_is_the_list_of_the_original() -> None:
+    assert PRESETS["paper"] == Transforms(
+        pad=16, translate=(16, 8), scale=(1, 0.975, 1.025, 0.95, 1.05), rotate=tuple(range(-5, 6)), trim=16
+    )
+
+
+def test_padding_by_reflection_is_what_lies_beyond_the_border() -> None:
+    transforms = Transforms(pad=6)
+    pictures = _pictures(1, 9, 14)
+    padded = apply(pictures, transforms, [draw(transforms, 1, 0)], [0])
+    np.testing.assert_allclose(padded[0], np.pad(pictures[0], ((0, 0), (6, 6), (6, 6)), mode="reflect"), atol=1e-9)
+
+
+def test_lucid_shows_the_network_a_larger_frame_with_a_grey_margin() -> None:
+    still = replace(PRESETS["lucid"], translate=(0, 0), scale=(1.0,), rotate=(0,))
+    pictures = _pictures(1, 20, 25)
+    seen = apply(pictures, still, [draw(still, 1, 0)], [0])
+    padded = np.pad(pictures[0], ((0, 0), (6, 6), (6, 6)), constant_values=0.5)
+    assert frame((20, 25), PRESETS["lucid"]) == (32, 37)
+    np.testing.assert_allclose(seen[0], padded, atol=1e-9)
+
+
+def test_the_lucid_recipe_reaches_its_ends() -> None:
+    lucid = PRESETS["lucid"]
+    assert min(lucid.scale) == 0.9
+    assert max(lucid.scale) == 1.1
+    assert sorted(set(lucid.rotate)) == list(range(-10, 11))
+    assert lucid.rotate.count(0) == 6
+
+
+def test_a_window_is_cut_out_and_resized() -> None:
+    transforms = Transforms(crop=(0.3, 0.8))
+    size = height, width = 23, 30
+    pictures = _pictures(1, *size)
+    for step in range(5):
+        v = torch.rand((5, 5), generator=generator("window", "windows"))[step].double().numpy()
+        share = 0.3 + 0.5 * v[0]
+        left, top = v[1:3] * (1 - share) * np.array([width, height])
+        x = left + (np.arange(width) + 0.5) * share - 0.5
+        y = top + (np.arange(height) + 0.5) * share - 0.5
+        points = np.stack(np.broadcast_arrays(x[None] - (width - 1) / 2, y[:, None] - (height - 1) / 2)).reshape(2, -1)
+        seen = apply(pictures, transforms, [draw(transforms, 5, "window")], [step])
+        np.testing.assert_allclose(seen[0], _sample(pictures[0].numpy(), points, size, "reflection"), atol=1e-5)
+
+
+def test_a_flip_happens_half_the_time_and_twice_is_none() -> None:
+    transforms = Transforms(flip=True)
+    pictures, drawn = _pictures(1, 7, 10), [draw(transforms, 200, "flip")]
+    flipped = 0
+    for step in range(200):
+        once = apply(pictures, transforms, drawn, [step])
+        torch.testing.assert_close(apply(once, transforms, drawn, [step]), pictures)
+        if not torch.allclose(once, pictures):
+            torch.testing.assert_close(once, pictures.flip(-1))
+            flipped += 1
+    assert 70 < flipped < 130
+
+
+@pytest.mark.parametrize("size", [(12, 17), (3, 40)])  # a blur wider than the picture is mirrored more than once
+def test_blur_agrees_with_scipy_and_keeps_the_mean(size: tuple[int, int]) -> None:
+    transforms = Transforms(blur=2.0)
+    pictures, draws = _pictures(3, *size), [draw(transforms, 4, i) for i in range(3)]
+    seen = apply(pictures, transforms, draws, [0, 3, 2])
+    for i, step in enumerate([0, 3, 2]):
+        sigma = float(draws[i].sigmas[step])
+        assert 0 <= sigma < 2
+        weights = np.exp(-(np.arange(-6, 7) ** 2) / (2 * sigma**2))
+        expected = pictures[i].numpy()
+        for axis in (1, 2):
+            expected = scipy.ndimage.correlate1d(expected, weights / weights.sum(), axis, mode="reflect")
+        np.testing.assert_allclose(seen[i], expected, atol=1e-5)
+    torch.testing.assert_close(seen.mean((2, 3)), pictures.mean((2, 3)), atol=1e-6, rtol=0)
+
+
+def test_noise_has_its_standard_deviation_and_its_own_stream_a_step() -> None:
+    transforms = Transforms(noise=0.1)
+    grey = torch.full((3, 3, 80, 80), 0.5)
+    draws = [draw(transforms, 5, seed) for seed in (0, 0, 1)]
+    noise = apply(grey, transforms, draws, [4, 2, 4]) - grey
+    assert noise.std((1, 2, 3)).numpy() == pytest.approx(0.1, rel=0.03)
+    assert noise.mean((1, 2, 3)).numpy() == pytest.approx(0, abs=0.003)
+    correlations = np.corrcoef(noise.flatten(1).numpy())
+    assert abs(correlations[np.triu_indices(3, 1)]).max() < 0.03
+    assert torch.equal(apply(grey, transforms, draws, [4, 2, 4]) - grey, noise)
+
+
+@pytest.mark.parametrize("name", ["paper", "small", "lucid", "crops"])
+def test_a_picture_does_not_depend_on_its_company(name: str) -> None:
+    _assert_alone_as_in_company(PRESETS[name])
+
+
+def test_a_picture_does_not_depend_on_its_company_under_everything() -> None:
+    _assert_alone_as_in_company(EVERYTHING)
+
+
+def _assert_alone_as_in_company(transforms: Transforms) -> None:
+    pictures = _pictures(5, 21, 30).float()
+    draws, steps = [draw(transforms, 6, "company", i) for i in range(5)], [5, 0, 2, 2, 1]
+    together = apply(pictures, transforms, draws, steps)
+    assert together.shape[2:] == frame((21, 30), transforms)
+    for i in range(5):
+        alone = apply(pictures[i : i + 1], transforms, draws[i : i + 1], steps[i : i + 1])
+        torch.testing.assert_close(alone[0], together[i], atol=1e-6, rtol=0)
+
+
+def test_no_transform_returns_the_pictures_themselves() -> None:
+    pictures = torch.rand(2, 3, 9, 10)
+    for transforms in (PRESETS["none"], Transforms(pad=5, trim=5)):
+        draws = [draw(transforms, 1, i) for i in range(2)]
+        assert apply(pictures, transforms, draws, [0, 0]) is pictures
+
+
+@pytest.mark.parametrize("transforms", [PRESETS["small"], EVERYTHING], ids=["small", "everything"])
+def test_gradients(transforms: Transforms) -> None:
+    pictures = torch.rand((2, 1, 5, 6), dtype=torch.float64, requires_grad=True)
+    draws = [draw(transforms, 3, i) for i in range(2)]
+    assert torch.autograd.gradcheck(lambda x: apply(x, transforms, draws, [2, 0]), pictures)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_shows_the_network_the_same() -> None:
+    pictures = _pictures(3, 33, 40)
+    draws, steps = [draw(EVERYTHING, 4, i) for i in range(3)], [3, 1, 0]
+    there = apply(pictures.cuda(), EVERYTHING, draws, steps)
+    torch.testing.assert_close(there.cpu(), apply(pictures, EVERYTHING, draws, steps), atol=1e-6, rtol=0)
+
+
 def test_a_longer_run_begins_with_the_draws_of_a_shorter_one() -> None:
-    assert torch.equal(draw(PRESETS["paper"], 10, 0, "layer4", 3), draw(PRESETS["paper"], 50, 0, "layer4", 3)[:10])
+    short, long = draw(EVERYTHING, 10, 0, "layer4", 3), draw(EVERYTHING, 50, 0, "layer4", 3)
+    for part in ("matrices", "windows", "sigmas"):
+        assert torch.equal(getattr(short, part), getattr(long, part)[:10])
+    assert not torch.equal(draw(EVERYTHING, 10, 0, "layer4", 4).matrices, short.matrices)
+
+
+def test_the_draws_of_a_published_recipe_do_not_change() -> None:
+    paper = draw(PRESETS["paper"], 3, 0, "layer4.2", 7).matrices
+    small = draw(PRESETS["small"], 3, 0, "layer4.2", 7).matrices
+    expected = [
+        [[0.9742727, 0.0510595, 0.9489405], [-0.0510595, 0.9742727, -16.9742736]],
+        [[0.9742727, -0.0510595, 6.0522447], [0.0510595, 0.9742727, -12.3578110]],
+        [[1.0500674, -0.0734279, -13.9299183], [0.0734279, 1.0500674, -19.3704853]],
+    ]
+    np.testing.assert_allclose(paper, expected, atol=1e-6)
+    np.testing.assert_allclose(small[:, :, :2], paper[:, :, :2], atol=1e-6)
+    np.testing.assert_allclose(small[:, :, 2], [[0, -4], [1.0003951, -3.1278462], [-3.9766395, -5.1234951]], atol=1e-6)
 
 
 def test_draws_stay_within_their_bounds_and_reach_them() -> None:
-    transforms = Transforms(translate=(3, 0), scale=(1.0,), rotate=0)
-    shifts = draw(transforms, 2000, "bounds")[:, :, 2]
+    shifts = draw(Transforms(translate=(3, 0)), 2000, "bounds").matrices[:, :, 2]
     assert {int(value) for value in shifts.flatten()} == set(range(-3, 4))
+    angles = draw(Transforms(rotate=(-90, 0, 30)), 500, "bounds").matrices[:, 0, 1].rad2deg().sin()
+    assert len({round(float(angle), 4) for angle in angles}) == 3
+    factors = 1 / draw(Transforms(scale=(0.5, 1, 2)), 500, "bounds").matrices[:, 0, 0]
+    assert {round(float(factor), 4) for factor in factors} == {0.5, 1, 2}
+
+
+def test_the_largest_random_number_stays_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the last number before 1: times a whole number it must not round up to that number
+    monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(shape, 1 - 2**-24))
+    shift = draw(Transforms(translate=(5, 0)), 1, 0).matrices[0, :, 2]
+    assert shift.tolist() == [-5, -5]
+    assert draw(Transforms(scale=(4.0,) * 10 + (2.0,)), 1, 0).matrices[0, 0, 0] == 0.5
+
+
+def test_transforms_of_a_larger_picture_are_larger() -> None:
+    assert PRESETS["paper"].scaled(0.5) == replace(PRESETS["paper"], pad=8, translate=(8, 4), trim=8)
+    assert EVERYTHING.scaled(1.5) == replace(EVERYTHING, pad=5, translate=(3, 2), trim=2, blur=2.25)
+    assert EVERYTHING.scaled(1) == EVERYTHING
 
 
 def test_unknown_preset_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match="paper"):
+    with pytest.raises(InputError, match=r"'papr'.*paper, small, lucid"):
         resolve("papr")
+    assert resolve("lucid") is PRESETS["lucid"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"pad": -1}, {"translate": (0, -1)}, {"scale": ()}, {"scale": (1, 0)}, {"rotate": ()}, {"crop": (0, 1)},
+     {"crop": (0.9, 0.5)}, {"crop": (0.5, 1.5)}, {"blur": -0.1}, {"fill": "mirror"}, {"fill": 2}],
+    ids=str,
+)  # fmt: skip
+def test_values_outside_their_range_are_refused(fields: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(fields))):
+        Transforms(**fields)
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    small, pictures = PRESETS["small"], torch.rand(2, 3, 8, 8)
+    draws = [draw(small, 4, i) for i in range(2)]
+    with pytest.raises(InputError, match="2 pictures, 1 draws"):
+        apply(pictures, small, draws[:1], [0, 0])
+    for step in (4, -1):
+        with pytest.raises(InputError, match=f"step {step} was not drawn"):
+            apply(pictures, small, draws, [0, step])
+    with pytest.raises(InputError, match="nothing is left"):
+        frame((8, 20), Transforms(trim=4))
+    with pytest.raises(InputError, match="above 0"):
+        small.scaled(0)

@@ -1,0 +1,328 @@
+"""Each parameterization against NumPy, and the contract against all of them."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from feature_vis import parameterizations
+from feature_vis.errors import InputError
+from feature_vis.fourier import frequency_scale, spectrum_to_image, start_spectrum
+from feature_vis.parameterizations import NAMES, Fourier, Laplacian, Maco, Parameterization, Pixel, parameterization
+
+SIZES = [(16, 16), (17, 19), (12, 9), (9, 12)]
+EXACT = [name for name in NAMES if name != "maco"]
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def magnitude(size: tuple[int, int], channels: int) -> Tensor:
+    """Like a natural picture's: it falls with the frequency; (C, H, W // 2 + 1)."""
+    strength = torch.arange(1, channels + 1).view(-1, 1, 1)
+    return strength * frequency_scale(*size) / max(size)
+
+
+def made(name: str, size: tuple[int, int], channels: int = 3, decay_power: float = 1.0) -> Parameterization:
+    if name == "laplacian":
+        return Laplacian(size, channels, levels=3, decay_power=decay_power)
+    return parameterization(name, size, channels, decay_power, magnitude(size, channels))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NAMES)
+class TestContract:
+    def test_shapes(self, name: str, size: tuple[int, int], channels: int) -> None:
+        it = made(name, size, channels)
+        assert (it.size, it.channels) == (size, channels)
+        start = it.start(0, "layer", 1)
+        assert start.shape == it.shape
+        assert start.is_contiguous()
+        assert it.image(torch.stack([start, start])).shape == (2, channels, *size)
+
+    def test_start_depends_on_its_seed_alone(self, name: str, size: tuple[int, int], channels: int) -> None:
+        it = made(name, size, channels)
+        first = it.start(0, "layer", 1)
+        torch.manual_seed(5)
+        assert torch.equal(first, it.start(0, "layer", 1))
+        for other in [(1, "layer", 1), (0, "other", 1), (0, "layer", 2)]:
+            assert not torch.equal(first, it.start(*other))
+
+    def test_gradients_flow_to_each_picture_alone(self, name: str, size: tuple[int, int], channels: int) -> None:
+        it = made(name, size, channels)
+        parameters = torch.stack([it.start(seed) for seed in range(3)]).requires_grad_(True)
+        (it.image(parameters)[1] * noise(channels, *size)).sum().backward()
+        assert parameters.grad is not None
+        assert parameters.grad.isfinite().all()
+        assert parameters.grad[1].abs().max() > 0
+        assert not parameters.grad[[0, 2]].any()
+
+    def test_parameters_show_again_what_they_came_from(self, name: str, size: tuple[int, int], channels: int) -> None:
+        it = made(name, size, channels)
+        pictures = it.image(torch.stack([it.start(seed) for seed in range(2)])) * 3
+        if name == "maco":
+            pictures /= 3  # its contrast is not free
+        batch = it.parameters_of(pictures)
+        torch.testing.assert_close(batch[1], it.parameters_of(pictures[1]))
+        torch.testing.assert_close(it.image(batch), pictures, atol=1e-5, rtol=0)
+
+    def test_grown_to_the_same_size_is_the_same_picture(self, name: str, size: tuple[int, int], channels: int) -> None:
+        it = made(name, size, channels)
+        parameters = it.start(0).unsqueeze(0)
+        grown = it.grown(parameters, made(name, size, channels))
+        torch.testing.assert_close(it.image(grown), it.image(parameters), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("decay_power", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("name", "size"), list(itertools.product(EXACT, SIZES)))
+def test_any_picture_can_be_shown(name: str, size: tuple[int, int], decay_power: float) -> None:
+    it = made(name, size, decay_power=decay_power)
+    picture = noise(3, *size)
+    torch.testing.assert_close(it.image(it.parameters_of(picture)[None])[0], picture, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "size"), list(itertools.product(EXACT, SIZES)))
+def test_grown_is_the_same_picture_at_a_larger_size(name: str, size: tuple[int, int]) -> None:
+    larger = made(name, (size[0] * 4, size[1] * 4))
+    it = made(name, size)
+    # smooth, or the ways of interpolation differ
+    y, x = np.meshgrid(*(np.arange(count) / count for count in size), indexing="ij")
+    picture = torch.from_numpy(np.cos(2 * np.pi * y) + 0.5 * np.sin(2 * np.pi * x)).float().expand(1, 3, *size)
+    grown = larger.image(it.grown(it.parameters_of(picture), larger))
+    assert grown.shape == (1, 3, *larger.size)
+    if name == "fourier":
+        torch.testing.assert_close(grown[..., ::4, ::4], picture, atol=1e-5, rtol=0)
+    else:
+        back = torch.nn.functional.interpolate(grown, size=size, mode="area")
+        torch.testing.assert_close(back, picture, atol=0.06, rtol=0)
+
+
+def test_fourier_is_the_spectrum_it_always_was() -> None:
+    it = Fourier((9, 12), channels=4, decay_power=0.5)
+    start = it.start(3, "layer", 2)
+    assert torch.equal(start, start_spectrum(9, 12, 3, "layer", 2, channels=4))
+    assert torch.equal(it.image(start[None]), spectrum_to_image(start[None], frequency_scale(9, 12, 0.5), 12))
+
+
+def test_pixels_are_the_picture_but_never_the_callers_tensor() -> None:
+    it = Pixel((3, 4), channels=2)
+    picture = noise(2, 3, 4)
+    assert torch.equal(it.image(picture[None])[0], picture)
+    it.parameters_of(picture).zero_()
+    assert picture.any()
+    assert it.start("spread").shape == (2, 3, 4)
+    assert Pixel((64, 64)).start("spread").std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def reference_stretch(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear with pixel middles at (i + 0.5) / count, the border repeated: (h, w) -> `size`."""
+    for axis, count in enumerate(size):
+        old = picture.shape[axis]
+        where = ((np.arange(count) + 0.5) * old / count - 0.5).clip(0, old - 1)
+        picture = np.apply_along_axis(lambda line, at=where: np.interp(at, np.arange(len(line)), line), axis, picture)
+    return picture
+
+
+@pytest.mark.parametrize("decay_power", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("size", SIZES)
+def test_laplacian_agrees_with_numpy(size: tuple[int, int], decay_power: float) -> None:
+    it = Laplacian(size, channels=2, levels=3, decay_power=decay_power)
+    parameters = noise(*it.shape)
+    levels, offset = [], 0
+    for level in range(3):
+        height, width = size[0] // 2**level, size[1] // 2**level
+        values = parameters[offset : offset + 2 * height * width].double().numpy().reshape(2, height, width)
+        levels.append(values * 2 ** (level * (decay_power - 1)))
+        offset += values.size
+    assert offset == len(parameters)
+    for channel in range(2):
+        expected = levels[2][channel]
+        for level in (1, 0):
+            expected = levels[level][channel] + reference_stretch(expected, levels[level].shape[1:])
+        np.testing.assert_allclose(it.image(parameters[None])[0, channel].numpy(), expected, atol=1e-5)
+
+
+def test_a_pyramid_of_one_level_is_the_pixels() -> None:
+    it = Laplacian((3, 5), channels=2, levels=1)
+    picture = noise(2, 3, 5)
+    assert torch.equal(it.image(it.parameters_of(picture)[None])[0], picture)
+
+
+def test_a_smooth_picture_is_in_the_coarse_levels() -> None:
+    it = Laplacian((16, 16), channels=1, levels=3)
+    parameters = it.parameters_of(torch.full((1, 16, 16), 0.7))
+    torch.testing.assert_close(parameters, torch.cat([torch.zeros(256 + 64), torch.full((16,), 0.7)]))
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_a_pyramid_has_as_many_levels_as_the_size_allows(levels: int) -> None:
+    assert Laplacian((4, 100), levels=3).start(0).shape == (3 * (400 + 100 + 25),)
+    with pytest.raises(InputError, match="1 to 3 levels"):
+        Laplacian((4, 100), levels=levels)
+
+
+def signs_only(size: tuple[int, int]) -> np.ndarray:
+    """Where a frequency is its own conjugate, (H, W // 2 + 1)."""
+    height, width = size
+    own = np.zeros((height, width // 2 + 1), dtype=bool)
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            own[row, column] = (2 * row) % height == 0 and (2 * column) % width == 0
+    return own
+
+
+@pytest.mark.parametrize("size", [*SIZES, (1, 1), (2, 2), (1, 5), (5, 1), (3, 2)])
+def test_maco_keeps_the_magnitude_whatever_the_phases(size: tuple[int, int]) -> None:
+    wanted = magnitude(size, 2)
+    it = Maco(size, 2, wanted)
+    picture = it.image(5 * noise(1, *it.shape))[0].double().numpy()
+    actual, own = np.abs(np.fft.rfft2(picture, norm="ortho")), signs_only(size)
+    np.testing.assert_allclose(actual[:, ~own], wanted.numpy()[:, ~own], atol=1e-5)
+    assert (actual[:, own] <= wanted.numpy()[:, own] + 1e-5).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_maco_agrees_with_numpy(size: tuple[int, int]) -> None:
+    wanted = magnitude(size, 2)
+    it = Maco(size, 2, wanted)
+    parameters = it.start(4)
+    np.testing.assert_allclose(  # such phases need no pairing of rows
+        it.image(parameters[None])[0].numpy(),
+        np.fft.irfft2(wanted.numpy() * np.exp(1j * parameters.double().numpy()), s=size, norm="ortho"),
+        atol=1e-5,
+    )
+
+
+def test_macos_phases_are_the_pictures() -> None:
+    picture = noise(2, 11, 14)
+    phases = Maco((11, 14), 2, magnitude((11, 14), 2)).parameters_of(picture)
+    expected = np.angle(np.fft.rfft2(picture.double().numpy()))
+    np.testing.assert_allclose(np.exp(1j * phases.numpy()), np.exp(1j * expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (8, 7), (1, 6)])
+def test_maco_with_a_pictures_own_magnitude_shows_the_picture(size: tuple[int, int]) -> None:
+    y, x = np.meshgrid(*(np.arange(count) / count for count in size), indexing="ij")
+    waves = -np.cos(2 * np.pi * y) - np.cos(2 * np.pi * x)  # negative: a phase of π in row k and in row -k
+    alternating = -np.cos(np.pi * np.arange(size[1]))[None, :] * np.cos(2 * np.pi * y)  # the same in the last column
+    pictures = torch.stack([torch.from_numpy(waves), torch.from_numpy(alternating), noise(*size).double()])
+    it = Maco(size, 3, torch.fft.rfft2(pictures, norm="ortho").abs())
+    torch.testing.assert_close(it.image(it.parameters_of(pictures)[None])[0], pictures, atol=1e-6, rtol=0)
+
+
+def test_macos_start_is_spread_over_the_circle() -> None:
+    phases = Maco((64, 64), 1, torch.ones(1, 64, 33)).start(0)
+    assert phases.abs().max() <= np.pi + 1e-6
+    counts = torch.histc(phases, bins=8, min=-np.pi, max=np.pi) / phases.numel()
+    np.testing.assert_allclose(counts.numpy(), 1 / 8, atol=0.03)
+
+
+def test_macos_grown_phases_have_the_larger_magnitude() -> None:
+    small, large = Maco((9, 9), 1, magnitude((9, 9), 1)), Maco((18, 20), 1, 2 * magnitude((18, 20), 1))
+    grown = small.grown(small.start(0)[None], large)
+    assert grown.shape == (1, *large.shape)
+    spectrum = torch.fft.rfft2(large.image(grown), norm="ortho").abs()
+    torch.testing.assert_close(spectrum[0], large.magnitude, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_inference_made_first_serves_gradients_later(name: str) -> None:
+    parameterizations._frequency_scale.cache_clear()
+    it = made(name, (16, 16))
+    parameters = it.start(0).unsqueeze(0)
+    with torch.inference_mode():
+        expected = it.image(parameters)
+    parameters.requires_grad_(True)
+    picture = it.image(parameters)
+    picture.square().sum().backward()
+    assert torch.equal(picture, expected)
+    assert parameters.grad is not None
+    assert parameters.grad.any()
+
+
+def test_macos_magnitude_is_a_constant_and_the_callers_stays_free() -> None:
+    mine = magnitude((8, 8), 1).requires_grad_(True)
+    it = Maco((8, 8), 1, mine)
+    before = it.image(it.start(0)[None])
+    with torch.no_grad():
+        mine.zero_()
+    assert torch.equal(it.image(it.start(0)[None]), before)
+    assert not before.requires_grad
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_by_name(name: str) -> None:
+    it = parameterization(name, (16, 18), 2, 0.5, magnitude((16, 18), 2))
+    assert type(it).__name__.lower() == name
+    assert (it.size, it.channels) == ((16, 18), 2)
+    if name in ("fourier", "laplacian"):
+        assert isinstance(it, Fourier | Laplacian)
+        assert it.decay_power == 0.5
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="'cppn': known are fourier, pixel, laplacian, maco"):
+        parameterization("cppn", (16, 16))
+
+
+def test_maco_without_magnitude_says_what_computes_it() -> None:
+    with pytest.raises(InputError, match=r"image_statistics\.magnitude_spectrum"):
+        parameterization("maco", (16, 16))
+
+
+def test_a_magnitude_of_another_size_or_kind_is_refused() -> None:
+    with pytest.raises(InputError, match=r"shape \(3, 16, 9\), not \(3, 16, 16\)"):
+        Maco((16, 16), 3, torch.ones(3, 16, 16))
+    for bad in (-1.0, float("nan")):
+        with pytest.raises(InputError, match="finite and nowhere negative"):
+            Maco((2, 2), 1, torch.full((1, 2, 2), bad))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_shapes_are_refused(name: str) -> None:
+    it = made(name, (16, 16))
+    with pytest.raises(InputError, match="parameters of shape"):
+        it.image(it.start(0))
+    with pytest.raises(InputError, match="parameters of shape"):
+        it.grown(it.start(0), it)
+    for wrong in [(3, 16, 17), (1, 16, 16), (16, 16)]:
+        with pytest.raises(InputError, match="the picture is"):
+            it.parameters_of(torch.zeros(wrong))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_a_larger_one_of_the_same_kind_will_do(name: str) -> None:
+    it = made(name, (16, 16))
+    parameters = it.start(0).unsqueeze(0)
+    with pytest.raises(InputError, match="can only grow, not become"):
+        it.grown(parameters, made(name, (32, 15)))
+    with pytest.raises(InputError, match="of 3 channels cannot grow to"):
+        it.grown(parameters, made(name, (16, 16), channels=1))
+    other = NAMES[NAMES.index(name) - 1]
+    with pytest.raises(InputError, match="cannot grow to"):
+        it.grown(parameters, made(other, (32, 32)))
+
+
+def test_a_spectrum_keeps_its_decay_power() -> None:
+    small = Fourier((8, 8))
+    with pytest.raises(InputError, match="decay power"):
+        small.grown(small.start(0)[None], Fourier((16, 16), decay_power=0.5))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": (0, 16)}, "size is"),
+        ({"channels": 0}, "at least 1 channel"),
+        ({"decay_power": -1.0}, "decay power"),
+        ({"decay_power": float("nan")}, "decay power"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(Fourier((16, 16)), **settings)
