@@ -7,13 +7,14 @@ everywhere. In a residual block this is the sum of branch and shortcut. It is fo
 not from a list of architectures: a layer can be read before its ReLU where the tensor that it puts out *is* what
 its last ReLU put out.
 
-Where it is not (a concatenation of branches, a ReLU followed by pooling), the ReLUs inside the layer pass a
-redirected gradient for the first steps: see `_RedirectedRelu`.
+Where it is not (a concatenation of branches, a ReLU followed by pooling) and the output is nowhere negative, every
+ReLU on the way passes a redirected gradient to a picture that would get none: see `_RedirectedRelu`.
 """
 
 import copy
+import math
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -31,74 +32,97 @@ class _LayersReached(Exception):
 
 
 class _RedirectedRelu(torch.autograd.Function):
-    """A ReLU that lets a picture whose unit is off climb out.
+    """A ReLU, also one with an upper limit, that lets a picture whose unit is off climb out.
 
     Forward, it is a ReLU. Backward, a picture for which the ordinary gradient is zero everywhere gets the gradient
     of the identity instead, but for the positions that are off already and would be pushed lower. Decided for each
-    picture of a batch by itself. Source: lucid `misc/redirected_relu_grad.py` (there a descent; the sign of
-    "lower" follows from the gradient of a loss all the same).
+    picture of a batch by itself. Source: lucid `misc/redirected_relu_grad.py`. There it is taken away after the
+    first steps; here it stays, since it changes nothing for a picture that has a gradient.
     """
 
     @staticmethod
-    def forward(ctx: Any, entered: Tensor) -> Tensor:
-        ctx.save_for_backward(entered)
-        return entered.clamp_min(0)
+    def forward(ctx: Any, entered: Tensor, upper: float, in_place: bool) -> Tensor:
+        if in_place:
+            ctx.mark_dirty(entered)
+        left = entered.clamp_(0, upper) if in_place else entered.clamp(0, upper)
+        ctx.save_for_backward(left)
+        ctx.upper = upper
+        return left
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (entered,) = ctx.saved_tensors
-        gradient = gradients[0]  # (B, …), of a loss that falls
-        off = entered <= 0
-        ordinary = gradient.masked_fill(off, 0)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (left,) = ctx.saved_tensors
+        gradient = gradients[0]  # (B, …), of a loss that falls: where it is above 0, it pushes lower
+        off = left <= 0
+        ordinary = gradient.masked_fill(off | (left >= ctx.upper), 0)
+        stuck = ~ordinary.flatten(1).any(1)  # (B,)
         redirected = gradient.masked_fill(off & (gradient > 0), 0)
-        stuck = (ordinary.flatten(1) == 0).all(1)  # (B,)
-        return torch.where(stuck.view(-1, *[1] * (gradient.dim() - 1)), redirected, ordinary)
+        return torch.where(stuck.view(-1, *[1] * (gradient.dim() - 1)), redirected, ordinary), None, None
 
 
 class _Target:
     """One layer under watch: the last ReLU met inside it, and its answer."""
 
     def __init__(self) -> None:
+        self.ends_in_relu = False
+        self.clear()
+
+    def clear(self) -> None:
         self.inside = False
         self.entered: Tensor | None = None  # the last ReLU
         self.left: Tensor | None = None
-        self.output: Tensor | None = None
-        self.ends_in_relu = False
-        self.holds_relu = False
+        self.output: Any = None
 
 
 class _ReluWatch(TorchFunctionMode):
     """Notes for each target what entered its last ReLU and what left it, module or function alike."""
 
-    _RELUS = frozenset(
-        [F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.hardtanh_]
-    )
+    _RELUS = frozenset([F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6])
+    _LIMITED = frozenset([F.hardtanh, F.hardtanh_])  # what `nn.ReLU6` calls, with its limits
+    _IN_PLACE = frozenset([F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_])
 
     def __init__(self, targets: Collection[_Target]) -> None:
         super().__init__()
         self.targets = targets
         self.redirect = False
+        self.met = False
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in self._RELUS or not (inside := [target for target in self.targets if target.inside]):
+        upper = self._upper_limit(func, args, kwargs)
+        if upper is None:
             return func(*args, **kwargs)
+        self.met = True
         before = args[0] if args else kwargs["input"]
+        inside = [target for target in self.targets if target.inside]
         # an in-place ReLU overwrites what entered it: keep a copy, which carries the gradient on
-        entered = before.clone()
-        left = _RedirectedRelu.apply(before) if self.redirect else func(*args, **kwargs)
+        entered = before.clone() if inside else None
+        if self.redirect:
+            left = _RedirectedRelu.apply(before, upper, func in self._IN_PLACE or bool(kwargs.get("inplace")))
+        else:
+            left = func(*args, **kwargs)
         for target in inside:
-            target.entered, target.left, target.holds_relu = entered, left, True
+            target.entered, target.left = entered, left
         return left
+
+    def _upper_limit(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> float | None:
+        """Of a ReLU; None for anything else."""
+        if func in self._RELUS:
+            return 6.0 if func is F.relu6 else math.inf
+        if func in self._LIMITED:
+            limits = {"min_val": -1.0, "max_val": 1.0} | dict(zip(("min_val", "max_val"), args[1:], strict=False))
+            limits |= {name: value for name, value in kwargs.items() if name in limits}
+            return limits["max_val"] if limits["min_val"] == 0 else None
+        return None
 
 
 class Activations:
     """Callable: a network's input, (B, C, H, W) -> each target's activation, {layer: (B, K, …)}.
 
-    `redirect`: while True, and only in layers that cannot be read before their last ReLU, the ReLUs pass a
-    redirected gradient. `stuck_layers`: the layers for which that matters, known after the first call.
+    `stuck_layers`: those that cannot be read before their last ReLU and may be zero everywhere. Known after the
+    first call, from its values; from the second call on the network's ReLUs redirect for their sake.
     """
 
     def __init__(self, model: nn.Module, targets: dict[str, _Target], before_relu: bool, axes: dict[str, int]) -> None:
@@ -107,33 +131,38 @@ class Activations:
         self._watch = _ReluWatch(list(targets.values()))
         self._before_relu = before_relu
         self._axes = axes
-        self.redirect = False
-
-    @property
-    def stuck_layers(self) -> list[str]:
-        return [name for name, target in self._targets.items() if target.holds_relu and not target.ends_in_relu]
+        self.stuck_layers: list[str] | None = None
 
     def __call__(self, inputs: Tensor) -> dict[str, Tensor]:
         for target in self._targets.values():
-            target.inside, target.entered, target.left, target.output = False, None, None, None
-        self._watch.redirect = self.redirect and self._before_relu and bool(self.stuck_layers)
-        try:
-            if self._before_relu:
-                with self._watch:
-                    self._model(inputs)
-            else:
-                self._model(inputs)
-        except _LayersReached:
-            pass
+            target.clear()
+        self._watch.redirect, self._watch.met = bool(self.stuck_layers), False
+        with suppress(_LayersReached), self._watch if self._before_relu else nullcontext():
+            self._model(inputs)
+        if self.stuck_layers is None:
+            self.stuck_layers = [
+                layer
+                for layer, target in self._targets.items()
+                if self._watch.met and not target.ends_in_relu and _nowhere_negative(target.output)
+            ]
         answers = {}
         for layer, target in self._targets.items():
-            if target.output is None:
-                raise InputError(f"the forward pass of {type(self._model).__name__} never enters {layer!r}")
-            answer = target.entered if self._before_relu and target.ends_in_relu else target.output
-            assert answer is not None
-            answers[layer] = answer.movedim(self._axes.get(layer, 1), 1) if answer.dim() > 2 else answer
-            target.entered = target.left = target.output = None  # the graph is the caller's now
+            answers[layer] = self._answer(layer, target)
+            target.clear()  # the graph is the caller's now
         return answers
+
+    def _answer(self, layer: str, target: _Target) -> Tensor:
+        where = repr(layer) if layer else "the network"
+        if target.output is None:
+            raise InputError(f"the forward pass of {type(self._model).__name__} never enters {where}")
+        answer = target.entered if self._before_relu and target.ends_in_relu else target.output
+        if not isinstance(answer, Tensor):
+            raise InputError(f"{where} puts out a {type(answer).__name__}, not a tensor: a `hook` can make one of it")
+        return answer.movedim(self._axes.get(layer, 1), 1) if answer.dim() > 2 else answer
+
+
+def _nowhere_negative(output: Any) -> bool:
+    return isinstance(output, Tensor) and not output.is_meta and bool((output >= 0).all())
 
 
 @contextmanager
@@ -153,7 +182,8 @@ def activations_of(
     from a module's output that is not a tensor. The hooks are gone afterwards, whatever happens.
 
     Raises:
-        InputError: no such layer (the close names are said), or one that a forward pass does not enter.
+        InputError: no such layer (the close names are said), one that a forward pass does not enter, or whose
+            output is not a tensor.
     """
     known = dict(model.named_modules())
     missing = [layer for layer in layers if layer not in known]
@@ -163,19 +193,21 @@ def activations_of(
 
     def enter(target: _Target) -> Callable[[nn.Module, Any], None]:
         def note_entry(_module: nn.Module, _inputs: Any) -> None:
-            target.inside, target.entered, target.left = True, None, None
+            target.inside = target.output is None  # of a module called again, the first answer counts
 
         return note_entry
 
     def leave(target: _Target) -> Callable[[nn.Module, Any, Any], None]:
         def note_answer(module: nn.Module, inputs: Any, output: Any) -> None:
-            target.inside = False
-            if target.output is not None:  # a module called again: its first answer counts
+            if not target.inside:
                 return
+            target.inside = False
             target.output = output if hook is None else hook(module, inputs, output)
             target.ends_in_relu = target.left is not None and target.output is target.left
             if all(other.output is not None for other in targets.values()):
                 raise _LayersReached
+            if isinstance(target.output, Tensor):  # what runs after it may overwrite it
+                target.output = target.output.clone()
 
         return note_answer
 

@@ -24,7 +24,15 @@ from feature_vis.colors import from_rgb
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 
-__all__ = ["ImageStatistics", "Picture", "color_matrix", "load_statistics", "magnitude_spectrum", "save_statistics"]
+__all__ = [
+    "ImageStatistics",
+    "Picture",
+    "color_matrix",
+    "load_statistics",
+    "magnitude_spectrum",
+    "save_statistics",
+    "shrink_magnitude",
+]
 
 Picture = Tensor | str | Path
 
@@ -85,6 +93,25 @@ def magnitude_spectrum(pictures: Iterable[Picture], size: tuple[int, int], matri
         raise InputError(f"a picture's size is (height, width), each at least 1, not {size}")
     magnitudes = (_magnitude(picture, size, matrix) for picture in _loaded(pictures))
     return _mean(magnitudes).float()
+
+
+def shrink_magnitude(magnitude: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """The magnitude of the same pictures at a smaller size: (C, H, W // 2 + 1) for `old` -> the same for `new`.
+
+    Of a picture without the frequencies that `new` cannot hold, the other ones stay as they are, but for the factor
+    sqrt(H' W' / (H W)) of the orthonormal FFT.
+
+    Raises:
+        InputError: `new` is larger in one axis, or the magnitude is not of the old size.
+    """
+    (height, width), (new_height, new_width) = old, new
+    if tuple(magnitude.shape[1:]) != (height, width // 2 + 1):
+        raise InputError(f"a magnitude of shape {tuple(magnitude.shape)} is not one of {old} pixels")
+    if not (1 <= new_height <= height and 1 <= new_width <= width):
+        raise InputError(f"a magnitude of {old} pixels can only shrink, not become {new}: compute it for that size")
+    rows = np.fft.fftfreq(new_height, 1 / new_height).round().astype(int) % height  # (H',)
+    factor = float(np.sqrt(new_height * new_width / (height * width)))
+    return magnitude[:, rows, : new_width // 2 + 1] * factor
 
 
 def save_statistics(path: str | Path, statistics: ImageStatistics) -> None:

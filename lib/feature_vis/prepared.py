@@ -45,17 +45,17 @@ class Prepared:
     def __init__(
         self, fast: dict[Objectives, Activations], plain: dict[Objectives, Activations], dtype: torch.dtype
     ) -> None:
-        self._fast = fast
-        self._plain = plain
+        self.fast = fast
+        self.plain = plain
         self._dtype = dtype
 
     def read_fast(self, pictures: Tensor) -> Read:
         """Of pictures, (B, C, H, W) in [0, 1]: activations before the last ReLU where the recipe says so, float32."""
-        return _reader(self._fast, pictures, self._dtype)
+        return _reader(self.fast, pictures, self._dtype)
 
     def read_plain(self, pictures: Tensor) -> Read:
         """The same, exactly as the network puts them out."""
-        return _reader(self._plain, pictures, torch.float32)
+        return _reader(self.plain, pictures, torch.float32)
 
 
 def _reader(networks: dict[Objectives, Activations], pictures: Tensor, dtype: torch.dtype) -> Read:

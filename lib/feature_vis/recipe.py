@@ -12,12 +12,13 @@ from typing import Any
 
 from feature_vis.errors import InputError
 
-__all__ = ["MODES", "RECIPE_VERSION", "Recipe", "content_key"]
+__all__ = ["CHOICES", "MODES", "RECIPE_VERSION", "Recipe", "content_key"]
 
 # Raise it when a change to the renderer changes pictures: every picture is then made again.
 RECIPE_VERSION = 2
 
-_CHOICES = {
+# What the settings that are words may be.
+CHOICES: Mapping[str, tuple[str, ...]] = {
     "objective": ("pre_relu", "post_relu"),
     "parameterization": ("fourier", "pixel", "laplacian", "maco"),
     "colors": ("imagenet", "images", "none"),
@@ -26,7 +27,7 @@ _CHOICES = {
 }
 
 # Of the growing schedule: (share of the full size, share of all steps after which the next size begins).
-_GROWTH = ((3 / 7, 4 / 9), (5 / 7, 7 / 9))
+_GROWTH = ((3 / 7, 1 / 3), (5 / 7, 7 / 12))
 _LEAST_GROWN = 64  # px: the deep layers of common networks shrink a picture 32-fold
 
 # Named sets of settings; what stands beside `mode` in a config overrides them.
@@ -73,7 +74,7 @@ class Recipe:
     statistics: str | None = None
     start: str | None = None
     regularizers: Mapping[str, float] = field(default_factory=dict)
-    schedule: str = "growing"
+    schedule: str = "plain"
     plateau: float | None = None
     precision: str = "auto"
     seed: int = 0
@@ -94,7 +95,7 @@ class Recipe:
                 "a file made by feature_vis.image_statistics.save_statistics: `colors: images` and "
                 "`parameterization: maco` read it",
             ),
-            *[(name, getattr(self, name) in known, " or ".join(known)) for name, known in _CHOICES.items()],
+            *[(name, getattr(self, name) in known, " or ".join(known)) for name, known in CHOICES.items()],
         ]
         problems = [f"{name} must be {what}, not {getattr(self, name)!r}" for name, fine, what in checks if not fine]
         if problems:
@@ -108,9 +109,9 @@ class Recipe:
     def stages(self) -> list[tuple[tuple[int, int], int]]:
         """((height, width), the step that it ends with) of each size on the way to the full one.
 
-        MACO's magnitudes belong to one size, so it does not grow; nor does a picture that starts from another.
+        A picture that starts from another does not grow: it would lose its detail first.
         """
-        grows = self.schedule == "growing" and self.parameterization != "maco" and self.start is None
+        grows = self.schedule == "growing" and self.start is None
         height, width = self.shape
         stages = []
         for share_of_size, share_of_steps in _GROWTH if grows else ():

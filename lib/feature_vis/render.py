@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from feature_vis import colors, objectives, transforms
 from feature_vis.errors import InputError
-from feature_vis.image_statistics import load_statistics
+from feature_vis.image_statistics import ImageStatistics, load_statistics, shrink_magnitude
 from feature_vis.memory import pictures_that_fit
 from feature_vis.objectives import Diversity, Objective, Objectives, terms
 from feature_vis.optimisation import Ascent, Climber, OptimizerFactory, Stage
@@ -130,7 +130,8 @@ class _Easel:
         self.resume = resume
         self.move = move
         self.optimizer = optimizer or functools.partial(torch.optim.Adam, fused=True)
-        self.matrix, self.magnitude = _colors_and_magnitude(recipe)
+        self.statistics = load_statistics(recipe.statistics) if recipe.statistics is not None else None
+        self.matrix: Tensor | None = None
 
     def render(self, jobs: list[tuple[int, Objective, tuple[str | int, ...]]]) -> Iterator[Rendered]:
         wanted = [objective for _, objective, _ in jobs]
@@ -138,6 +139,8 @@ class _Easel:
         if is_set and self.recipe.plateau is not None:
             raise InputError("pictures of a set (a diversity term) end together: leave `plateau` out of their recipe")
         channels = len(next(terms(wanted[0])).source.mean)
+        matrix = _color_basis(self.recipe, self.statistics, channels)
+        self.matrix = matrix.to(self.device) if matrix is not None else None
         stages = self._stages(channels)
         frame = transforms.frame(self.recipe.shape, stages[-1].transforms)
         dtype = resolve_precision(self.recipe.precision, self.device)
@@ -153,9 +156,10 @@ class _Easel:
         full = self.recipe.shape
         stages = []
         for size, last_step in self.recipe.stages():
-            held = parameterization(
-                self.recipe.parameterization, size, channels, self.recipe.decay_power, self.magnitude
-            )
+            magnitude = None
+            if self.statistics is not None and self.recipe.parameterization == "maco":
+                magnitude = shrink_magnitude(self.statistics.magnitude, self.statistics.size, size)
+            held = parameterization(self.recipe.parameterization, size, channels, self.recipe.decay_power, magnitude)
             stages.append(Stage(held, moves.scaled(min(size) / min(full)), last_step))
         return stages
 
@@ -250,15 +254,25 @@ class _Easel:
         return torch.cat(found)
 
 
-def _colors_and_magnitude(recipe: Recipe) -> tuple[Tensor | None, Tensor | None]:
-    """The recipe's colour basis, (C, C) or None, and magnitudes for MACO, (C, H, W // 2 + 1) or None."""
-    statistics = load_statistics(recipe.statistics) if recipe.statistics is not None else None
+def _color_basis(recipe: Recipe, statistics: ImageStatistics | None, channels: int) -> Tensor | None:
+    """The matrix (C, C) of the recipe's colours, or None. ImageNet's is one of RGB: other channels stand alone."""
     matrix = None
-    if recipe.colors == "imagenet":
-        matrix = colors.IMAGENET_COLORS
-    elif recipe.colors == "images" and statistics is not None:
+    if recipe.colors == "images" and statistics is not None:
+        if statistics.matrix is None:
+            raise InputError(f"{recipe.statistics} holds no colours: make it with `color_matrix` of your images")
         matrix = statistics.matrix
-    return matrix, statistics.magnitude if statistics is not None else None
+    elif recipe.colors == "imagenet" and channels == 3:
+        matrix = colors.IMAGENET_COLORS
+    if recipe.parameterization == "maco" and statistics is not None:
+        there = statistics.matrix
+        if (there is None) != (matrix is None) or (
+            there is not None and matrix is not None and not there.allclose(matrix)
+        ):
+            raise InputError(
+                f"the magnitudes in {recipe.statistics} were taken in another colour basis than `colors: "
+                f"{recipe.colors}`: make them with the same matrix"
+            )
+    return matrix
 
 
 def _read_picture(path: str, size: tuple[int, int], channels: int) -> Tensor:

@@ -1,7 +1,7 @@
 """How many channels do a network's layers have? A process of its own answers, so that the workflow needs no torch.
 
-Standard input: `{"model": …, "sizes": {layer: [height, width]}}`; standard output: `{layer: channels}`. Ends with 3 and the
-problems on standard output where the config is wrong, with 4 where there is no torch.
+Standard input: `{"model": …, "sizes": {layer: [height, width]}}`; standard output: `{layer: channels}`. Ends with 3
+and the problems on standard output where the config is wrong, with 4 where there is no torch.
 """
 
 import json

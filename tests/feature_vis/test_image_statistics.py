@@ -17,6 +17,7 @@ from feature_vis.image_statistics import (
     load_statistics,
     magnitude_spectrum,
     save_statistics,
+    shrink_magnitude,
 )
 from feature_vis.parameterizations import Maco
 
@@ -121,6 +122,17 @@ def test_pictures_of_any_proportions_fit(there: tuple[int, int], wanted: tuple[i
     assert spectrum.max() < 1e-4
 
 
+def test_white_stays_white_when_it_is_resized() -> None:
+    for side in range(2, 40):  # some of these interpolations round to above 1
+        assert magnitude_spectrum([torch.ones(1, side, side + 1)], (7, 11), None).isfinite().all()
+
+
+def test_gradients_of_the_pictures_are_not_kept() -> None:
+    several = [picture.requires_grad_(True) for picture in pictures((6, 6), (6, 6))]
+    assert not color_matrix(several).requires_grad
+    assert not magnitude_spectrum(several, (6, 6), None).requires_grad
+
+
 def test_pictures_are_taken_one_at_a_time_and_once() -> None:
     def stream() -> Iterator[Tensor]:
         yield from pictures((8, 8), (6, 9))
@@ -216,3 +228,29 @@ def test_a_file_that_is_not_statistics_is_named(tmp_path: Path) -> None:
     for name in ("text.npz", "other.npz"):
         with pytest.raises(InputError, match=f"{name}: this is not"):
             load_statistics(tmp_path / name)
+
+
+@pytest.mark.parametrize(("old", "factor"), [((7, 9), 3), ((5, 5), 2), ((3, 7), 4)])
+def test_a_shrunk_magnitude_is_that_of_the_band_limited_picture(old: tuple[int, int], factor: int) -> None:
+    small = np.random.default_rng(5).normal(size=(2, *old))
+    new = (old[0] * factor, old[1] * factor)
+    spectrum = np.zeros((2, *new), dtype=complex)
+    rows, columns = (np.fft.fftfreq(count, 1 / count).round().astype(int) for count in old)
+    spectrum[:, rows[:, None], columns[None, :]] = np.fft.fft2(small) * factor**2
+    large = np.fft.ifft2(spectrum).real
+    np.testing.assert_allclose(large[:, ::factor, ::factor], small, atol=1e-10)
+    magnitude = torch.from_numpy(np.abs(np.fft.rfft2(large, norm="ortho")))
+    expected = np.abs(np.fft.rfft2(small, norm="ortho"))
+    np.testing.assert_allclose(shrink_magnitude(magnitude, new, old).numpy(), expected, atol=1e-10)
+
+
+def test_a_shrunk_magnitude_fits_every_smaller_size() -> None:
+    magnitude = magnitude_spectrum(pictures((12, 13)), (12, 13), None)
+    assert torch.equal(shrink_magnitude(magnitude, (12, 13), (12, 13)), magnitude)
+    for size in [(1, 1), (2, 2), (6, 7), (7, 6), (12, 12), (11, 13)]:
+        assert Maco(size, 3, shrink_magnitude(magnitude, (12, 13), size)).start(0).isfinite().all()
+    for size in [(13, 13), (12, 14), (0, 3)]:
+        with pytest.raises(InputError, match="can only shrink"):
+            shrink_magnitude(magnitude, (12, 13), size)
+    with pytest.raises(InputError, match="is not one of"):
+        shrink_magnitude(magnitude, (13, 12), (6, 6))

@@ -129,17 +129,30 @@ def test_mistakes_are_said_in_words(mistake: str, config, schema) -> None:
 def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
     import dataclasses
 
-    from feature_vis.recipe import Recipe
+    from feature_vis.recipe import MODES, Recipe
     from transfer.settings import TrainingSettings
 
     text = yaml.safe_load(Path(schema).read_text())
     network = text["properties"]["networks"]["additionalProperties"]["properties"]
-    for cls, described in [
-        (Recipe, text["$defs"]["recipe"]["properties"]),
-        (TrainingSettings, network["training"]["properties"]),
-    ]:
-        fields = {field.name: field for field in dataclasses.fields(cls) if field.name != "seed"}
-        assert set(described) == set(fields)
-        for name, field in fields.items():
+    recipe = text["$defs"]["recipe"]["properties"]
+    assert set(recipe.pop("mode")["enum"]) == set(MODES)
+    for code, described in [(Recipe(), recipe), (TrainingSettings(epochs=1), network["training"]["properties"])]:
+        defaults = {name: value for name, value in dataclasses.asdict(code).items() if name != "seed"}
+        assert set(described) == set(defaults)
+        for name, value in defaults.items():
             if "default" in described[name]:
-                assert described[name]["default"] == field.default, name
+                assert described[name]["default"] == value, name
+
+
+def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
+    from feature_vis.parameterizations import NAMES
+    from feature_vis.recipe import CHOICES
+    from feature_vis.regularizers import REGULARIZERS
+    from feature_vis.transforms import PRESETS
+
+    recipe = yaml.safe_load(Path(schema).read_text())["$defs"]["recipe"]["properties"]
+    assert set(recipe["transforms"]["enum"]) == set(PRESETS)
+    assert set(recipe["parameterization"]["enum"]) == set(NAMES)
+    assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
+    for name, choices in CHOICES.items():
+        assert tuple(recipe[name]["enum"]) == choices, name

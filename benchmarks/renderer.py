@@ -1,0 +1,273 @@
+"""How fast the renderer is: beside the network's passes alone, the original's recipe, lucent and Horama.
+
+    python benchmarks/renderer.py rates --weights resnet50.pth     image-steps per second, at 224 and 128 px
+    python benchmarks/renderer.py climb --weights resnet50.pth     seconds to the activation that the original reaches
+
+`--weights`: a state dict of torchvision's ResNet-50 (or a name such as IMAGENET1K_V2, fetched by torchvision).
+The contenders take turns in one process, after a warm-up, so that a busy machine is busy for all of them; what
+counts are the ratios. Peers that are not installed (benchmarks/requirements.txt) or do not run are named.
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+from feature_vis.vision import torchvision  # noqa: F401, I001 - before the peers, which import torchvision plainly
+import original
+import peers
+from feature_vis.models import build, load_file, load_state
+from feature_vis.objectives import Objectives, values
+from feature_vis.prepared import prepare
+from feature_vis.recipe import Recipe
+from feature_vis.render import BATCH, render
+
+Timer = Callable[[], float]  # seconds for one image-step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["rates", "climb"])
+    parser.add_argument("--weights", default="IMAGENET1K_V2")
+    parser.add_argument("--layer", default="layer4.2")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128])
+    parser.add_argument("--channels", type=int, nargs="+", default=[7, 9, 100, 309, 777, 1276, 1500, 2000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=6, help="steps a contender makes in its turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = load_network(options.weights)
+    if options.what == "rates":
+        for size in options.sizes:
+            compare_rates(model, options, size)
+    else:
+        compare_climbs(model, options, options.sizes[0])
+
+
+def load_network(weights: str) -> nn.Module:
+    if Path(weights).is_file():
+        return load_state("resnet50", load_file(weights), weights)
+    return build("resnet50", weights=weights)
+
+
+# Rates -----------------------------------------------------------------------------------------------------------
+
+
+def compare_rates(model: nn.Module, options: argparse.Namespace, size: int) -> None:
+    """Print milliseconds per image-step of each contender, and the ratios."""
+    device = torch.device(options.device)
+    layer, steps = options.layer, options.steps
+    with ExitStack() as stack:
+        contenders: dict[str, Timer] = {}
+        floating: dict[str, float] = {}
+        for precision in ("float32", "bfloat16"):
+            passes, operations = stack.enter_context(_Passes(model, layer, size, device, precision)).timer(steps)
+            contenders[f"passes alone, {precision}"] = passes
+            contenders[f"featurediff, {precision}"] = _ours(model, layer, options.channels, size, steps, device, precision)
+            floating[precision] = operations
+        contenders["original's recipe"] = _originals(model, layer, options.channels[0], size, steps, device)
+        if options.peers:
+            works, errors = peers.available(model, layer, size)
+            for name, run in works.items():
+                contenders[name] = _peer(run, model, layer, options.channels[0], size, steps)
+            for name, error in errors.items():
+                print(f"{name} is left out: {error}")
+        taken: dict[str, list[float]] = {name: [] for name in contenders}
+        for timer in contenders.values():
+            timer()  # warm-up
+        for _ in range(options.rounds):
+            for name, timer in contenders.items():
+                taken[name].append(timer())
+    peak = {name: _matmul_rate(getattr(torch, name), device) for name in floating}
+    print(f"\n{layer}, {size} px, batch {BATCH}, {options.threads} threads, torch {torch.__version__}, {device}")
+    print(f"operations of one image-step's passes: {floating['float32'] / 1e9:.2f} G; measured matmul rate:", end=" ")
+    print(", ".join(f"{name} {rate / 1e9:.0f} G/s" for name, rate in peak.items()))
+    reference = statistics.median(taken["original's recipe"])
+    print("\n| | ms per image-step (median, least) | × original's recipe | of its passes alone | of the matmul rate |")
+    print("|---|---|---|---|---|")
+    for name, seconds in taken.items():
+        median = statistics.median(seconds)
+        precision = "bfloat16" if "bfloat16" in name else "float32"
+        share = ""
+        if name.startswith("featurediff"):  # within a round, so that a slow minute counts for both
+            ratios = [a / b for a, b in zip(taken[f"passes alone, {precision}"], seconds, strict=True)]
+            share = f"{statistics.median(ratios):.1%}"
+        of_peak = floating[precision] / median / peak[precision]
+        print(
+            f"| {name} | {median * 1e3:.1f}, {min(seconds) * 1e3:.1f} | {reference / median:.2f} | {share} | "
+            f"{of_peak:.0%} |"
+        )
+
+
+class _Passes:
+    """The prepared network's forward and input-gradient passes with nothing around them."""
+
+    def __init__(self, model: nn.Module, layer: str, size: int, device: torch.device, precision: str) -> None:
+        self.stack = ExitStack()
+        self.source = Objectives(model)
+        self.layer, self.size, self.device = layer, size, device
+        self.dtype = getattr(torch, precision)
+        self.wanted = [self.source(layer, 7)] * BATCH
+
+    def __enter__(self) -> "_Passes":
+        self.prepared = self.stack.enter_context(
+            prepare(self.wanted[:1], (self.size, self.size), self.device, before_relu=True, dtype=self.dtype)
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
+
+    def timer(self, steps: int) -> tuple[Timer, float]:
+        """And the operations of one image-step."""
+        inputs = torch.randn(BATCH, 3, self.size, self.size, device=self.device).to(self.dtype)
+        inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+        network = self.prepared.fast[self.source]
+
+        def once() -> Tensor:
+            answer = network(inputs)[self.layer][:, 7].mean((1, 2)).sum()
+            return torch.autograd.grad(answer, inputs)[0]
+
+        def timer() -> float:
+            began = time.perf_counter()
+            for _ in range(steps):
+                once()
+            _wait(self.device)
+            return (time.perf_counter() - began) / (steps * BATCH)
+
+        with FlopCounterMode(display=False) as counter:
+            once()
+        return timer, counter.get_total_flops() / BATCH
+
+
+def _ours(
+    model: nn.Module, layer: str, channels: Sequence[int], size: int, steps: int, device: torch.device, precision: str
+) -> Timer:
+    source = Objectives(model)
+    wanted = [source(layer, channels[i % len(channels)]) for i in range(BATCH)]
+    recipe = Recipe(size=size, steps=steps + 1, schedule="plain", precision=precision)
+
+    def timer() -> float:
+        ends = []
+
+        def progress(_count: int) -> None:
+            _wait(device)
+            ends.append(time.perf_counter())
+
+        list(render(wanted, recipe, device=device, batch=BATCH, progress=progress))
+        return (ends[-1] - ends[0]) / (steps * BATCH)
+
+    return timer
+
+
+def _originals(model: nn.Module, layer: str, channel: int, size: int, steps: int, device: torch.device) -> Timer:
+    recipe = original.start(copy.deepcopy(model).to(device), layer, channel, size, 0)
+
+    def timer() -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            recipe.step()
+        _wait(device)
+        return (time.perf_counter() - began) / steps
+
+    return timer
+
+
+def _peer(run: peers.Run, model: nn.Module, layer: str, channel: int, size: int, steps: int) -> Timer:
+    def timer() -> float:
+        """What each further step costs: a peer loops inside, so its set-up is taken off."""
+        marks = [time.perf_counter()]
+        for number in (1, steps + 1):
+            run(model, layer, channel, size, number, 0)
+            marks.append(time.perf_counter())
+        return ((marks[2] - marks[1]) - (marks[1] - marks[0])) / steps
+
+    return timer
+
+
+def _matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+    """Operations per second of a large matrix product: what the machine can do at most."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        a @ b
+        _wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+# Climbs ----------------------------------------------------------------------------------------------------------
+
+
+def compare_climbs(model: nn.Module, options: argparse.Namespace, size: int) -> None:
+    """Print the time and the mean activation of the original's 256 steps, and of ours."""
+    device = torch.device(options.device)
+    source = Objectives(model)
+    wanted = [source(options.layer, channel) for channel in options.channels]
+    began = time.perf_counter()
+    cut = original.ended_at(copy.deepcopy(model).to(device), options.layer)
+    theirs = []
+    for channel in options.channels:
+        recipe = original.OriginalRecipe(cut, channel, size, 0)
+        for _ in range(256):
+            recipe.step()
+        theirs.append(recipe.picture())
+    original_seconds = time.perf_counter() - began
+    reached = measure(model, options.layer, options.channels, theirs, device)
+    alive = reached > 0.1
+    rows = [("original's recipe, 256 steps", original_seconds, reached)]
+    for name, recipe in {
+        "featurediff, as it comes": Recipe(size=size),
+        "featurediff, float32": Recipe(size=size, precision="float32"),
+        "featurediff, plain, 128 steps": Recipe(size=size, schedule="plain", steps=128),
+    }.items():
+        began = time.perf_counter()
+        pictures = [result.picture for result in render(wanted, recipe, device=device)]
+        seconds = time.perf_counter() - began
+        rows.append((name, seconds, measure(model, options.layer, options.channels, pictures, device)))
+    print(f"\n{options.layer}, {size} px, {len(wanted)} channels, {options.threads} threads, {device}")
+    print(f"mean activation over the {alive.sum()} channels that the original's recipe renders; the others apart\n")
+    print("| | s | of the original's time | mean activation | of the others | grey |")
+    print("|---|---|---|---|---|---|")
+    for name, seconds, activations in rows:
+        others = f"{activations[~alive].mean():.1f}" if (~alive).any() else "–"
+        print(
+            f"| {name} | {seconds:.0f} | 1/{original_seconds / seconds:.1f} | {activations[alive].mean():.1f} | {others} | "
+            f"{(activations <= 0.1).sum()} |"
+        )
+
+
+def measure(
+    model: nn.Module, layer: str, channels: Sequence[int], pictures: list[np.ndarray], device: torch.device
+) -> np.ndarray:
+    """Each picture's activation after the ReLU, without transforms, by the network as it is, (N,)."""
+    source = Objectives(model)
+    wanted = [source(layer, channel) for channel in channels]
+    shown = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device) / 255  # (N, 3, H, W)
+    size = (shown.shape[2], shown.shape[3])
+    with prepare(wanted, size, device, before_relu=False, dtype=torch.float32) as prepared, torch.no_grad():
+        return values(wanted, prepared.read_plain(shown), device).cpu().numpy()
+
+
+if __name__ == "__main__":
+    main()
