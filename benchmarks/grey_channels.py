@@ -53,7 +53,9 @@ def main() -> None:
     drawn = [
         (layer, int(channel))
         for layer, count in LAYERS.items()
-        for channel in torch.randperm(count, generator=generator(options.seed, layer))[: options.channels // len(LAYERS)]
+        for channel in torch.randperm(count, generator=generator(options.seed, layer))[
+            : options.channels // len(LAYERS)
+        ]
     ]
     wanted = [source(layer, channel) for layer, channel in drawn]
     before = Recipe(size=options.size, steps=options.steps, transforms=options.transforms, seed=options.seed)
@@ -75,7 +77,9 @@ def report(layers: list[str], results: dict[str, list[Rendered]]) -> None:
     reached = {name: np.array([result.activation_reached for result in found]) for name, found in results.items()}
     both = alive & ~grey["after the ReLU"]
     print(f"\n{first[0].recipe.size} px, {first[0].recipe.steps} steps, transforms {first[0].recipe.transforms}\n")
-    print("| layer | channels | grey, objective before the ReLU | grey, after it | alive at the start: channels |", end="")
+    print(
+        "| layer | channels | grey, objective before the ReLU | grey, after it | alive at the start: channels |", end=""
+    )
     print(" mean activation, before | after | channels with less |")
     print("|---|---|---|---|---|---|---|---|")
     for layer in [*LAYERS, "all"]:
@@ -83,8 +87,8 @@ def report(layers: list[str], results: dict[str, list[Rendered]]) -> None:
         a, b = (values[here & both] for values in reached.values())
         means = f"{a.mean():.2f} | {b.mean():.2f}" if len(a) else "– | –"
         print(
-            f"| {layer} | {here.sum()} | {grey['before the ReLU'][here].sum()} | {grey['after the ReLU'][here].sum()} | "
-            f"{len(a)} | {means} | {(a < b).sum()} |"
+            f"| {layer} | {here.sum()} | {grey['before the ReLU'][here].sum()} | {grey['after the ReLU'][here].sum()} "
+            f"| {len(a)} | {means} | {(a < b).sum()} |"
         )
 
 

@@ -2,6 +2,7 @@
 
     python benchmarks/renderer.py rates --weights resnet50.pth     image-steps per second, at 224 and 128 px
     python benchmarks/renderer.py climb --weights resnet50.pth     seconds to the activation that the original reaches
+    python benchmarks/renderer.py shortcuts --weights resnet50.pth --sizes 128   what each of ours costs, and reaches
 
 `--weights`: a state dict of torchvision's ResNet-50 (or a name such as IMAGENET1K_V2, fetched by torchvision).
 The contenders take turns in one process, after a warm-up, so that a busy machine is busy for all of them; what
@@ -10,11 +11,13 @@ counts are the ratios. Peers that are not installed (benchmarks/requirements.txt
 
 import argparse
 import copy
+import math
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +35,14 @@ from feature_vis.objectives import Objectives, values
 from feature_vis.prepared import prepare
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
+from feature_vis.seeding import generator
 
 Timer = Callable[[], float]  # seconds for one image-step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rates", "climb"])
+    parser.add_argument("what", choices=["rates", "climb", "shortcuts"])
     parser.add_argument("--weights", default="IMAGENET1K_V2")
     parser.add_argument("--layer", default="layer4.2")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128])
@@ -54,8 +58,10 @@ def main() -> None:
     if options.what == "rates":
         for size in options.sizes:
             compare_rates(model, options, size)
-    else:
+    elif options.what == "climb":
         compare_climbs(model, options, options.sizes[0])
+    else:
+        compare_shortcuts(model, options, options.sizes[0])
 
 
 def load_network(weights: str) -> nn.Module:
@@ -77,7 +83,9 @@ def compare_rates(model: nn.Module, options: argparse.Namespace, size: int) -> N
         for precision in ("float32", "bfloat16"):
             passes, operations = stack.enter_context(_Passes(model, layer, size, device, precision)).timer(steps)
             contenders[f"passes alone, {precision}"] = passes
-            contenders[f"featurediff, {precision}"] = _ours(model, layer, options.channels, size, steps, device, precision)
+            contenders[f"featurediff, {precision}"] = _ours(
+                model, layer, options.channels, size, steps, device, precision
+            )
             floating[precision] = operations
         contenders["original's recipe"] = _originals(model, layer, options.channels[0], size, steps, device)
         if options.peers:
@@ -252,9 +260,34 @@ def compare_climbs(model: nn.Module, options: argparse.Namespace, size: int) -> 
     for name, seconds, activations in rows:
         others = f"{activations[~alive].mean():.1f}" if (~alive).any() else "–"
         print(
-            f"| {name} | {seconds:.0f} | 1/{original_seconds / seconds:.1f} | {activations[alive].mean():.1f} | {others} | "
-            f"{(activations <= 0.1).sum()} |"
+            f"| {name} | {seconds:.0f} | 1/{original_seconds / seconds:.1f} | {activations[alive].mean():.1f} "
+            f"| {others} | {(activations <= 0.1).sum()} |"
         )
+
+
+def compare_shortcuts(model: nn.Module, options: argparse.Namespace, size: int) -> None:
+    """Print what 64 random channels reach with each shortcut, and in which time."""
+    source = Objectives(model)
+    drawn = torch.randperm(2048, generator=generator(0, options.layer, "shortcuts"))[:64]
+    wanted = [source(options.layer, int(channel)) for channel in drawn]
+    plain = Recipe(size=size, steps=64, momentum=0.9, precision="float32", schedule="plain")
+    print(f"\n{options.layer}, {size} px, {plain.steps} steps, {len(wanted)} channels, {options.threads} threads\n")
+    print("| | s | of the first | mean activation | ± (standard error of the difference to the first) |")
+    print("|---|---|---|---|---|")
+    first: np.ndarray | None = None
+    whole = 0.0
+    for name, recipe in {
+        "plain: float32, momentum 0.9": plain,
+        "momentum 0.5": replace(plain, momentum=0.5),
+        "momentum 0.5, bfloat16": replace(plain, momentum=0.5, precision="bfloat16"),
+        "momentum 0.5, bfloat16, growing": replace(plain, momentum=0.5, precision="bfloat16", schedule="growing"),
+    }.items():
+        began = time.perf_counter()
+        reached = np.array([result.activation_reached for result in render(wanted, recipe, device=options.device)])
+        seconds = time.perf_counter() - began
+        first, whole = (reached, seconds) if first is None else (first, whole)
+        error = (reached - first).std(ddof=1) / math.sqrt(len(reached))
+        print(f"| {name} | {seconds:.0f} | {seconds / whole:.2f} | {reached.mean():.2f} | {error:.2f} |", flush=True)
 
 
 def measure(

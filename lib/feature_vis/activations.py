@@ -12,6 +12,7 @@ ReLU on the way passes a redirected gradient to a picture that would get none: s
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -68,6 +69,7 @@ class _Target:
         self.clear()
 
     def clear(self) -> None:
+        self.watched = False  # else the network runs for somebody else
         self.inside = False
         self.entered: Tensor | None = None  # the last ReLU
         self.left: Tensor | None = None
@@ -134,22 +136,22 @@ class Activations:
         self.stuck_layers: list[str] | None = None
 
     def __call__(self, inputs: Tensor) -> dict[str, Tensor]:
-        for target in self._targets.values():
-            target.clear()
         self._watch.redirect, self._watch.met = bool(self.stuck_layers), False
-        with suppress(_LayersReached), self._watch if self._before_relu else nullcontext():
-            self._model(inputs)
-        if self.stuck_layers is None:
-            self.stuck_layers = [
-                layer
-                for layer, target in self._targets.items()
-                if self._watch.met and not target.ends_in_relu and _nowhere_negative(target.output)
-            ]
-        answers = {}
-        for layer, target in self._targets.items():
-            answers[layer] = self._answer(layer, target)
-            target.clear()  # the graph is the caller's now
-        return answers
+        for target in self._targets.values():
+            target.watched = True
+        try:
+            with suppress(_LayersReached), self._watch if self._before_relu else nullcontext():
+                self._model(inputs)
+            if self.stuck_layers is None:
+                self.stuck_layers = [
+                    layer
+                    for layer, target in self._targets.items()
+                    if self._watch.met and not target.ends_in_relu and _nowhere_negative(target.output)
+                ]
+            return {layer: self._answer(layer, target) for layer, target in self._targets.items()}
+        finally:
+            for target in self._targets.values():
+                target.clear()  # the graph is the caller's now
 
     def _answer(self, layer: str, target: _Target) -> Tensor:
         where = repr(layer) if layer else "the network"
@@ -193,7 +195,8 @@ def activations_of(
 
     def enter(target: _Target) -> Callable[[nn.Module, Any], None]:
         def note_entry(_module: nn.Module, _inputs: Any) -> None:
-            target.inside = target.output is None  # of a module called again, the first answer counts
+            # of a module that is called again, the first answer counts
+            target.inside = target.watched and target.output is None
 
         return note_entry
 
@@ -229,7 +232,7 @@ def _on_meta(model: nn.Module) -> nn.Module:
         # deepcopy takes what `memo` already holds: no weight is copied on the way
         for parameter in model.parameters():
             memo[id(parameter)] = nn.Parameter(memo[id(parameter)], parameter.requires_grad)
-        return copy.deepcopy(model, memo).eval()
+        return copy.deepcopy(model, memo).eval().float()
 
 
 def call_order(model: nn.Module, until: str | None = None, size: int = 224, channels: int = 3) -> list[str]:
@@ -267,39 +270,40 @@ def channel_axis(shape: tuple[int, ...], larger: tuple[int, ...] | None) -> int:
 
 def layer_shapes(
     model: nn.Module, layers: Collection[str], size: tuple[int, int], channels: int = 3
-) -> dict[str, tuple[tuple[int, ...], int]]:
+) -> tuple[dict[str, tuple[tuple[int, ...], int]], list[str]]:
     """For each layer the shape of its activation, (1, …), for a picture of that size, and its channel axis.
 
-    Raises:
-        InputError: layers that do not exist, with the close names, or a picture too small for one, with the least
-            size that works: all at once.
+    Beside them what is wrong, a line each: layers that do not exist, with the close names, and a picture too small
+    for one, with the least size that works.
     """
     known = dict(model.named_modules())
     problems = [f"there is no layer {layer!r}{close_names(layer, known)}" for layer in layers if layer not in known]
+    wanted = [layer for layer in layers if layer in known]
     shadow = _on_meta(model)
+    if wanted and not any(isinstance(_shape(shadow, layer, size, channels), tuple) for layer in wanted):
+        # Some networks cannot be followed there: one that asks for a value, or holds a tensor that is no buffer.
+        real = copy.deepcopy(model).eval().float()
+        if any(isinstance(_shape(real, layer, size, channels), tuple) for layer in wanted):
+            shadow = real
     found = {}
-    for layer in layers:
-        if layer not in known:
-            continue
+    for layer in wanted:
         shape = _shape(shadow, layer, size, channels)
         if isinstance(shape, str):
             problems.append(_size_problem(shadow, layer, size, channels, shape))
             continue
         larger = _shape(shadow, layer, (2 * size[0], 2 * size[1]), channels) if len(shape) == 4 else None
         found[layer] = (shape, channel_axis(shape, larger if isinstance(larger, tuple) else None))
-    if problems:
-        raise InputError("\n".join(problems))
-    return found
+    return found, problems
 
 
 def _shape(shadow: nn.Module, layer: str, size: tuple[int, int], channels: int) -> tuple[int, ...] | str:
     """The activation's shape, or why the network refuses a picture of that size."""
+    some = next(itertools.chain(shadow.parameters(), shadow.buffers()), None)
+    inputs = torch.zeros(1, channels, *size, device="cpu" if some is None else some.device)
     try:
         with activations_of(shadow, [layer]) as activations, torch.no_grad():
-            return tuple(activations(torch.empty(1, channels, *size, device="meta"))[layer].shape)
-    except InputError:
-        raise
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+            return tuple(activations(inputs)[layer].shape)
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # an InputError among them
         return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
@@ -307,17 +311,24 @@ def _size_problem(shadow: nn.Module, layer: str, size: tuple[int, int], channels
     def works(px: int) -> bool:
         return isinstance(_shape(shadow, layer, (px, px), channels), tuple)
 
+    where = layer or "the output"
     refused = min(size)
     enough = next((px for px in (refused * 2**k for k in range(1, 6)) if works(px)), None)
     if enough is None:
-        return f"{layer}: the network refuses a picture of {size[0]} × {size[1]} px ({reason})"
+        return f"{where}: the network refuses a picture of {size[0]} × {size[1]} px ({reason})"
     while enough - refused > 1:  # the least size lies in (refused, enough]
         middle = (refused + enough) // 2
         refused, enough = (refused, middle) if works(middle) else (middle, enough)
-    return f"{layer}: a picture of {size[0]} × {size[1]} px is too small for it, the least is {enough} px"
+    return f"{where}: a picture of {size[0]} × {size[1]} px is too small for it, the least is {enough} px"
 
 
-def channel_counts(model: nn.Module, layers: list[str], size: tuple[int, int]) -> dict[str, int]:
-    """How many channels each layer puts out for a picture of `size`, (height, width); errors as `layer_shapes`."""
-    shapes = layer_shapes(model, layers, size)
+def channel_counts(model: nn.Module, layers: Collection[str], size: tuple[int, int]) -> dict[str, int]:
+    """How many channels each layer puts out for a picture of `size`, (height, width).
+
+    Raises:
+        InputError: what is wrong with the layers, see `layer_shapes`: all at once.
+    """
+    shapes, problems = layer_shapes(model, layers, size)
+    if problems:
+        raise InputError("\n".join(problems))
     return {layer: shape[axis] if len(shape) > 1 else 0 for layer, (shape, axis) in shapes.items()}

@@ -24,7 +24,7 @@ def fold_batch_norm(model: nn.Module, layers: list[str], inputs: Tensor) -> int:
     Only what the activations of `layers` depend on is folded, and no convolution that is itself one of them. Which
     pairs there are is seen by following `inputs`, (B, C, H, W), through the network, not by names. The
     activations before and after are compared: where they differ by more than rounding (a convolution whose output
-    somebody else reads as well), nothing is folded.
+    somebody else reads as well), nothing is folded. So `inputs` should be noise: zeros hide differences.
     """
     pairs = _pairs(model, layers, inputs)
     if not pairs:
@@ -58,14 +58,15 @@ def _pairs(model: nn.Module, layers: list[str], inputs: Tensor) -> list[tuple[st
 
     def note_norm(module: nn.Module, arguments: Any) -> None:
         calls[module] = calls.get(module, 0) + 1
-        if id(arguments[0]) in made_by:
+        if arguments and id(arguments[0]) in made_by:
             read_by.append((made_by[id(arguments[0])][0], module))
 
     handles = []
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        # a subclass may do something else with its weights, or after its norm
+        if type(module) is nn.Conv2d:
             handles.append(module.register_forward_hook(note_convolution))
-        elif isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+        elif type(module) is nn.BatchNorm2d and module.running_mean is not None:
             handles.append(module.register_forward_pre_hook(note_norm))
     try:
         with activations_of(model, layers) as activations, torch.no_grad():

@@ -150,7 +150,9 @@ def state_digest(state: dict[str, Tensor]) -> str:
     """SHA-256, 64 hex digits, of a state dict: names, types, shapes and values."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
-        array = tensor.detach().cpu().contiguous().numpy()
+        tensor = tensor.detach().cpu().contiguous()
+        # NumPy has no bfloat16: its bits are as good
+        array = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

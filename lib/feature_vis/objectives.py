@@ -146,11 +146,20 @@ class Combined(Objective):
 class Term(Objective):
     """An objective read from one layer of one network.
 
-    `evaluate` takes the activation, (B, K, …), and one term a row, all of the same class -> (B,).
+    `evaluate` takes the activation, (B, K, …), and one term a row, all of the same class -> (B,). `problem` says
+    why a term cannot be read from the activation of one picture, of shape (K, …); None where it can.
     """
 
     source: Objectives
     layer: str
+
+    @property
+    def where(self) -> str:
+        """The layer, for people."""
+        return self.layer or "the output"
+
+    def problem(self, shape: tuple[int, ...]) -> str | None:
+        return None
 
     @staticmethod
     def evaluate(activation: Tensor, terms: Sequence[Any]) -> Tensor:
@@ -163,6 +172,9 @@ class Channel(Term):
 
     def __str__(self) -> str:
         return f"{self.layer}:{self.channel}" if self.layer else f"logit:{self.channel}"
+
+    def problem(self, shape: tuple[int, ...]) -> str | None:
+        return _no_channel(self.where, self.channel, shape)
 
     @staticmethod
     def evaluate(activation: Tensor, terms: Sequence[Channel]) -> Tensor:
@@ -178,15 +190,18 @@ class Neuron(Term):
     def __str__(self) -> str:
         return f"{self.layer}:{self.channel}@{'centre' if self.at is None else f'{self.at[0]},{self.at[1]}'}"
 
+    def problem(self, shape: tuple[int, ...]) -> str | None:
+        if len(shape) != 3:
+            return f"{self.where} has no map with rows and columns: a neuron of it has no position"
+        if self.at is not None and not all(0 <= place < side for place, side in zip(self.at, shape[1:], strict=True)):
+            return f"{self.where} has no position {self.at}: its map is {shape[1]} × {shape[2]}"
+        return _no_channel(self.where, self.channel, shape)
+
     @staticmethod
     def evaluate(activation: Tensor, terms: Sequence[Neuron]) -> Tensor:
         maps = _of_channels(activation, terms)  # (B, h, w)
-        if maps.dim() != 3:
-            raise InputError(f"{terms[0].layer} has no map with rows and columns: a neuron of it has no position")
         h, w = maps.shape[1:]
         places = [term.at if term.at is not None else (h // 2, w // 2) for term in terms]
-        if outside := [place for place in places if not (0 <= place[0] < h and 0 <= place[1] < w)]:
-            raise InputError(f"there is no position {outside[0]} in {terms[0].layer}: its map is {h} × {w}")
         y, x = torch.tensor(places, device=maps.device).unbind(1)
         return maps[torch.arange(len(maps), device=maps.device), y, x]
 
@@ -199,14 +214,14 @@ class Direction(Term):
         digest = hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()  # keeps two directions of a layer apart
         return f"{self.layer}:direction-{digest[:12]}"
 
+    def problem(self, shape: tuple[int, ...]) -> str | None:
+        if tuple(self.vector.shape) == shape[:1]:
+            return None
+        return f"{self.where}: a direction has as many numbers as channels, {shape[0]}, not {tuple(self.vector.shape)}"
+
     @staticmethod
     def evaluate(activation: Tensor, terms: Sequence[Direction]) -> Tensor:
         means = activation.flatten(2).mean(2) if activation.dim() > 2 else activation  # (B, K)
-        for term in terms:
-            if term.vector.shape != means.shape[1:]:
-                raise InputError(
-                    f"a direction in {term.layer} has {means.shape[1]} numbers, not {tuple(term.vector.shape)}"
-                )
         return (means * torch.stack([term.vector for term in terms]).to(means)).sum(1)
 
 
@@ -245,12 +260,13 @@ class Diversity(Term):
 
 def _of_channels(activation: Tensor, terms: Sequence[Any]) -> Tensor:
     """Each row's own channel: (B, K, …) -> (B, …)."""
-    count = activation.shape[1]
-    if outside := sorted({term.channel for term in terms if not 0 <= term.channel < count}):
-        where = terms[0].layer or "the output"
-        raise InputError(f"{where} has no channel {outside}: there are {count}, 0 to {count - 1}")
     rows = torch.arange(len(terms), device=activation.device)
     return activation[rows, torch.tensor([term.channel for term in terms], device=activation.device)]
+
+
+def _no_channel(where: str, channel: int, shape: tuple[int, ...]) -> str | None:
+    count = shape[0]
+    return None if 0 <= channel < count else f"{where} has no channel {channel}: it has {count}, 0 to {count - 1}"
 
 
 def terms(objective: Objective) -> Iterator[Term]:
@@ -295,6 +311,8 @@ def _evaluate_alike(nodes: Sequence[Any], rows: list[int], read: Read, device: t
         return _OPERATORS[first.symbol](left, _evaluate([node.right for node in nodes], rows, read, device))
     if isinstance(first, Term):
         activation = read(first.source, first.layer)
+        if problems := [problem for node in nodes if (problem := node.problem(tuple(activation.shape[1:])))]:
+            raise InputError("\n".join(dict.fromkeys(problems)))
         whole = rows == list(range(len(activation)))
         return first.evaluate(activation if whole else activation[rows], nodes)
     return torch.tensor([node.value for node in nodes], device=device)

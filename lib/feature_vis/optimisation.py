@@ -107,8 +107,7 @@ class Ascent:
 
     def _optimizer(self, seated: list[Climber]) -> torch.optim.Optimizer:
         """One optimizer for all, which goes on where each climber's own memory ends."""
-        groups = [{"params": [climber.parameters]} for climber in seated]
-        optimizer = self.optimizer(groups, lr=self.recipe.learning_rate)
+        optimizer = self.optimizer([climber.parameters for climber in seated], lr=self.recipe.learning_rate)
         for climber in seated:
             if climber.memory:
                 optimizer.state[climber.parameters] = climber.memory
@@ -118,9 +117,8 @@ class Ascent:
         values, gradients = self._gradients(stage, seated)
         norms = torch.stack(torch._foreach_norm(gradients))
         fine = (torch.isfinite(values) & torch.isfinite(norms)).tolist()
-        for climber, gradient, ok, group in zip(seated, gradients, fine, optimizer.param_groups, strict=True):
+        for climber, gradient, ok in zip(seated, gradients, fine, strict=True):
             climber.parameters.grad = gradient if ok else None  # the optimizer passes over it
-            group["lr"] = self.recipe.learning_rate_at(climber.step)
         optimizer.step()
         for climber, value, ok in zip(seated, values.tolist(), fine, strict=True):
             if not ok:
@@ -144,8 +142,8 @@ class Ascent:
                     for first in range(0, len(seated), self.width)
                 ]
             except torch.OutOfMemoryError:
-                if self.width < 2:
-                    raise
+                if self.width < 2 or any(_is_in_set(climber.objective) for climber in seated):
+                    raise  # the pictures of a set are compared with each other: they cannot be parted
                 self.width //= 2
                 torch.cuda.empty_cache()
                 continue
@@ -190,4 +188,4 @@ def _on_plateau(trajectory: list[float], least_rise: float) -> bool:
     half = _PLATEAU_WINDOW // 2
     before = sum(trajectory[-2 * half : -half]) / half
     now = sum(trajectory[-half:]) / half
-    return now - before < least_rise * max(abs(before), abs(now))
+    return now - before <= least_rise * max(abs(before), abs(now))  # also of a grey picture, 0 throughout

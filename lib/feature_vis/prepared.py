@@ -6,9 +6,10 @@ is, in float32: what a finished picture is measured with.
 """
 
 import copy
-import sys
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,52 +20,43 @@ from feature_vis.errors import InputError
 from feature_vis.folding import fold_batch_norm
 from feature_vis.objectives import Objective, Objectives, Read, terms
 
-__all__ = ["Prepared", "prepare", "resolve_precision"]
+__all__ = ["Prepared", "prepare", "problems"]
 
 
-def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """`auto`, `float32` or `bfloat16` -> the type that networks compute in while pictures are optimised."""
-    if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-    return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
+@dataclass(frozen=True)
+class _Network:
+    """A network and the form in which it wants its input."""
 
+    activations: Activations
+    dtype: torch.dtype = torch.float32
+    memory_format: torch.memory_format = torch.contiguous_format
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu" and sys.platform == "linux":
-        # torch has no public question for this; where it does not answer, float32 is never wrong
-        answers = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-        return any(answer() for answer in answers if answer is not None)
-    return False
+    def __call__(self, inputs: Tensor) -> dict[str, Tensor]:
+        return self.activations(inputs.to(self.dtype).contiguous(memory_format=self.memory_format))
 
 
 class Prepared:
     """The networks that some objectives read, on a device. Both methods give a `read` for one batch of pictures."""
 
-    def __init__(
-        self, fast: dict[Objectives, Activations], plain: dict[Objectives, Activations], dtype: torch.dtype
-    ) -> None:
+    def __init__(self, fast: dict[Objectives, _Network], plain: dict[Objectives, _Network]) -> None:
         self.fast = fast
         self.plain = plain
-        self._dtype = dtype
 
     def read_fast(self, pictures: Tensor) -> Read:
         """Of pictures, (B, C, H, W) in [0, 1]: activations before the last ReLU where the recipe says so, float32."""
-        return _reader(self.fast, pictures, self._dtype)
+        return _reader(self.fast, pictures)
 
     def read_plain(self, pictures: Tensor) -> Read:
         """The same, exactly as the network puts them out."""
-        return _reader(self.plain, pictures, torch.float32)
+        return _reader(self.plain, pictures)
 
 
-def _reader(networks: dict[Objectives, Activations], pictures: Tensor, dtype: torch.dtype) -> Read:
+def _reader(networks: dict[Objectives, _Network], pictures: Tensor) -> Read:
     answered: dict[Objectives, dict[str, Tensor]] = {}
 
     def read(source: Objectives, layer: str) -> Tensor:
         if source not in answered:  # each network runs once a batch, however many terms read it
-            inputs = normalize(pictures, source.mean, source.std)
-            answered[source] = networks[source](inputs.to(dtype).contiguous(memory_format=torch.channels_last))
+            answered[source] = networks[source](normalize(pictures, source.mean, source.std))
         return answered[source][layer].float()
 
     return read
@@ -82,69 +74,80 @@ def prepare(
     """Make ready every network that the objectives read, for pictures (height, width) as the networks see them.
 
     Raises:
-        InputError: layers or channels that do not exist, pictures too small: all at once.
+        InputError: the `problems` of the objectives, all at once.
     """
+    axes, wrong = _look(objectives, size)
+    if wrong:
+        raise InputError("\n".join(wrong))
+    fast, plain = {}, {}
+    with ExitStack() as stack:
+        for source, layers in _layers(objectives).items():
+            model = copy.deepcopy(source.model).eval().requires_grad_(False).float().to(device)
+            quick = copy.deepcopy(model)  # before hooks are on it, which would be copied too
+            read = functools.partial(activations_of, layers=layers, axes=axes[source], hook=source.hook)
+            plain[source] = _Network(stack.enter_context(read(model)))
+            # zeros would not show where two networks differ
+            noise = torch.randn(1, len(source.mean), *size, generator=torch.Generator().manual_seed(0)).to(device)
+            if source.hook is None:  # a hook reads whatever it likes: leave the network as it is
+                fold_batch_norm(quick, layers, noise)
+            quick.to(dtype)
+            fast[source] = _tried(quick, stack.enter_context(read(quick, before_relu=before_relu)), noise, dtype)
+        yield Prepared(fast, plain)
+
+
+def _tried(model: nn.Module, activations: Activations, noise: Tensor, dtype: torch.dtype) -> _Network:
+    """Channels last in memory, which convolutions want, unless the network takes a `view` that cannot bear it.
+
+    The trial also tells `activations` which layers may get stuck, before the first step.
+    """
+    network = _Network(activations, dtype, torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.no_grad():
+        try:
+            network(noise)
+        except RuntimeError:
+            network = _Network(activations, dtype)
+            model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            network(noise)
+    return network
+
+
+def problems(objectives: Sequence[Objective], size: tuple[int, int]) -> list[str]:
+    """What is wrong with objectives for pictures of (height, width) as the networks see them, a line each.
+
+    Layers, channels and positions that do not exist, pictures of a size that a network does not take. What a
+    `hook` will give is not known before it does.
+    """
+    return _look(objectives, size)[1]
+
+
+def _layers(objectives: Sequence[Objective]) -> dict[Objectives, list[str]]:
+    """What is read of each network."""
     layers: dict[Objectives, dict[str, None]] = {}
     for objective in objectives:
         for term in terms(objective):
             layers.setdefault(term.source, {})[term.layer] = None
-    if not layers:
-        raise InputError("an objective of numbers alone reads no network: there is nothing to render")
-    axes = _check(objectives, {source: list(names) for source, names in layers.items()}, size)
-    fast, plain = {}, {}
-    with ExitStack() as stack:
-        for source, names in layers.items():
-            model = _frozen_copy(source.model, device)
-            quick = _fast_copy(model, source, list(names), size, device).to(dtype)
-            plain[source] = stack.enter_context(activations_of(model, names, axes=axes[source], hook=source.hook))
-            fast[source] = stack.enter_context(
-                activations_of(quick, names, before_relu=before_relu, axes=axes[source], hook=source.hook)
-            )
-        yield Prepared(fast, plain, dtype)
+    return {source: list(names) for source, names in layers.items()}
 
 
-def _frozen_copy(model: nn.Module, device: torch.device) -> nn.Module:
-    return copy.deepcopy(model).eval().requires_grad_(False).to(device)
-
-
-def _fast_copy(
-    model: nn.Module, source: Objectives, layers: list[str], size: tuple[int, int], device: torch.device
-) -> nn.Module:
-    quick = copy.deepcopy(model)
-    if source.hook is None:  # a hook reads whatever it likes: leave the network as it is
-        fold_batch_norm(quick, layers, torch.zeros(1, len(source.mean), *size, device=device))
-    return quick.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _check(
-    objectives: Sequence[Objective], layers: dict[Objectives, list[str]], size: tuple[int, int]
-) -> dict[Objectives, dict[str, int]]:
-    """Each layer's channel axis; every mistake in one error."""
+def _look(objectives: Sequence[Objective], size: tuple[int, int]) -> tuple[dict[Objectives, dict[str, int]], list[str]]:
+    """Each layer's channel axis, and every mistake."""
     axes: dict[Objectives, dict[str, int]] = {}
-    counts: dict[tuple[Objectives, str], int] = {}
-    problems = []
-    for source, names in layers.items():
+    shapes: dict[tuple[Objectives, str], tuple[int, ...]] = {}  # (K, …) of one picture's activation
+    wrong = []
+    for source, layers in _layers(objectives).items():
+        axes[source] = {}
         if source.hook is not None:
-            axes[source] = {}
             continue
-        try:
-            shapes = layer_shapes(source.model, names, size, len(source.mean))
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        axes[source] = {layer: axis for layer, (_, axis) in shapes.items()}
-        counts |= {(source, layer): shape[axis] for layer, (shape, axis) in shapes.items() if len(shape) > 1}
-    wrong: dict[tuple[Objectives, str], set[int]] = {}
+        found, refused = layer_shapes(source.model, layers, size, len(source.mean))
+        wrong += refused
+        for layer, (shape, axis) in found.items():
+            axes[source][layer] = axis
+            shapes[source, layer] = (shape[axis], *(side for i, side in enumerate(shape) if i not in (0, axis)))
     for objective in objectives:
-        for term in terms(objective):
-            channel, place = getattr(term, "channel", None), (term.source, term.layer)
-            if channel is not None and place in counts and not 0 <= channel < counts[place]:
-                wrong.setdefault(place, set()).add(channel)
-    for place, channels in wrong.items():
-        named = ", ".join(str(channel) for channel in sorted(channels))
-        problems.append(
-            f"{place[1] or 'the output'} has no channel {named}: it has {counts[place]}, 0 to {counts[place] - 1}"
-        )
-    if problems:
-        raise InputError("\n".join(problems))
-    return axes
+        leaves = list(terms(objective))
+        if not leaves:
+            wrong.append(f"{objective}: an objective of numbers alone reads no network, there is nothing to render")
+        seen = [(leaf, shapes[leaf.source, leaf.layer]) for leaf in leaves if (leaf.source, leaf.layer) in shapes]
+        wrong += [problem for leaf, shape in seen if (problem := leaf.problem(shape)) is not None]
+    return axes, list(dict.fromkeys(wrong))

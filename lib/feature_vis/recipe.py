@@ -38,6 +38,7 @@ MODES: Mapping[str, Mapping[str, Any]] = {
         "size": 400,
         "steps": 256,
         "learning_rate": 0.05,
+        "momentum": 0.9,
         "objective": "post_relu",
         "transforms": "paper",
         "schedule": "plain",
@@ -50,24 +51,31 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 class Recipe:
     """The settings that decide a picture.
 
-    `size`: height and width in pixels, one number for both or two. `steps`: of the optimizer, at most.
-    `learning_rate`: Adam's, in the parameterization's units. `objective`: `pre_relu` reads what enters the target's
-    last ReLU, `post_relu` the target's output, as the original does. `transforms`: a preset of
-    `feature_vis.transforms`. `parameterization`: how the picture is held, see `feature_vis.parameterizations`.
-    `decay_power`: of the spectrum's 1/f. `colors`: the basis in which colours are optimised, ImageNet's, that of
-    the user's images or none. `statistics`: file of `feature_vis.image_statistics` that holds the user's colours
-    (`colors: images`) and magnitudes (`parameterization: maco`). `start`: a picture to start from, noise where
-    absent. `regularizers`: weights of `feature_vis.regularizers`. `schedule`: `growing` starts at smaller sizes.
-    `plateau`: stop a picture whose objective rose by less than this share over the last 32 steps; never where
-    absent. `precision`: of the network while optimising; `auto` takes bfloat16 where the processor multiplies it
-    in hardware. `seed`: of the start and of the transforms.
+    - `size`: height and width in pixels, one number for both or two.
+    - `steps`: of the optimizer, at most.
+    - `learning_rate`: Adam's, in the parameterization's units.
+    - `momentum`: Adam's first decay rate. Every step sees other transforms: a long memory holds the picture back.
+    - `objective`: `pre_relu` reads what enters the target's last ReLU, `post_relu` its output, as the original does.
+    - `transforms`: a preset of `feature_vis.transforms`, or settings of one's own.
+    - `parameterization`: how the picture is held, see `feature_vis.parameterizations`.
+    - `decay_power`: of the spectrum's 1/f.
+    - `colors`: the basis in which colours are optimised, ImageNet's, that of the user's images, or none.
+    - `statistics`: file of `feature_vis.image_statistics`: the user's colours (`colors: images`) and magnitudes
+      (`parameterization: maco`).
+    - `start`: a picture to start from; noise where absent.
+    - `regularizers`: weights of `feature_vis.regularizers`.
+    - `schedule`: `growing` starts at smaller sizes.
+    - `plateau`: stop a picture whose objective rose by less than this share over the last 32 steps.
+    - `precision`: of the network meanwhile; `auto` is bfloat16 where that is quicker, see `feature_vis.precision`.
+    - `seed`: of the start and of the transforms.
     """
 
     size: int | tuple[int, int] = 128
     steps: int = 256
     learning_rate: float = 0.05
+    momentum: float = 0.5
     objective: str = "pre_relu"
-    transforms: str = "small"
+    transforms: str | Mapping[str, Any] = "small"
     parameterization: str = "fourier"
     decay_power: float = 1.0
     colors: str = "imagenet"
@@ -87,6 +95,7 @@ class Recipe:
             ("size", min(self.shape) >= 16, "at least 16 pixels"),
             ("steps", self.steps >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("momentum", 0 <= self.momentum < 1, "at least 0 and below 1"),
             ("decay_power", self.decay_power >= 0, "0 or above"),
             ("plateau", self.plateau is None or 0 < self.plateau < 1, "a share between 0 and 1, or absent"),
             (
@@ -120,9 +129,6 @@ class Recipe:
             if min(size) >= _LEAST_GROWN and last_step >= 1:
                 stages.append((size, last_step))
         return [*stages, (self.shape, self.steps)]
-
-    def learning_rate_at(self, step: int) -> float:
-        return self.learning_rate
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":

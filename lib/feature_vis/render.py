@@ -22,10 +22,11 @@ from feature_vis import colors, objectives, transforms
 from feature_vis.errors import InputError
 from feature_vis.image_statistics import ImageStatistics, load_statistics, shrink_magnitude
 from feature_vis.memory import pictures_that_fit
-from feature_vis.objectives import Diversity, Objective, Objectives, terms
+from feature_vis.objectives import Diversity, Neuron, Objective, Objectives, terms
 from feature_vis.optimisation import Ascent, Climber, OptimizerFactory, Stage
 from feature_vis.parameterizations import parameterization
-from feature_vis.prepared import Prepared, prepare, resolve_precision
+from feature_vis.precision import resolve_precision
+from feature_vis.prepared import Prepared, prepare, problems
 from feature_vis.recipe import Recipe
 from feature_vis.resume import Notebook
 
@@ -42,7 +43,7 @@ class Rendered:
     `index`: of its objective in the call. `picture`: (H, W, C) uint8. `activation_start`, `activation_reached`: the
     objective read from the networks' plain output (after the ReLU), without transforms, for the start and for the
     finished 8-bit picture. `trajectory`: (steps,) the objective at each step, under that step's transforms.
-    `stopped`: `steps` (all were made), `plateau`, or `not finite` (a gradient was not; the picture before it).
+    `stopped`: `steps` (all were made), `plateau`, or `not finite` (the picture whose gradient was not).
     """
 
     index: int
@@ -89,9 +90,13 @@ def render(
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, objective in enumerate(wanted):
         reads = frozenset((id(term.source), term.layer) for term in terms(objective))
-        groups.setdefault((repr(recipes[index]), reads, _set_of(objective)), []).append(index)
-    for indices in groups.values():
-        easel = _Easel(recipes[indices[0]], torch.device(device), batch, progress, resume, move, optimizer)
+        groups.setdefault((repr(recipes[index]), reads, _set_of(objective), _has_place(objective)), []).append(index)
+    options = (torch.device(device), batch, progress, resume, move, optimizer)
+    easels = [(_Easel(recipes[indices[0]], *options), indices) for indices in groups.values()]
+    wrong = [line for easel, indices in easels for line in easel.problems([wanted[index] for index in indices])]
+    if wrong:
+        raise InputError("\n".join(dict.fromkeys(wrong)))
+    for easel, indices in easels:
         yield from easel.render([(index, wanted[index], seeds[index]) for index in indices])
 
 
@@ -108,6 +113,10 @@ def _seeds(wanted: Sequence[Objective], recipes: Sequence[Recipe]) -> list[tuple
 def _set_of(objective: Objective) -> int | None:
     """Pictures that are compared with each other belong together; all others stand alone."""
     return id(objective) if any(isinstance(term, Diversity) for term in terms(objective)) else None
+
+
+def _has_place(objective: Objective) -> bool:
+    return any(isinstance(term, Neuron) and term.at is not None for term in terms(objective))
 
 
 class _Easel:
@@ -129,9 +138,15 @@ class _Easel:
         self.progress = progress
         self.resume = resume
         self.move = move
-        self.optimizer = optimizer or functools.partial(torch.optim.Adam, fused=True)
+        self.optimizer = optimizer or functools.partial(torch.optim.Adam, betas=(recipe.momentum, 0.999), fused=True)
         self.statistics = load_statistics(recipe.statistics) if recipe.statistics is not None else None
         self.matrix: Tensor | None = None
+
+    def problems(self, wanted: list[Objective]) -> list[str]:
+        """What is wrong with them, for the finished picture as well as for what the transforms make of it."""
+        full = self.recipe.shape
+        sizes = {full, transforms.frame(full, transforms.resolve(self.recipe.transforms))}
+        return [line for size in sizes for line in problems(wanted, size)]
 
     def render(self, jobs: list[tuple[int, Objective, tuple[str | int, ...]]]) -> Iterator[Rendered]:
         wanted = [objective for _, objective, _ in jobs]
@@ -141,26 +156,34 @@ class _Easel:
         channels = len(next(terms(wanted[0])).source.mean)
         matrix = _color_basis(self.recipe, self.statistics, channels)
         self.matrix = matrix.to(self.device) if matrix is not None else None
-        stages = self._stages(channels)
+        stages = self._stages(channels, wanted)
         frame = transforms.frame(self.recipe.shape, stages[-1].transforms)
-        dtype = resolve_precision(self.recipe.precision, self.device)
+        models = [term.source.model for objective in wanted for term in terms(objective)]
+        dtype = resolve_precision(self.recipe.precision, self.device, list(dict.fromkeys(models)))
         before_relu = self.recipe.objective == "pre_relu"
         with prepare(wanted, frame, self.device, before_relu=before_relu, dtype=dtype) as prepared:
             width = len(jobs) if is_set else self.batch or self._width(prepared, stages[-1], wanted, channels)
             chunk = len(jobs) if self.recipe.plateau is not None or is_set else width
+            ascent = self._ascent(prepared, width)
             for first in range(0, len(jobs), chunk):
-                yield from self._render_chunk(jobs[first : first + chunk], prepared, stages, width)
+                yield from self._render_chunk(jobs[first : first + chunk], prepared, stages, ascent)
 
-    def _stages(self, channels: int) -> list[Stage]:
+    def _stages(self, channels: int, wanted: list[Objective]) -> list[Stage]:
+        """Of the sizes on the way those that the networks take; a neuron's position is one at the full size."""
         moves = transforms.resolve(self.recipe.transforms)
         full = self.recipe.shape
         stages = []
         for size, last_step in self.recipe.stages():
+            moved = moves.scaled(min(size) / min(full))
+            if size != full and (
+                _has_place(wanted[0]) or any(problems(wanted, seen) for seen in {size, transforms.frame(size, moved)})
+            ):
+                continue
             magnitude = None
             if self.statistics is not None and self.recipe.parameterization == "maco":
                 magnitude = shrink_magnitude(self.statistics.magnitude, self.statistics.size, size)
             held = parameterization(self.recipe.parameterization, size, channels, self.recipe.decay_power, magnitude)
-            stages.append(Stage(held, moves.scaled(min(size) / min(full)), last_step))
+            stages.append(Stage(held, moved, last_step))
         return stages
 
     def _width(self, prepared: Prepared, stage: Stage, wanted: list[Objective], channels: int) -> int:
@@ -199,13 +222,12 @@ class _Easel:
         jobs: list[tuple[int, Objective, tuple[str | int, ...]]],
         prepared: Prepared,
         stages: list[Stage],
-        width: int,
+        ascent: Ascent,
     ) -> Iterator[Rendered]:
         channels = stages[0].parameterization.channels
         climbers = [self._climber(*job, stages[0], channels) for job in jobs]
         starts = self._pictures(climbers, stages[0])
         notebook = Notebook(self.resume, self.recipe) if self.resume is not None else None
-        ascent = self._ascent(prepared, width)
         if notebook is not None:
             notebook.recall(climbers)
             ascent.after_step = notebook.note_now_and_then
@@ -325,14 +347,15 @@ class FeatureVisualizer:
     ) -> Image.Image:
         """The picture that excites (or with `maximize=False` quiets) index `act_idx` of the target.
 
-        `epochs`: optimisation steps. `optim`: a class of `torch.optim`, Adam where absent; `options` go to it.
+        `epochs`: optimisation steps. `optim`: a class of `torch.optim`; `options` go to it. Adam as in `Recipe`
+        where both are absent.
         """
         target = self.objectives(self.layer, act_idx)
         named, move = (self.transforms, None) if isinstance(self.transforms, str) else ("none", self.transforms)
         recipe = Recipe(
             size=self.img_shape, steps=epochs, learning_rate=lr, objective=objective, transforms=named, seed=seed
         )
-        optimizer = functools.partial(optim or torch.optim.Adam, **options)
+        optimizer = functools.partial(optim or torch.optim.Adam, **options) if optim or options else None
         with tqdm(total=epochs, disable=None if progress else True) as bar:
             rendered = render(
                 [target if maximize else -target],

@@ -13,11 +13,12 @@ from feature_vis.files import atomic_path
 from feature_vis.models import state_digest
 from feature_vis.objectives import terms
 from feature_vis.optimisation import Climber
-from feature_vis.recipe import RECIPE_VERSION, Recipe
+from feature_vis.recipe import Recipe, content_key
 
 __all__ = ["Notebook"]
 
 _EVERY = 60.0  # seconds of work that an interruption may lose
+_NOTED = ("parameters", "memory", "trajectory", "stage", "stopped")  # of a climber
 
 
 class Notebook:
@@ -27,42 +28,38 @@ class Notebook:
     taken for another's. What cannot be read is as if it were not there: the picture starts anew.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, every: float = _EVERY) -> None:
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
         self.recipe = recipe
-        self.every = every
         self._weights: dict[int, str] = {}
         self._noted = time.monotonic()
+        self._moved: dict[Climber, None] = {}  # since then
 
     def recall(self, climbers: Sequence[Climber]) -> None:
         """Put each climber where its file says it was."""
         for climber in climbers:
+            file = self._path(climber)
             try:
-                state = torch.load(self._path(climber), map_location=climber.parameters.device, weights_only=True)
-            except (OSError, RuntimeError, EOFError, ValueError):
+                state = torch.load(file, map_location=climber.parameters.device, weights_only=True)
+                noted = {name: state[name] for name in _NOTED}
+            except Exception:  # none there; or a broken one, for which torch raises many kinds
                 continue
-            climber.parameters = state["parameters"]
-            climber.memory = state["memory"]
-            climber.trajectory = state["trajectory"]
-            climber.stage = state["stage"]
-            climber.stopped = state["stopped"]
+            for name, value in noted.items():
+                setattr(climber, name, value)
 
     def note_now_and_then(self, climbers: Sequence[Climber]) -> None:
-        """Write the climbers down where the last time is long enough ago."""
-        if time.monotonic() - self._noted >= self.every:
-            self.note(climbers)
+        """Where the last time is long enough ago, write down all that moved since, those that have ended too."""
+        self._moved.update(dict.fromkeys(climbers))
+        if time.monotonic() - self._noted >= _EVERY:
+            self.note(list(self._moved))
+            self._moved.clear()
             self._noted = time.monotonic()
 
     def note(self, climbers: Sequence[Climber]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for climber in climbers:
-            state = {
-                "parameters": climber.parameters.detach(),
-                "memory": climber.memory,
-                "trajectory": climber.trajectory,
-                "stage": climber.stage,
-                "stopped": climber.stopped,
-            }
+            state = {name: getattr(climber, name) for name in _NOTED}
+            state["parameters"] = climber.parameters.detach()
             with atomic_path(self._path(climber)) as temporary:
                 torch.save(state, temporary)
 
@@ -74,9 +71,11 @@ class Notebook:
             self.folder.rmdir()
 
     def _path(self, climber: Climber) -> Path:
-        weights = [self._digest(term.source.model) for term in terms(climber.objective)]
-        parts = [RECIPE_VERSION, self.recipe.settings(), climber.seed, str(climber.objective), weights]
-        return self.folder / f"{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}.state"
+        weights = []
+        for term in terms(climber.objective):
+            weights += [self._digest(term.source.model), *map(str, (*term.source.mean, *term.source.std))]
+        key = content_key(self.recipe, str(climber.objective), 0, " ".join(weights))
+        return self.folder / f"{hashlib.sha256(json.dumps([key, climber.seed]).encode()).hexdigest()[:32]}.state"
 
     def _digest(self, model: torch.nn.Module) -> str:
         if id(model) not in self._weights:

@@ -12,9 +12,9 @@ Sources: transfer-visualization `feature_vis/transforms.py`, lucid `optvis/trans
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -105,15 +105,22 @@ class Draws:
     seed: tuple[str | int, ...]
 
 
-def resolve(name: str) -> Transforms:
-    """The preset of that name.
+def resolve(named: str | Mapping[str, Any]) -> Transforms:
+    """The preset of that name, or the transforms of these settings.
 
     Raises:
-        InputError: no such preset; the message names them all.
+        InputError: no such preset or setting; the message names them all.
     """
-    if name not in PRESETS:
-        raise InputError(f"no transforms are called {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    if isinstance(named, str):
+        if named not in PRESETS:
+            raise InputError(f"no transforms are called {named!r}: choose one of {', '.join(PRESETS)}")
+        return PRESETS[named]
+    known = [known.name for known in fields(Transforms)]
+    if unknown := sorted(set(named) - set(known)):
+        raise InputError(f"transforms have no {', '.join(unknown)}: they have {', '.join(known)}")
+    # a config's lists are tuples here
+    settings: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in named.items()}
+    return Transforms(**settings)
 
 
 def frame(size: tuple[int, int], transforms: Transforms) -> tuple[int, int]:

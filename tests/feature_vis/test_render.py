@@ -1,17 +1,29 @@
-"""The renderer: pictures rise, stand alone in their batch, and leave the network as it was."""
+"""The renderer: pictures rise, of any network and by any recipe, and leave the network as it was."""
+
+import copy
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
+from feature_vis import resume
+from feature_vis.activations import activations_of
+from feature_vis.colors import IMAGENET_COLORS, normalize
 from feature_vis.errors import InputError
-from feature_vis.models import build
-from feature_vis.recipe import Recipe
-from feature_vis.render import FeatureVisualizer, render
+from feature_vis.image_statistics import ImageStatistics, magnitude_spectrum, save_statistics
+from feature_vis.models import build, load_file, load_state
+from feature_vis.objectives import Objective, Objectives, values
+from feature_vis.recipe import CHOICES, Recipe
+from feature_vis.regularizers import REGULARIZERS
+from feature_vis.render import FeatureVisualizer, Rendered, render
 
-RECIPE = Recipe(size=48, steps=6)
+RECIPE = Recipe(size=48, steps=6, precision="float32")
+STILL = dataclasses.replace(RECIPE, transforms="none")
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -20,66 +32,329 @@ def resnet() -> nn.Module:
     return build("resnet18", classes=5)
 
 
-def test_activation_rises_for_every_channel(resnet) -> None:
-    for result in render(
-        resnet, "layer3.1", [(channel, Recipe(size=48, steps=16, transforms="none")) for channel in range(4)]
-    ):
+@pytest.fixture(scope="module")
+def base(resnet) -> Objectives:
+    return Objectives(resnet)
+
+
+def tiny(channels: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(channels, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def one(objective: Objective, recipe: Recipe, **options: object) -> Rendered:
+    (picture,) = render([objective], recipe, **options)
+    return picture
+
+
+def answer(model: nn.Module, layer: str, picture: np.ndarray) -> Tensor:
+    """The layer's activation for a finished picture, by no code of the renderer's but its normalisation."""
+    batch = torch.tensor(picture).permute(2, 0, 1)[None] / 255
+    with torch.no_grad(), activations_of(copy.deepcopy(model).eval(), [layer]) as activations:
+        return activations(normalize(batch))[layer]
+
+
+FAMILIES = [
+    ("resnet18", "layer4.1", 48),
+    ("mobilenet_v2", "features.17", 48),
+    ("mobilenet_v3_small", "features.11", 48),
+    ("efficientnet_b0", "features.7", 48),
+    ("convnext_tiny", "features.7", 48),
+    ("vgg11_bn", "features.28", 48),
+    ("googlenet", "inception5b", 48),
+    ("densenet121", "features.denseblock4", 48),
+    ("regnet_y_400mf", "trunk_output.block4", 48),
+    ("swin_t", "features.7", 48),
+    ("vit_b_32", "encoder.layers.encoder_layer_1", 224),
+    ("squeezenet1_1", "features.12", 48),
+    ("shufflenet_v2_x0_5", "stage4", 48),
+    ("mnasnet0_5", "layers.12", 48),
+    ("inception_v3", "Mixed_7c", 75),
+]
+
+
+@pytest.mark.parametrize(("name", "layer", "size"), FAMILIES)
+def test_every_family_of_networks_rises(name: str, layer: str, size: int) -> None:
+    torch.manual_seed(0)
+    source = Objectives(build(name))
+    still = dataclasses.replace(STILL, size=size, steps=5, schedule="plain")
+    # in some new networks activations all but vanish, and Adam's epsilon would drown their gradients
+    for picture in render([1e10 * source(layer, channel) for channel in (3, 17)], still):
+        assert picture.trajectory[-1] > picture.trajectory[0]
+        assert picture.activation_reached > picture.activation_start
+        assert picture.stopped == "steps"
+
+
+def test_activation_rises_for_every_channel(base) -> None:
+    wanted = [base("layer3.1", channel) for channel in range(4)]
+    for index, result in enumerate(render(wanted, dataclasses.replace(STILL, steps=16))):
+        assert result.index == index
+        assert result.objective == f"layer3.1:{index}"
         assert result.activation_reached > result.activation_start
+        assert result.trajectory.shape == (16,)
         assert result.trajectory[-1] > result.trajectory[0]
         assert result.picture.shape == (48, 48, 3)
         assert result.picture.std() > 5
 
 
-def test_a_channel_is_the_same_whichever_others_are_rendered_with_it(resnet) -> None:
-    together = {r.channel: r.picture for r in render(resnet, "layer4.1", [(c, RECIPE) for c in range(11)])}
-    alone = next(iter(render(resnet, "layer4.1", [(9, RECIPE)])))
-    mixed = {r.channel: r.picture for r in render(resnet, "layer4.1", [(9, RECIPE), (3, RECIPE), (5, RECIPE)])}
-    assert np.array_equal(alone.picture, together[9])
-    assert all(np.array_equal(mixed[c], together[c]) for c in mixed)
+def test_what_was_reached_is_what_the_network_answers_to_the_picture(base, resnet) -> None:
+    for objective, expected in [
+        (base("layer4.1", 3), lambda picture: answer(resnet, "layer4.1", picture)[0, 3].mean()),
+        (base.logit(2), lambda picture: answer(resnet, "", picture)[0, 2]),
+        (base.neuron("layer2", 5), lambda picture: answer(resnet, "layer2", picture)[0, 5, 3, 3]),
+        (base.layer("layer2"), lambda picture: answer(resnet, "layer2", picture).square().mean()),
+        (-base.direction("layer2", torch.ones(128)), lambda x: -answer(resnet, "layer2", x)[0].mean((1, 2)).sum()),
+    ]:
+        result = one(objective, STILL)
+        assert result.activation_reached == pytest.approx(float(expected(result.picture)), rel=1e-3)
+        assert result.activation_reached > result.activation_start
 
 
-def test_base_and_tuned_start_alike_and_see_the_same_transforms(resnet) -> None:
+def test_tuned_and_base_start_alike_and_see_the_same_transforms(base) -> None:
     torch.manual_seed(1)
-    other = build("resnet18", classes=5)
-    still = Recipe(size=48, steps=1, learning_rate=1e-12)
-    pictures = [next(iter(render(model, "layer4.1", [(2, still)]))).picture for model in (resnet, other)]
+    tuned = Objectives(build("resnet18", classes=5))
+    still = dataclasses.replace(RECIPE, steps=1, learning_rate=1e-12)
+    pictures = [one(source("layer4.1", 2), still).picture for source in (base, tuned)]
     assert np.array_equal(*pictures)
 
 
-def test_channels_with_their_own_recipes(resnet) -> None:
-    results = {r.channel: r for r in render(resnet, "layer3.1", [(0, RECIPE), (1, Recipe(size=32, steps=3))])}
-    assert results[0].picture.shape[0] == 48
-    assert results[1].picture.shape[0] == 32
-    assert len(results[1].trajectory) == 3
+def test_a_difference_of_two_networks_rises(base, resnet) -> None:
+    torch.manual_seed(1)
+    tuned_model = copy.deepcopy(resnet)
+    with torch.no_grad():
+        tuned_model.layer4[1].conv2.weight.add_(0.05 * torch.randn_like(tuned_model.layer4[1].conv2.weight))
+    tuned = Objectives(tuned_model)
+    result = one(tuned("layer4.1", 7) - base("layer4.1", 7), dataclasses.replace(STILL, steps=12))
+    apart = [float(answer(model, "layer4.1", result.picture)[0, 7].mean()) for model in (tuned_model, resnet)]
+    assert result.activation_reached == pytest.approx(apart[0] - apart[1], rel=1e-3)
+    assert result.activation_reached > result.activation_start + 0.1
+    sum_of_both = one(tuned("layer4.1", 7) + base("layer4.1", 7), dataclasses.replace(STILL, steps=12))
+    assert sum_of_both.objective == "(layer4.1:7 + layer4.1:7)"
+    assert not np.array_equal(sum_of_both.picture, result.picture)
 
 
-def test_the_network_is_left_as_it_was(resnet) -> None:
-    resnet.train()
-    resnet.layer1.eval()
-    resnet.conv1.weight.requires_grad_(False)
-    modes = [module.training for module in resnet.modules()]
-    flags = [parameter.requires_grad for parameter in resnet.parameters()]
-    state = {name: tensor.clone() for name, tensor in resnet.state_dict().items()}
-    list(render(resnet, "layer2", [(0, RECIPE)]))
+def test_copies_of_an_objective_start_from_different_noise(base) -> None:
+    objective = base("layer2", 3)
+    first, second = (result.picture for result in render([objective] * 2, STILL))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, one(objective, STILL).picture)
+
+
+def test_diversity_makes_a_set_of_pictures_less_alike(base, resnet) -> None:
+    term = base.diversity("layer2")
+
+    def reached(weight: float) -> float:
+        results = render([base("layer3.1", 3) + weight * term] * 3, dataclasses.replace(STILL, steps=16))
+        seen = torch.cat([answer(resnet, "layer2", result.picture) for result in results])
+        return float(values([term] * 3, lambda *_: seen, CPU).mean())
+
+    assert reached(10.0) > 1.2 * reached(0.0) > 0
+
+
+def test_each_objective_by_its_own_recipe(base) -> None:
+    wanted = [base("layer3.1", 0), base("layer3.1", 1), base("layer2", 1)]
+    small = dataclasses.replace(RECIPE, size=(32, 40), steps=3)
+    results = {result.index: result for result in render(wanted, [RECIPE, small, RECIPE])}
+    assert [results[index].picture.shape for index in range(3)] == [(48, 48, 3), (32, 40, 3), (48, 48, 3)]
+    assert [len(results[index].trajectory) for index in range(3)] == [6, 3, 6]
+    assert results[1].recipe == small
+    with pytest.raises(InputError, match="3 objectives need as many recipes"):
+        list(render(wanted, [RECIPE] * 2))
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_counts_of_colour_channels(channels: int) -> None:
+    source = Objectives(tiny(channels), mean=(0.5,) * channels, std=(0.25,) * channels)
+    result = one(source("4", 2), dataclasses.replace(RECIPE, steps=12))
+    assert result.picture.shape == (48, 48, channels)
+    assert result.activation_reached > result.activation_start
+    assert result.image().mode == {1: "L", 4: "RGBA"}[channels]
+    assert result.image().size == (48, 48)
+
+
+@pytest.mark.parametrize("parameterization", CHOICES["parameterization"])
+@pytest.mark.parametrize("schedule", CHOICES["schedule"])
+def test_every_parameterization_rises(parameterization: str, schedule: str, tmp_path) -> None:
+    size = (96, 100) if schedule == "growing" else (33, 48)
+    generator = torch.Generator().manual_seed(0)
+    photographs = [torch.rand((3, 8, 8), generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)]
+    magnitude = magnitude_spectrum(photographs, size, IMAGENET_COLORS)
+    save_statistics(tmp_path / "statistics.npz", ImageStatistics(IMAGENET_COLORS, magnitude, size))
+    recipe = Recipe(
+        size=size,
+        steps=12,
+        transforms="none",
+        parameterization=parameterization,
+        statistics=str(tmp_path / "statistics.npz"),
+        schedule=schedule,
+        precision="float32",
+    )
+    result = one(Objectives(tiny())("4", 2), recipe)
+    assert result.picture.shape == (*size, 3)
+    assert result.trajectory[-1] > result.trajectory[0]
+    assert result.activation_reached > result.activation_start
+
+
+def test_a_picture_to_start_from(base, tmp_path) -> None:
+    pixels = np.random.default_rng(0).integers(40, 215, (12, 10, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((50, 48), Image.Resampling.BICUBIC).save(tmp_path / "start.png")
+    given = np.asarray(Image.open(tmp_path / "start.png"))
+    still = dataclasses.replace(STILL, size=(48, 50), start=str(tmp_path / "start.png"), schedule="growing")
+    result = one(base("layer2", 3), dataclasses.replace(still, steps=1, learning_rate=1e-12))
+    assert np.abs(result.picture.astype(int) - given).max() <= 2
+    assert one(base("layer2", 3), still).activation_reached > result.activation_start
+    with pytest.raises(InputError, match="cannot be read"):
+        one(base("layer2", 3), dataclasses.replace(still, start=str(tmp_path / "absent.png")))
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularizer_lowers_what_it_penalises(name: str) -> None:
+    objective = Objectives(tiny())("4", 2)
+    paid = []
+    for weight in (0.0, 100.0):
+        result = one(objective, dataclasses.replace(STILL, steps=24, regularizers={name: weight}))
+        picture = torch.from_numpy(result.picture).permute(2, 0, 1)[None] / 255
+        paid.append(float(REGULARIZERS[name](picture)))
+    assert paid[1] < 0.7 * paid[0]
+
+
+def test_the_papers_recipe_reads_after_the_relu() -> None:
+    """A unit that is off stays grey by it, and comes alive by the default."""
+    model = tiny()
+    with torch.no_grad():
+        model[3].bias[1] = -5
+    objective = Objectives(model)("4", 1)
+    settings = {"size": 48, "steps": 30, "learning_rate": 0.3}
+    paper = one(objective, Recipe.from_settings({"mode": "paper", **settings}))
+    assert paper.activation_reached == paper.activation_start == 0
+    assert not paper.trajectory.any()
+    ours = one(objective, Recipe(**settings, precision="float32"))
+    assert ours.trajectory[-1] > ours.trajectory[0]
+    assert not np.array_equal(ours.picture, paper.picture)
+
+
+def test_a_unit_among_concatenated_branches_comes_alive() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.left(x).relu(), self.right(x).relu()], 1)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Branches())
+    with torch.no_grad():
+        model[0].right.weight[1].fill_(0.02)
+        model[0].right.bias[1] = -0.3
+    objective = Objectives(model)("0", 3)
+    for transforms in ("none", "small"):
+        ours = one(objective, dataclasses.replace(RECIPE, steps=60, transforms=transforms))
+        assert ours.activation_start == 0
+        assert ours.activation_reached > 0.1
+    assert one(objective, dataclasses.replace(RECIPE, objective="post_relu")).activation_reached == 0
+
+
+def test_a_transform_of_the_users_own(base) -> None:
+    seen = []
+
+    def move(pictures: Tensor) -> Tensor:
+        seen.append((tuple(pictures.shape), float(pictures.detach().min()), float(pictures.detach().max())))
+        return pictures.flip(-1)
+
+    result = one(base("layer2", 3), RECIPE, move=move)
+    assert {shape for shape, _, _ in seen} == {(2, 3, 48, 48)}
+    assert min(low for _, low, _ in seen) >= 0
+    assert max(high for _, _, high in seen) <= 1
+    assert len(seen) == RECIPE.steps
+    assert not np.array_equal(result.picture, one(base("layer2", 3), STILL).picture)
+
+
+def test_progress_counts_each_wanted_picture_once(base) -> None:
+    counts: list[int] = []
+    list(render([base("layer1", channel) for channel in range(3)], RECIPE, progress=counts.append))
+    assert counts == [3] * RECIPE.steps
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("schedule", CHOICES["schedule"])
+@pytest.mark.parametrize("after", [1, 4, 9, 14])
+def test_an_interrupted_render_goes_on_where_it_was(schedule: str, after: int, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(resume, "_EVERY", 0)
+    source = Objectives(tiny())
+    wanted = [source("4", channel) for channel in range(4)]
+    recipe = Recipe(size=96, steps=9, schedule=schedule, precision="float32")
+    options = {"batch": 2, "resume": tmp_path / "unfinished"}
+
+    def complete(**more: object) -> list[Rendered]:
+        return list(render(wanted, recipe, **{**options, **more}))
+
+    whole, steps, again = complete(resume=None), [], []
+
+    def interrupt(_count: int) -> None:
+        steps.append(1)
+        if len(steps) > after:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        complete(progress=interrupt)
+    resumed = complete(progress=again.append)
+    assert len(again) == 18 - after % 9  # a batch's files are gone when its pictures have been handed out
+    for ours, theirs in zip(resumed, whole, strict=True):
+        assert np.array_equal(ours.picture, theirs.picture)
+        assert np.array_equal(ours.trajectory, theirs.trajectory)
+        assert ours.activation_reached == theirs.activation_reached
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_the_network_is_left_as_it_was(tmp_path) -> None:
+    torch.manual_seed(0)
+    model = build("resnet18", classes=5)
+    model.train()
+    model.layer1.eval()
+    model.conv1.weight.requires_grad_(False)
+    kept = []
+    model.layer3.register_forward_hook(lambda *_: kept.append(1))
+
+    def condition() -> list[object]:
+        modules = [(name, type(module), module.training) for name, module in model.named_modules()]
+        hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+        tensors = [
+            (name, tensor.data_ptr(), tensor.stride(), tensor.dtype, tensor.requires_grad, tensor.grad)
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        ]
+        return [modules, hooks, tensors]
+
+    before, state = condition(), copy.deepcopy(model.state_dict())
+    source = Objectives(model)
+    list(render([source("layer2", 0), source("layer3", 0)], RECIPE, resume=tmp_path / "unfinished"))
     with pytest.raises(InputError):
-        list(render(resnet, "layer2", [(9999, RECIPE)]))
-    assert [module.training for module in resnet.modules()] == modes
-    assert [parameter.requires_grad for parameter in resnet.parameters()] == flags
-    assert all(torch.equal(state[name], tensor) for name, tensor in resnet.state_dict().items())
-    assert resnet.layer2[0].conv1.weight.is_contiguous()
-    assert all(not module._forward_hooks and not module._forward_pre_hooks for module in resnet.modules())
-    resnet.eval().requires_grad_(True)
+        list(render([source("layer2", 9999)], RECIPE))
+
+    def fail(_count: int) -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        list(render([source("layer2", 0)], RECIPE, progress=fail))
+    unfinished = render([source("layer2", 0)] * 2, RECIPE)
+    next(unfinished)
+    unfinished.close()
+    assert condition() == before
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_a_channel_out_of_range_says_how_many_there_are(resnet) -> None:
-    with pytest.raises(InputError, match="512"):
-        list(render(resnet, "layer4.1", [(512, RECIPE)]))
-
-
-def test_progress_counts_each_wanted_picture_once(resnet) -> None:
-    counted = []
-    list(render(resnet, "layer1", [(c, RECIPE) for c in range(3)], progress=counted.append))
-    assert sum(counted) == 3 * RECIPE.steps
+def test_wrong_layers_and_channels_are_all_named(base) -> None:
+    wanted = [base("layer4.1", 512), base("layer4.1", 3) + base("layer4.l", 0), base("layer1", 64)]
+    with pytest.raises(InputError, match="512, 0 to 511"):
+        list(render(wanted[:1], RECIPE))
+    with pytest.raises(InputError, match=r"layer4\.l'; close names: layer4\.1"):
+        list(render(wanted[1:], RECIPE))
+    with pytest.raises(InputError, match="the least is 63 px"):
+        list(render([Objectives(build("alexnet"))("features.12", 0)], RECIPE))
 
 
 def test_the_originals_snippet(resnet) -> None:
@@ -88,6 +363,11 @@ def test_the_originals_snippet(resnet) -> None:
     assert isinstance(picture, Image.Image)
     assert picture.size == (40, 48)
     assert picture.tobytes() == visualize(act_idx=3, epochs=4, progress=False).tobytes()
+    others = [{"lr": 0.2}, {"seed": 1}, {"epochs": 5}, {"objective": "post_relu"}, {"act_idx": 4}, {"maximize": False}]
+    options = {"act_idx": 3, "epochs": 4, "progress": False}
+    deep = FeatureVisualizer(resnet, img_shape=(48, 40), transforms="small", layer="layer1.0")
+    pictures = {deep(**{**options, **other}).tobytes() for other in [{}, *others]}
+    assert len(pictures) == 1 + len(others)
 
 
 def test_maximize_false_lowers_the_activation(resnet) -> None:
@@ -97,17 +377,15 @@ def test_maximize_false_lowers_the_activation(resnet) -> None:
         picture = visualize(
             2, epochs=12, maximize=maximize, progress=False, optim=torch.optim.SGD, lr=5.0, momentum=0.5
         )
-        x = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 255
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        logits.append(resnet((x - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1))[0, 2].item())
+        logits.append(float(answer(resnet, "", np.asarray(picture))[0, 2]))
     assert logits[0] > logits[1]
 
 
 def test_a_hook_and_a_transform_of_the_users_own(resnet) -> None:
     seen = []
 
-    def hook(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        seen.append(module)
+    def hook(module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        seen.append(type(module))
         return output[:, 10:20]
 
     moved = []
@@ -115,17 +393,44 @@ def test_a_hook_and_a_transform_of_the_users_own(resnet) -> None:
         resnet, img_shape=(48, 48), layer="layer3.0", hook=hook, transforms=lambda x: moved.append(1) or x.flip(-1)
     )
     visualize(act_idx=9, epochs=2, progress=False)
-    with pytest.raises(InputError, match="10"):
+    with pytest.raises(InputError, match="no channel 10: it has 10"):
         visualize(act_idx=10, epochs=1, progress=False)
-    assert seen[0] is resnet.layer3[0]
+    assert set(seen) == {type(resnet.layer3[0])}
     assert len(moved) >= 2
 
 
 @pytest.mark.shared_data
-def test_real_channels_render_and_none_stays_grey(shared_data) -> None:
-    from feature_vis.models import load_file, load_state
+def test_real_channels_render_and_stay_grey_only_after_the_relu(shared_data: Path) -> None:
+    source = Objectives(load_state("resnet50", load_file(shared_data / "weights" / "resnet50.pth"), "resnet50.pth"))
+    wanted = [source("layer4.2", channel) for channel in (7, 9, 100, 309)]
+    for result in render(wanted, Recipe(size=96, steps=24)):
+        assert result.activation_reached > 2
+        assert result.picture.std() > 10
+    after_relu = render(wanted, Recipe(size=96, steps=24, objective="post_relu"))
+    assert any(result.activation_reached == 0 and result.picture.std() < 2 for result in after_relu)
 
-    model = load_state("resnet18", load_file(shared_data / "weights" / "resnet18.pth"), "resnet18.pth")
-    for result in render(model, "layer4.1", [(channel, Recipe(size=64, steps=32)) for channel in range(8)]):
-        assert result.activation_reached > 5
-        assert result.picture.std() > 15
+
+def test_a_network_of_one_size_is_rendered_at_that_size_alone() -> None:
+    torch.manual_seed(0)
+    source = Objectives(build("vit_b_32"))
+    growing = dataclasses.replace(STILL, size=224, steps=3, schedule="growing")
+    result = one(source("encoder.layers.encoder_layer_0", 3), growing)
+    assert result.activation_reached > result.activation_start
+    for other in ({"size": 128}, {"transforms": "lucid"}, {"transforms": "lucid", "size": 212}):
+        with pytest.raises(InputError, match="refuses a picture of"):
+            one(source("encoder.layers.encoder_layer_0", 3), dataclasses.replace(growing, **other))
+
+
+def test_a_picture_grows_from_sizes_that_the_layer_takes(base) -> None:
+    growing = dataclasses.replace(STILL, size=150, steps=6, schedule="growing")  # over 64 and 107 px
+    result = one(Objectives(build("inception_v3"))("Mixed_7c", 3), growing)
+    assert len(result.trajectory) == 6
+    assert one(base.neuron("layer2", 5, at=(17, 17)), growing).stopped == "steps"
+
+
+def test_mistakes_come_before_any_work(base) -> None:
+    wanted = [base("layer1", 0), base("layer4.1", 512), base("layer4.l", 0)]
+    counts: list[int] = []
+    with pytest.raises(InputError, match=r"(?s)512, 0 to 511.*layer4\.l'; close names: layer4\.1"):
+        list(render(wanted, RECIPE, progress=counts.append))
+    assert counts == []

@@ -288,3 +288,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
         frame((8, 20), Transforms(trim=4))
     with pytest.raises(InputError, match="above 0"):
         small.scaled(0)
+
+
+def test_settings_of_a_config_are_transforms() -> None:
+    assert resolve({"pad": 2, "translate": [3, 1], "flip": True}) == Transforms(pad=2, translate=(3, 1), flip=True)
+    with pytest.raises(InputError, match=r"no jitter: they have pad, translate"):
+        resolve({"jitter": 3})

@@ -145,13 +145,17 @@ def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
 
 
 def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
+    import dataclasses
+
     from feature_vis.parameterizations import NAMES
     from feature_vis.recipe import CHOICES
     from feature_vis.regularizers import REGULARIZERS
-    from feature_vis.transforms import PRESETS
+    from feature_vis.transforms import PRESETS, Transforms
 
     recipe = yaml.safe_load(Path(schema).read_text())["$defs"]["recipe"]["properties"]
-    assert set(recipe["transforms"]["enum"]) == set(PRESETS)
+    named, settings = recipe["transforms"]["oneOf"]
+    assert set(named["enum"]) == set(PRESETS)
+    assert set(settings["properties"]) == {field.name for field in dataclasses.fields(Transforms)}
     assert set(recipe["parameterization"]["enum"]) == set(NAMES)
     assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
     for name, choices in CHOICES.items():
