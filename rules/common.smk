@@ -52,9 +52,20 @@ def get_training_split(network):
     return f"{RESULTS}/data/{config['networks'][network]['data']}/split.csv"
 
 
+def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer}"):
+    """The pictures of these channels, of the first seed in the layer's folder, of further ones in `seed<s>` below."""
+    folders = [f"{RESULTS}/{network}/features/{layer}" + (f"/seed{seed}" if seed else "") for seed in seeds]
+    return [f"{folder}/channel{k}.png" for folder in folders for k in channels]
+
+
+def get_first_pictures(network, layer):
+    """One picture a channel: that of the first seed."""
+    return name_pictures(plan.channels[layer], plan.seeds[:1], network, layer)
+
+
 def get_layer_pictures(network, layer):
-    """Every picture of one layer of one network."""
-    return [f"{RESULTS}/{network}/features/{layer}/channel{k}.png" for k in plan.channels[layer]]
+    """Every picture of one layer of one network, seed after seed."""
+    return name_pictures(plan.channels[layer], plan.seeds, network, layer)
 
 
 def get_pictures():

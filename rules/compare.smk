@@ -5,8 +5,8 @@ rule compare_features:
     input:
         **get_embedder(),
         bad=f"{RESULTS}/bad_channels.csv",
-        base=lambda wildcards: get_layer_pictures(plan.base, wildcards.layer),
-        tuned=lambda wildcards: get_layer_pictures(wildcards.tuned, wildcards.layer),
+        base=lambda wildcards: get_first_pictures(plan.base, wildcards.layer),
+        tuned=lambda wildcards: get_first_pictures(wildcards.tuned, wildcards.layer),
     output:
         table=f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv",
         most_different=directory(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_different"),

@@ -3,7 +3,7 @@
 
 rule contact_sheet:
     input:
-        lambda wildcards: get_layer_pictures(wildcards.network, wildcards.layer),
+        lambda wildcards: get_first_pictures(wildcards.network, wildcards.layer),
     output:
         f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png",
     log:

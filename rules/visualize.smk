@@ -12,7 +12,7 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
             digest=f"{RESULTS}/{{network}}/digests/{{layer}}.sha256",
             network=ancient(f"{RESULTS}/{{network}}/network.pth"),
         output:
-            update([f"{RESULTS}/{{network}}/features/{{layer}}/channel{k}.png" for k in batch]),
+            update(name_pictures(batch)),
         log:
             f"{RESULTS}/logs/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.log",
         benchmark:

@@ -14,7 +14,7 @@ from transfer.job import job
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     params, base, tuned = snakemake.params.compare, list(snakemake.input.base), list(snakemake.input.tuned)
     base_model, model, layer = snakemake.params.base, snakemake.wildcards.tuned, snakemake.wildcards.layer
-    bad = pd.read_csv(snakemake.input.bad, dtype={"model": str, "layer": str}).query("layer == @layer")
+    bad = pd.read_csv(snakemake.input.bad, dtype={"model": str, "layer": str}).query("layer == @layer and seed == 0")
     faulty = {
         "base": set(bad.query("model == @base_model")["channel"]),
         "tuned": set(bad.query("model == @model")["channel"]),

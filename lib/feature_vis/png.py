@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 
-__all__ = ["channel_of", "read_notes", "read_picture", "write_picture"]
+__all__ = ["channel_of", "read_notes", "read_picture", "seed_of", "write_picture"]
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
@@ -24,6 +24,12 @@ def channel_of(path: str | Path) -> int:
     if match is None:
         raise ValueError(f"{path} is not named channel<number>.png")
     return int(match[1])
+
+
+def seed_of(path: str | Path) -> int:
+    """Which of a channel's seeds a picture is, from 0: `seed2/channel12.png` -> 2, `channel12.png` -> 0."""
+    match = re.fullmatch(r"seed(\d+)", Path(path).parent.name)
+    return int(match[1]) if match else 0
 
 
 def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) -> None:

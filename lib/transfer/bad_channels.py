@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
-from feature_vis.png import read_picture
+from feature_vis.png import read_picture, seed_of
 
 __all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "feature_table", "find_bad", "grey_channels", "grey_score"]
 
@@ -32,7 +32,7 @@ MID_GREY = 128.0
 # where a mistake would drop a true result, and a factor above ten to pictures that never moved.
 MAX_CONTRAST = 12.0
 
-_KEYS = ["model", "layer", "channel"]
+_KEYS = ["model", "layer", "channel", "seed"]
 _COLUMNS = [*_KEYS, "score", "contrast", "activation_start", "activation_reached"]
 
 
@@ -62,19 +62,19 @@ def feature_table(paths: Iterable[str | Path], model: str, layer: str) -> pd.Dat
         except KeyError as error:
             raise InputError(f"{path} does not say its {error.args[0]}: delete it and run again") from None
         grey = {"score": grey_score(picture), "contrast": contrast(picture)}
-        rows.append({"model": model, "layer": layer, **measured, **grey})
-    return pd.DataFrame(rows, columns=_COLUMNS).sort_values("channel", ignore_index=True)
+        rows.append({"model": model, "layer": layer, "seed": seed_of(path), **measured, **grey})
+    return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["channel", "seed"], ignore_index=True)
 
 
 def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
-    """The failed pictures: columns model, layer, channel, score, reason.
+    """The failed pictures: columns model, layer, channel, score, reason, seed.
 
     `table` has `feature_table`'s columns for any number of networks and layers. `jump`, `max_contrast`: see
     `grey_channels`. Reasons, joined by "; ": `grey`, `activation did not rise` (finished no higher than it
     started), `activation not finite`. Networks and layers in the order in which they come first, then channels.
 
     Raises:
-        InputError: missing columns, a channel that comes twice, or scores that are not numbers.
+        InputError: missing columns, a channel's seed that comes twice, or scores that are not numbers.
     """
     _check(table)
     table = table.reset_index(drop=True)
@@ -88,9 +88,11 @@ def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | No
     table["reason"] = ["; ".join(reason for reason, found in reasons.items() if found[row]) for row in table.index]
     # factorize numbers the names in the order in which they come first
     order = pd.DataFrame({name: pd.factorize(table[name])[0] for name in ("model", "layer")})
-    order["channel"] = table["channel"]
+    order[["channel", "seed"]] = table[["channel", "seed"]]
     sorted_rows = table.loc[order.sort_values(_KEYS).index]
-    return sorted_rows.loc[sorted_rows["reason"] != "", [*_KEYS, "score", "reason"]].reset_index(drop=True)
+    return sorted_rows.loc[
+        sorted_rows["reason"] != "", ["model", "layer", "channel", "score", "reason", "seed"]
+    ].reset_index(drop=True)
 
 
 def grey_channels(
@@ -117,7 +119,7 @@ def _check(table: pd.DataFrame) -> None:
     if missing := [name for name in _COLUMNS if name not in table]:
         raise InputError(f"the table of features has no column {', '.join(missing)}")
     if (twice := table.duplicated(_KEYS)).any():
-        model, layer, channel = table.loc[twice, _KEYS].iloc[0]
-        raise InputError(f"the table of features has channel {channel} of {model}, {layer} twice")
+        model, layer, channel, seed = table.loc[twice, _KEYS].iloc[0]
+        raise InputError(f"the table of features has channel {channel} of {model}, {layer}, seed {seed} twice")
     if not np.isfinite(table[["score", "contrast"]].astype(float)).all(axis=None):
         raise InputError("the table of features has scores that are not numbers: make it again from the pictures")

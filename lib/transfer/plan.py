@@ -133,6 +133,7 @@ class Plan:
         self.drawn = [name for name, data in config.get("data", {}).items() if "draw" in data]
         self.layers: list[str] = list(config["visualize"]["layers"])
         self.threads: int = config.get("threads", 8)
+        self.seeds = range(config.get("seeds", 4))
         self.channels = self._all_channels()
 
     def architecture(self, network: str) -> str:
@@ -181,7 +182,7 @@ class Plan:
 
     def facts(self) -> dict[str, str]:
         """What the report says of the run: each layer's channels and recipe, and the seed."""
-        facts = {"seed": str(self.seed)}
+        facts = {"seed": str(self.seed), "seeds": f"{len(self.seeds)} pictures of every channel"}
         for layer in self.layers:
             recipe = self.recipe(layer)
             facts[layer] = (

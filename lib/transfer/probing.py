@@ -547,7 +547,7 @@ def receptive_fields(model: nn.Module, layers: Collection[str], size: tuple[int,
     ):
         for axis, side in enumerate(size):
             reached: dict[str, tuple[Tensor, Tensor]] = {}
-            for lines in torch.arange(side, device=device).split(batch):
+            for lines in torch.arange(side, dtype=torch.int32, device=device).split(batch):
                 pictures = torch.zeros(len(lines), 3, *size, dtype=torch.float64, device=device)
                 for picture, line in zip(pictures, lines, strict=True):
                     picture.select(axis + 1, int(line)).fill_(torch.nan)
@@ -567,7 +567,7 @@ def receptive_fields(model: nn.Module, layers: Collection[str], size: tuple[int,
 def _boxes(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> np.ndarray:
     """(K, places) each -> (K, places, 4) left, top, right, bottom; zeros where nothing is seen."""
     boxes = torch.stack([left, top, right, bottom], 2) * (bottom > top).unsqueeze(2)
-    return boxes.to(torch.int32).cpu().numpy()
+    return boxes.cpu().numpy()
 
 
 def crop(picture: np.ndarray, box: Sequence[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ next one finds there what this one had finished.
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from feature_vis.models import weights_digest
 from feature_vis.objectives import Objectives
-from feature_vis.png import channel_of, read_notes, write_picture
+from feature_vis.png import channel_of, read_notes, seed_of, write_picture
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from transfer.network import load_network
@@ -39,11 +39,15 @@ class Target:
 
 
 def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: str) -> list[Target]:
-    """`recipes`: `{"layer": settings, "channels": {channel: settings}}`; `digest`: of the weights up to the layer."""
+    """`recipes`: `{"layer": settings, "channels": {channel: settings}}`; `digest`: of the weights up to the layer.
+
+    The recipe of a picture in a folder `seed<s>` counts its seed on by s.
+    """
     targets = []
     for path in paths:
         channel = channel_of(path)
         recipe = Recipe.from_settings(recipes["channels"].get(str(channel), recipes["layer"]))
+        recipe = replace(recipe, seed=recipe.seed + seed_of(path))
         targets.append(Target(channel, recipe, content_key(recipe, layer, channel, digest), Path(path)))
     return targets
 

@@ -95,8 +95,10 @@ def _compare(base: nn.Module, tuned: nn.Module, makers: list[Maker], reasons: li
         norms = before.norm(dim=1)
         change[channels] = ((after - before).norm(dim=1) / norms.where(norms > 0, torch.nan)).numpy()
         cosine[channels] = cosine_similarity(before, after).numpy()
-        for channel in channels[~np.isfinite(cosine[channels])]:
-            reasons[channel] = "a filter of zeros" if bool(torch.isfinite(before).all()) else "not finite"
+        finite = torch.isfinite(before).all(1) & torch.isfinite(after).all(1)
+        for channel, whole in zip(channels, finite.tolist(), strict=True):
+            if np.isnan(cosine[channel]):
+                reasons[channel] = "a filter of zeros" if whole else "not finite"
     return pd.DataFrame(
         {
             "channel": np.arange(count),

@@ -26,7 +26,7 @@ def flat(value: int, size: int = 8) -> np.ndarray:
 
 def table(contrasts: dict[tuple[str, str], list[float]], **columns: list[float]) -> pd.DataFrame:
     rows = [
-        {"model": model, "layer": layer, "channel": channel, "score": 100 * value, "contrast": value}
+        {"model": model, "layer": layer, "channel": channel, "seed": 0, "score": 100 * value, "contrast": value}
         for (model, layer), values in contrasts.items()
         for channel, value in enumerate(values)
     ]
@@ -128,7 +128,7 @@ def test_networks_and_layers_are_judged_apart_and_keep_their_order() -> None:
     expected = [("z", "layer4", 0, "grey"), ("z", "layer3", 1, "grey")]
     for given_table in (features, shuffled):
         bad = find_bad(given_table)
-        assert list(bad.columns) == ["model", "layer", "channel", "score", "reason"]
+        assert list(bad.columns) == ["model", "layer", "channel", "score", "reason", "seed"]
         assert list(bad[["model", "layer", "channel", "reason"]].itertuples(index=False, name=None)) == expected
     assert find_bad(features)["score"].tolist() == pytest.approx([70, 60])
 
@@ -149,14 +149,16 @@ def test_activations_give_reasons_of_their_own() -> None:
 
 
 def test_nothing_faulty_gives_an_empty_table() -> None:
-    assert find_bad(table({("base", "layer4"): [50, 51]})).to_csv(index=False) == "model,layer,channel,score,reason\n"
+    assert (
+        find_bad(table({("base", "layer4"): [50, 51]})).to_csv(index=False) == "model,layer,channel,score,reason,seed\n"
+    )
 
 
 def test_bad_tables_are_refused() -> None:
     features = table({("base", "layer4"): [50, 51]})
     with pytest.raises(InputError, match="no column contrast"):
         find_bad(features.drop(columns="contrast"))
-    with pytest.raises(InputError, match="channel 0 of base, layer4 twice"):
+    with pytest.raises(InputError, match="channel 0 of base, layer4, seed 0 twice"):
         find_bad(pd.concat([features, features.head(1)]))
     with pytest.raises(InputError, match="not numbers"):
         find_bad(features.assign(score=[1.0, np.nan]))
@@ -164,19 +166,25 @@ def test_bad_tables_are_refused() -> None:
 
 def test_features_are_read_from_pictures(tmp_path) -> None:
     notes = {"activation_start": 0.5, "activation_reached": 2.5}
-    paths = [tmp_path / f"channel{channel}.png" for channel in (10, 2)]
+    paths = [tmp_path / "seed1" / "channel10.png", tmp_path / "channel2.png"]
+    paths[0].parent.mkdir()
     for path, channel, value in zip(paths, (10, 2), (140, 128), strict=True):
         write_picture(path, flat(value), {"channel": channel} | notes)
     features = feature_table(paths, "dogs", "layer4")
     assert features.to_dict("records") == [
-        {"model": "dogs", "layer": "layer4", "channel": 2, "score": 0.0, "contrast": 0.0} | notes,
-        {"model": "dogs", "layer": "layer4", "channel": 10, "score": pytest.approx(12 * 192**0.5)}
+        {"model": "dogs", "layer": "layer4", "channel": 2, "seed": 0, "score": 0.0, "contrast": 0.0} | notes,
+        {"model": "dogs", "layer": "layer4", "channel": 10, "seed": 1, "score": pytest.approx(12 * 192**0.5)}
         | {"contrast": pytest.approx(12)}
         | notes,
     ]
     write_picture(paths[0], flat(1), {"channel": 10})
     with pytest.raises(InputError, match="activation_start"):
         feature_table(paths, "dogs", "layer4")
+
+
+def test_seeds_of_a_channel_fail_apart() -> None:
+    features = table({("base", "layer4"): [50, 0.7]}).assign(channel=3, seed=[0, 1])
+    assert find_bad(features)[["channel", "seed", "reason"]].values.tolist() == [[3, 1, "grey"]]
 
 
 def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:

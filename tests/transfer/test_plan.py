@@ -104,7 +104,7 @@ def test_the_configs_that_are_shipped_are_valid(name: str, request, schema) -> N
 
 
 MISTAKES = {
-    "unknown key": (lambda c: c.update(seeds=1), "did you mean 'seed'"),
+    "unknown key": (lambda c: c.update(sed=1), "did you mean 'seed'"),
     "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
     "unknown data": (lambda c: c["networks"]["base"].update(data="e"), "no data set 'e'"),
     "no data": (lambda c: c["networks"]["base"].pop("data"), "training needs data"),

@@ -49,6 +49,15 @@ def test_the_overridden_channel_has_its_own_recipe(network_file: str, tmp_path: 
     assert steps == [2, 3, 2]
 
 
+def test_each_seed_has_its_own_folder_and_noise(network_file: str, tmp_path: Path) -> None:
+    paths = [str(tmp_path / place / "channel0.png") for place in ("", "seed1")]
+    made = make_targets(paths, "layer3.1", RECIPES, "d")
+    assert visualize(made, "layer3.1", network_file, tmp_path / "staging", CPU) == (2, 0)
+    first, second = (read_notes(path) or {} for path in paths)
+    assert (first["recipe"]["seed"], second["recipe"]["seed"]) == (0, 1)
+    assert Path(paths[0]).read_bytes() != Path(paths[1]).read_bytes()
+
+
 def test_other_weights_make_all_pictures_stale(network_file: str, tmp_path: Path) -> None:
     visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
     assert visualize(targets(tmp_path, "e"), "layer3.1", network_file, tmp_path / "staging", CPU) == (3, 0)

@@ -22,6 +22,7 @@ def tiny_config() -> dict[str, Any]:
     training = {"epochs": 2, "batch_size": 4, "size": 32}
     return {
         "threads": 1,
+        "seeds": 1,
         "data": {
             "first": {"format": "image_folder", "root": "pictures/first"},
             "second": {"format": "image_folder", "root": "pictures/second"},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from feature_vis.recipe import RECIPE_VERSION
 from workflow.conftest import REPOSITORY, Experiment
 
 ALL = 15  # three networks, layer3.1 with three channels and layer4.1 with two
@@ -45,6 +46,15 @@ def test_a_channel_added(experiment: Experiment) -> None:
     assert experiment.run().rendered == 3  # one for each network
     after = experiment.pictures()
     assert {path: after[path] for path in before} == before
+
+
+def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    experiment.config["seeds"] = 2
+    assert experiment.run().rendered == ALL
+    assert experiment.pictures() == before
+    assert len(list((experiment.folder / "results").glob("*/features/*/seed1/channel*.png"))) == ALL
+    assert experiment.run().nothing_to_do
 
 
 def test_an_override_for_one_channel(experiment: Experiment) -> None:
@@ -108,5 +118,5 @@ def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path
 
 def test_a_raised_recipe_version_renders_all(experiment: Experiment, own_copy: Path) -> None:
     file = own_copy / "lib/feature_vis/recipe.py"
-    file.write_text(file.read_text().replace("RECIPE_VERSION = 1\n", "RECIPE_VERSION = 1001\n"))
+    file.write_text(file.read_text().replace(f"RECIPE_VERSION = {RECIPE_VERSION}\n", "RECIPE_VERSION = 1001\n"))
     assert experiment.run().rendered == ALL
