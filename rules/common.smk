@@ -83,6 +83,7 @@ def get_final_tables():
     return [
         f"{RESULTS}/bad_channels.csv",
         *expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
+        *expand(f"{RESULTS}/compare/{{tuned}}/{{table}}.csv", tuned=plan.tuned, table=["ranking", "summary"]),
     ]
 
 
@@ -92,7 +93,7 @@ def get_report():
 
 def get_embedder():
     """The network that embeds pictures, where it is one of the config's; another is loaded by its name or path."""
-    network = config.get("compare", {}).get("embedder", {"network": plan.base}).get("network")
+    network = plan.embedder.get("network")
     if network is None:
         return {}
     return {

@@ -45,6 +45,7 @@ rule report:
     input:
         tables=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
         pairs=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_different", tuned=plan.tuned, layer=plan.layers),
+        changes=expand(f"{RESULTS}/compare/{{tuned}}/summary.csv", tuned=plan.tuned),
         bad=f"{RESULTS}/bad_channels.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),

@@ -42,6 +42,7 @@ with job(snakemake.log[0]):
         training_curves=Path(given.training) if params.trained else None,
         similarity_plot=Path(given.similarity),
         sheets=[Sheet(Path(file).parent.name, Path(file).stem, Path(file)) for file in given.sheets],
+        changes=pd.concat([pd.read_csv(file, dtype=TEXT) for file in given.changes] or [pd.DataFrame()]),
         bad_channels=pd.read_csv(given.bad, dtype=TEXT),
     )
     write_report(snakemake.output[0], data)

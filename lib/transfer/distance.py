@@ -119,6 +119,10 @@ class Embedder:
         embedding = self._pass(pictures, lambda name, maps: grams.__setitem__(name, gram_matrix(maps)))
         return embedding, {name: grams[name] for name in self.blocks}
 
+    def embed(self, pictures: Tensor) -> Tensor:
+        """Pictures, (B, 3, H, W) in [0, 1] -> embeddings (B, D) alone."""
+        return self._pass(pictures, lambda _name, _maps: None)
+
     def distances(self, first: Tensor, second: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Pictures x pictures, (B, 3, H, W) in [0, 1] -> cosine (B,), and each block's Gram distance (B,).
 

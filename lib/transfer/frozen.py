@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from feature_vis.activations import call_order
-from feature_vis.errors import InputError
+from feature_vis.errors import InputError, close_names
 from feature_vis.models import head_name, weights_digest
 
 __all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen", "frozen_layers", "layers_before"]
@@ -38,9 +38,14 @@ def layers_before(model: nn.Module, train_from: str | None, layers: Iterable[str
     """Those of the layers that a training from `train_from` on does not touch (`transfer.training.freeze_before`).
 
     A pass reaches the end of such a layer before it enters `train_from` or the head.
+
+    Raises:
+        InputError: the network has no module `train_from`, or does not use it.
     """
     if train_from is None:
         return []
+    if train_from not in (order := call_order(model)):
+        raise InputError(f"train_from: the network uses no module {train_from!r}{close_names(train_from, order)}")
     learning = {train_from, head_name(model)}
     return [layer for layer in layers if learning.isdisjoint(call_order(model, until=layer))]
 

@@ -134,6 +134,7 @@ class Plan:
         self.layers: list[str] = list(config["visualize"]["layers"])
         self.threads: int = config.get("threads", 8)
         self.seeds = range(config.get("seeds", 4))
+        self.embedder: dict[str, str] = config.get("compare", {}).get("embedder", {"network": self.base})
         self.channels = self._all_channels()
 
     def architecture(self, network: str) -> str:
@@ -173,6 +174,30 @@ class Plan:
             for batch in batches(self.channels[layer], self.config["visualize"].get("batch", 64)):
                 shared.setdefault(batch, []).append(layer)
         return shared
+
+    def probe_data(self, network: str) -> list[str]:
+        """The data sets whose validation pictures probe a fine-tuned network and the base: those they learned from."""
+        data = [self.config["networks"][name].get("data") for name in (self.base, network)]
+        return [name for name in dict.fromkeys(data) if name is not None]
+
+    def probe(self, network: str) -> dict[str, Any]:
+        """How a fine-tuned network's units are compared with the base's: on which pictures, prepared how."""
+        trained = next((name for name in (network, self.base) if name in self.trained), None)
+        training = self.config["networks"][trained]["training"] if trained is not None else {}
+        return {
+            "roots": {name: self.config["data"][name]["root"] for name in self.probe_data(network)},
+            "size": training.get("size", 224),
+            "resize": training.get("resize"),
+            "top_images": self.config.get("compare", {}).get("top_images", 9),
+            "train_from": self._kept_from(network),
+        }
+
+    def _kept_from(self, network: str) -> str | None:
+        """The first module in which a network may differ from the base; None where any may."""
+        settings = self.config["networks"][network]
+        if settings.get("weights") != self.base or "training" not in settings:
+            return None
+        return settings["training"].get("train_from")
 
     def summary(self, network: str) -> dict[str, str]:
         """What the report says of a network's origin."""

@@ -129,6 +129,8 @@ def probe(
     """
     if top < 1:
         raise InputError(f"the number of top images must be at least 1, not {top}")
+    if not layers:
+        raise InputError("there are no layers to probe")
     layers = list(dict.fromkeys(layers))
     watched: dict[str, _Layer] = {}
     size: tuple[int, ...] = ()
@@ -420,11 +422,8 @@ class _Layer:
         )
 
     def channels(self) -> pd.DataFrame:
-        count, (mean_base, mean_tuned), (std_base, std_tuned) = (
-            self.moments.count,
-            self.moments.mean,
-            self.moments.std(),
-        )
+        count = self.moments.count
+        (mean_base, mean_tuned), (std_base, std_tuned) = self.moments.mean, self.moments.std()
         not_finite, (still_base, still_tuned) = self._not_finite(), self.moments.constant()
         tied = np.any(self.top.tied(), axis=(0, 2))
         few, all_listed = (np.full(tied.shape, found) for found in (count < 3, count <= self.top.top))
@@ -489,7 +488,8 @@ class _Layer:
     def top_images(self, fields: np.ndarray) -> pd.DataFrame:
         """`fields`: (K, places, 4)."""
         lists = self.top
-        side, channel, rank = np.nonzero(lists.image[:, :, : lists.top] >= 0)
+        listed = (lists.image >= 0) & np.isfinite(lists.activation)
+        side, channel, rank = np.nonzero(listed[:, :, : lists.top])
         order = np.lexsort((rank, side, channel))
         side, channel, rank = side[order], channel[order], rank[order]
         place = lists.place[side, channel, rank]

@@ -23,7 +23,7 @@ from transfer.distance import most_different
 __all__ = ["Comparison", "NetworkSummary", "Pair", "ReportData", "Sheet", "write_report"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_BAD_COLUMNS = ["model", "layer", "channel", "score", "reason"]
+_BAD_COLUMNS = ["model", "layer", "channel", "score", "reason", "seed"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ class Sheet:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that the page says. `facts`: what was run, as name -> value. `bad_channels`: of `find_bad`."""
+    """All that the page says.
+
+    `facts`: what was run, as name -> value. `bad_channels`: of `find_bad`. `changes`: of `statistics.summarise`.
+    """
 
     title: str
     base: str
@@ -83,6 +86,7 @@ class ReportData:
     training_curves: Path | None = None
     similarity_plot: Path | None = None
     sheets: Sequence[Sheet] = ()
+    changes: pd.DataFrame = field(default_factory=pd.DataFrame)
     bad_channels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_BAD_COLUMNS))
 
 
@@ -108,6 +112,7 @@ def write_report(path: str | Path, data: ReportData) -> None:
         models=list(dict.fromkeys(comparison.model for comparison in data.comparisons)),
         comparisons=[_comparison(comparison, folder) for comparison in data.comparisons],
         sheets=[{"model": s.model, "layer": s.layer, **_required(s.path, folder)} for s in data.sheets],
+        changes=data.changes.to_dict("records"),
         bad=_bad_groups(data.bad_channels),
     )
     write_text(path, page)
@@ -147,6 +152,7 @@ def _comparison(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "channels": len(table),
         "faulty": int((table["bad_base"].astype(bool) | table["bad_tuned"].astype(bool)).sum()),
         "ranked": len(ranked),
+        "floor": float(table["floor"].median()) if "floor" in table else None,
         "median": float(ranked["cosine"].median()),
         "lowest": float(ranked["cosine"].min()),
         "highest": float(ranked["cosine"].max()),
@@ -166,7 +172,7 @@ def _comparison(comparison: Comparison, folder: Path) -> dict[str, Any]:
 def _bad_groups(bad: pd.DataFrame) -> list[dict[str, Any]]:
     """The faulty channels by network and layer, in the table's order."""
     return [
-        {"model": model, "layer": layer, "rows": group[["channel", "score", "reason"]].to_dict("records")}
+        {"model": model, "layer": layer, "rows": group[["channel", "seed", "score", "reason"]].to_dict("records")}
         for (model, layer), group in bad.groupby(["model", "layer"], sort=False)
     ]
 

@@ -45,7 +45,7 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Maker:
     """A module whose filters make channels of a layer.
 
@@ -169,7 +169,7 @@ def find_makers(model: nn.Module, layer: str, axis: int, size: tuple[int, int]) 
     return makers, reasons.tolist()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Trace:
     """Where one module's channels go: for each of the layer's channels, (K,), whether it is reached, whether from a
     `single` one, and from which; and the other modules that read the module's output, at whatever distance.

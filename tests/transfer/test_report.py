@@ -66,6 +66,7 @@ def data(tmp_path: Path) -> ReportData:
             "bad_base": [False, False, False, True],
             "bad_tuned": False,
             "rank": pd.array([3, 1, 2, None], "Int64"),
+            "floor": [0.8, 0.9, 0.85, float("nan")],
         }
     )
     pairs = [Pair(channel, image(tmp_path / f"results/pairs/channel{channel}.png", (44, 20))) for channel in (0, 1)]
@@ -81,8 +82,25 @@ def data(tmp_path: Path) -> ReportData:
         training_curves=image(tmp_path / "results/plots/training.png", (300, 100)),
         similarity_plot=image(tmp_path / "results/plots/similarity.png", (200, 100)),
         sheets=[Sheet("dogs", "layer4.2", image(tmp_path / "results/plots/sheet.png", (60, 90)))],
+        changes=pd.DataFrame(
+            {
+                "model": ["dogs"],
+                "layer": ["layer4.2"],
+                "test": ["excess"],
+                "channels": [4],
+                "tested": [3],
+                "changed": [1],
+            }
+        ).assign(share=1 / 3, share_low=0.061, share_high=0.792, reason=""),
         bad_channels=pd.DataFrame(
-            {"model": ["base"], "layer": ["layer4.2"], "channel": [3], "score": [212.3], "reason": ["grey"]}
+            {
+                "model": ["base"],
+                "layer": ["layer4.2"],
+                "channel": [3],
+                "score": [212.3],
+                "reason": ["grey"],
+                "seed": [1],
+            }
         ),
     )
 
@@ -100,10 +118,11 @@ def test_page_says_what_was_run_and_found(data: ReportData, file: Path) -> None:
     assert "dogs resnet50 base breeds 2 4 98.8 % 50.0 %" in text
     assert "base resnet50 IMAGENET1K_V2 – – – – –" in text
     assert "seed 0" in text
-    assert "dogs layer4.2 4 1 0.250 0.500 0.750" in text  # channels, faulty, lowest, median, highest
+    assert "dogs layer4.2 4 1 0.250 0.500 0.750 0.850" in text  # channels, faulty, lowest, median, highest, noise floor
     assert "channel 1 · rank 1 of 3 cosine 0.250 · Gram 0.3" in text
     assert text.index("channel 1 · rank 1") < text.index("channel 0 · rank 3")
-    assert "3 212 grey" in text
+    assert "3 1 212 grey" in text  # channel, seed, score
+    assert "dogs layer4.2 beyond drift 4 3 1 33.3 % 6.1 % to 79.2 %" in text
 
 
 def test_pictures_are_found_from_the_page_and_described(data: ReportData, file: Path) -> None:
@@ -158,7 +177,9 @@ def test_what_comes_from_outside_is_escaped(data: ReportData, file: Path, tmp_pa
         facts={EVIL: EVIL},
         comparisons=[Comparison(EVIL, EVIL, table, [Pair(1, image(tmp_path / "results" / name))])],
         sheets=[Sheet(EVIL, EVIL, image(tmp_path / "results" / f"sheet {name}"))],
-        bad_channels=pd.DataFrame([{"model": EVIL, "layer": EVIL, "channel": 1, "score": 1.0, "reason": EVIL}]),
+        bad_channels=pd.DataFrame(
+            [{"model": EVIL, "layer": EVIL, "channel": 1, "score": 1.0, "reason": EVIL, "seed": 0}]
+        ),
     )
     write_report(file, evil)
     page = Page(file)

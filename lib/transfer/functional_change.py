@@ -1,0 +1,134 @@
+"""What a fine-tuned network's units do differently: on probe images, on both networks' pictures, and in their filters.
+
+The files of `transfer.probing`, `transfer.cross_activation` and `transfer.weight_change`: one table with a row a unit,
+and beside it what has another grain (classes, layers, top images). Probe images are the validation pictures of the
+data sets that the two networks were trained on: no network has learned from them.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from feature_vis.files import write_text
+from feature_vis.png import channel_of, read_picture
+from transfer import cross_activation, probing, weight_change
+from transfer.dataset import read_split
+from transfer.frozen import frozen_layers, layers_before
+from transfer.pictures import PictureDataset, val_transform
+from transfer.probing import Label, Probing
+
+__all__ = ["COLUMNS", "by_layer", "compare_units", "probe_images", "write_probing"]
+
+log = logging.getLogger("featurediff")
+
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    **{name: meaning for name, meaning in weight_change.COLUMNS.items() if name != "reason"},
+    **{name: meaning for name, meaning in cross_activation.COLUMNS.items() if name != "reason"},
+    **{name: meaning for name, meaning in probing.COLUMNS.items() if name != "reason"},
+    "frozen": ("", "whether the layer's weights, and all before them, are those of the base"),
+    "weight_reason": ("", "why weight_change or weight_cosine is empty"),
+    "cross_reason": ("", "why one of the activations of pictures, or their ratio, is empty"),
+    "probe_reason": ("", "why a number from probe images is empty"),
+}
+
+_BATCH = 32
+
+
+def probe_images(
+    splits: Mapping[str, str], roots: Mapping[str, str], size: int, resize: int | None
+) -> tuple[pd.DataFrame, Iterator[tuple[Tensor, list[Label]]]]:
+    """The validation pictures of data sets: their list (image, data, path, class_name), and batches of them.
+
+    `splits`: data set -> file of its split; `roots`: its folder. Batches: (B, 3, size, size) normalised, with labels.
+    """
+    sets, tables = {}, []
+    for name, file in splits.items():
+        split = read_split(file)
+        sets[name] = PictureDataset(roots[name], split, "val", val_transform(size, resize=resize), cache_bytes=0)
+        part = split[split["split"] == "val"]
+        tables.append(part[["path", "label"]].rename(columns={"label": "class_name"}).assign(data=name))
+    columns = ["data", "path", "class_name"]
+    images = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    images.insert(0, "image", np.arange(len(images)))
+
+    def batches() -> Iterator[tuple[Tensor, list[Label]]]:
+        waiting: list[Tensor] = []
+        labels: list[Label] = []
+        shown = (picture for pictures in sets.values() for picture, _ in (pictures[i] for i in range(len(pictures))))
+        for picture, (data, class_name) in zip(shown, images[["data", "class_name"]].values, strict=True):
+            waiting.append(picture)
+            labels.append(Label(data, class_name))
+            if len(waiting) == _BATCH:
+                yield torch.stack(waiting), labels
+                waiting, labels = [], []
+        if waiting:
+            yield torch.stack(waiting), labels
+
+    return images, batches()
+
+
+def by_layer(base: Sequence[str], tuned: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Two networks' PNGs, `…/<layer>/channel<k>.png` in equal order, by layer."""
+    layers: dict[str, tuple[list[str], list[str]]] = {}
+    for first, second in zip(base, tuned, strict=True):
+        pair = layers.setdefault(Path(first).parent.name, ([], []))
+        pair[0].append(first)
+        pair[1].append(second)
+    return layers
+
+
+def compare_units(
+    base: nn.Module,
+    tuned: nn.Module,
+    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    probe: Probing | None,
+    train_from: str | None,
+) -> pd.DataFrame:
+    """A row a unit that has pictures: see `COLUMNS`.
+
+    `pictures`: layer -> PNGs of base and tuned, of the same channels. `probe`: of both networks, None where there
+    are no probe images. `train_from`: of the training, None where all modules learned.
+
+    Raises:
+        FrozenLayerChanged: a layer before `train_from` whose weights or statistics are not the base's.
+    """
+    layers = list(pictures)
+    frozen = frozen_layers(base, tuned, layers, layers_before(base, train_from, layers))
+    weights = weight_change.weight_change(base, tuned, layers, size=_size(pictures[layers[0]][0][0]))
+    tables = []
+    for layer, (of_base, of_tuned) in pictures.items():
+        channels = [channel_of(path) for path in of_base]
+        crossed = cross_activation.cross_activation(base, tuned, layer, channels, _read(of_base), _read(of_tuned))
+        tables.append(crossed.assign(frozen=layer in frozen))
+    table = pd.concat(tables, ignore_index=True).rename(columns={"reason": "cross_reason"})
+    table = table.merge(weights.rename(columns={"reason": "weight_reason"}), on=["layer", "channel"])
+    if probe is None:
+        return table.assign(correlation=np.nan, probe_reason="there are no probe images")
+    return table.merge(probe.channels.rename(columns={"reason": "probe_reason"}), on=["layer", "channel"])
+
+
+def write_probing(folder: Path, probe: Probing | None, images: pd.DataFrame) -> None:
+    """Write the probe images' list, and what is measured a class, a layer and a top image, as CSV."""
+    tables: dict[str, Any] = {"images": images}
+    for name in ("selectivity", "layers", "top_images"):
+        tables[name] = getattr(probe, name) if probe is not None else pd.DataFrame(columns=["layer"])
+    for name, table in tables.items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+    if probe is not None:
+        for row in probe.layers.itertuples():
+            log.info("%s: CKA %.3f over %d images", row.layer, row.cka, len(images))
+
+
+def _read(paths: Sequence[str]) -> Iterator[np.ndarray]:
+    return (read_picture(path)[0] for path in paths)
+
+
+def _size(path: str) -> tuple[int, int]:
+    height, width = read_picture(path)[0].shape[:2]
+    return height, width

@@ -1,0 +1,23 @@
+"""Compare what the units of two networks do. Inputs: both networks, their PNGs, the data sets' splits.
+
+Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by layer and top images as CSVs.
+"""
+
+from pathlib import Path
+
+from feature_vis.files import write_text
+from transfer.functional_change import by_layer, compare_units, probe_images, write_probing
+from transfer.job import job
+from transfer.network import load_network
+from transfer.probing import probe
+
+with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+    params, given = snakemake.params.probe, snakemake.input
+    base, tuned = (load_network(file).module().to(device) for file in (given.base, given.tuned))
+    splits = dict(zip(params["roots"], given.get("splits", []), strict=True))
+    images, batches = probe_images(splits, params["roots"], params["size"], params["resize"])
+    layers = by_layer(given.base_pictures, given.tuned_pictures)
+    probing = probe(base, tuned, list(layers), batches, top=params["top_images"]) if len(images) else None
+    write_probing(Path(snakemake.output.images).parent, probing, images)
+    table = compare_units(base, tuned, layers, probing, params["train_from"])
+    write_text(snakemake.output.units, table.to_csv(index=False))
