@@ -25,3 +25,8 @@ rule all:
         get_pictures(),
         get_final_tables(),
         get_report(),
+
+
+rule pictures:
+    input:
+        get_pictures(),

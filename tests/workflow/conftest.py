@@ -79,6 +79,10 @@ class Experiment:
         assert not check or done.returncode == 0, self.output
         return self
 
+    def render(self) -> "Experiment":
+        """Run what the pictures need, and no table."""
+        return self.run("pictures")
+
     @property
     def rendered(self) -> int:
         """How many pictures the last run rendered."""

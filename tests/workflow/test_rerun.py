@@ -36,14 +36,14 @@ def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment
     picture.write_bytes(picture.read_bytes()[:-20])
     assert "channel5.png is not a whole picture" in experiment.run("--forcerun", "list_features", check=False).output
     picture.unlink()
-    assert experiment.run().rendered == 1
+    assert experiment.render().rendered == 1
     assert experiment.pictures() == before
 
 
 def test_a_channel_added(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["visualize"]["layers"]["layer4.1"]["channels"] = [0, 3, 5]
-    assert experiment.run().rendered == 3  # one for each network
+    assert experiment.render().rendered == 3  # one for each network
     after = experiment.pictures()
     assert {path: after[path] for path in before} == before
 
@@ -51,16 +51,16 @@ def test_a_channel_added(experiment: Experiment) -> None:
 def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["seeds"] = 2
-    assert experiment.run().rendered == ALL
+    assert experiment.render().rendered == ALL
     assert experiment.pictures() == before
     assert len(list((experiment.folder / "results").glob("*/features/*/seed1/channel*.png"))) == ALL
-    assert experiment.run().nothing_to_do
+    assert experiment.render().nothing_to_do
 
 
 def test_an_override_for_one_channel(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["visualize"]["layers"]["layer4.1"]["overrides"] = {"5": {"steps": 3}}
-    assert experiment.run().rendered == 3
+    assert experiment.render().rendered == 3
     after = experiment.pictures()
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {f"{network}/features/layer4.1/channel5.png" for network in ("base", "dogs", "cars")}
@@ -69,7 +69,7 @@ def test_an_override_for_one_channel(experiment: Experiment) -> None:
 def test_another_batch_size_renders_nothing(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["visualize"]["batch"] = 3
-    assert experiment.run().rendered == 0
+    assert experiment.render().rendered == 0
     assert experiment.pictures() == before
 
 
@@ -77,7 +77,7 @@ def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["networks"]["dogs"]["training"]["learning_rate"] = 0.01
     # dogs is trained from layer4.1 on: what comes before it is the same, and so are its pictures
-    assert experiment.run().rendered == 2
+    assert experiment.render().rendered == 2
     after = experiment.pictures()
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {f"dogs/features/layer4.1/channel{channel}.png" for channel in (0, 5)}
@@ -86,7 +86,7 @@ def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
 
 def test_more_epochs_train_only_those(experiment: Experiment) -> None:
     experiment.config["networks"]["cars"]["training"]["epochs"] = 4
-    experiment.run()
+    experiment.render()
     assert "reused 2 epochs, training 2" in experiment.output
     assert (experiment.folder / "results/cars/checkpoints/epoch3.pth").exists()
 
@@ -113,10 +113,10 @@ def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path
     for module in ("feature_vis/render.py", "feature_vis/recipe.py", "transfer/visualize.py"):
         file = own_copy / "lib" / module
         file.write_text(file.read_text() + "\n# a comment\n")
-    assert experiment.run().rendered == 0
+    assert experiment.render().rendered == 0
 
 
 def test_a_raised_recipe_version_renders_all(experiment: Experiment, own_copy: Path) -> None:
     file = own_copy / "lib/feature_vis/recipe.py"
     file.write_text(file.read_text().replace(f"RECIPE_VERSION = {RECIPE_VERSION}\n", "RECIPE_VERSION = 1001\n"))
-    assert experiment.run().rendered == ALL
+    assert experiment.render().rendered == ALL
