@@ -54,7 +54,8 @@ def get_training_split(network):
 
 def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer}"):
     """The pictures of these channels, of the first seed in the layer's folder, of further ones in `seed<s>` below."""
-    folders = [f"{RESULTS}/{network}/features/{layer}" + (f"/seed{seed}" if seed else "") for seed in seeds]
+    folder = f"{RESULTS}/{network}/features/{layer}"
+    folders = [os.path.join(folder, f"seed{seed}") if seed else folder for seed in seeds]
     return [f"{folder}/channel{k}.png" for folder in folders for k in channels]
 
 
