@@ -23,6 +23,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = str(plan.results)
+PAIR_KINDS = ["most_different", "most_similar"]
 
 
 def one_of(names):
@@ -59,21 +60,19 @@ def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer
     return [f"{folder}/channel{k}.png" for folder in folders for k in channels]
 
 
-def get_first_pictures(network, layer):
-    """One picture a channel: that of the first seed."""
-    return name_pictures(plan.channels[layer], plan.seeds[:1], network, layer)
+def get_first_pictures(network):
+    """One picture a channel, that of the first seed: layer after layer."""
+    return [p for layer in plan.layers for p in name_pictures(plan.channels[layer], plan.seeds[:1], network, layer)]
 
 
-def get_layer_pictures(network, layer):
-    """Every picture of one layer of one network, seed after seed."""
-    return name_pictures(plan.channels[layer], plan.seeds, network, layer)
+def get_network_pictures(network):
+    """Every picture of one network: layer after layer, seed after seed."""
+    return [p for layer in plan.layers for p in name_pictures(plan.channels[layer], plan.seeds, network, layer)]
 
 
 def get_pictures():
     """Every picture: named by `all`, because a missing one is noticed only where a target asks for it."""
-    return [
-        picture for network in plan.networks for layer in plan.layers for picture in get_layer_pictures(network, layer)
-    ]
+    return [picture for network in plan.networks for picture in get_network_pictures(network)]
 
 
 def get_feature_tables():

@@ -4,13 +4,13 @@
 rule embed_features:
     input:
         **get_embedder(),
-        pictures=lambda wildcards: get_layer_pictures(wildcards.network, wildcards.layer),
+        pictures=lambda wildcards: get_network_pictures(wildcards.network),
     output:
-        f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz",
+        expand(f"{RESULTS}/{{{{network}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     log:
-        f"{RESULTS}/logs/embed_features/{{network}}/{{layer}}.log",
+        f"{RESULTS}/logs/embed_features/{{network}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/embed_features/{{network}}/{{layer}}.tsv"
+        f"{RESULTS}/benchmarks/embed_features/{{network}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     threads: plan.threads
@@ -20,6 +20,7 @@ rule embed_features:
         runtime=120,
     params:
         embedder=plan.embedder,
+        layers=plan.layers,
     script:
         "../scripts/embed_features.py"
 
@@ -30,10 +31,8 @@ rule compare_units:
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),
         tuned=ancient(f"{RESULTS}/{{tuned}}/network.pth"),
         splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
-        base_pictures=[picture for layer in plan.layers for picture in get_first_pictures(plan.base, layer)],
-        tuned_pictures=lambda wildcards: [
-            picture for layer in plan.layers for picture in get_first_pictures(wildcards.tuned, layer)
-        ],
+        base_pictures=get_first_pictures(plan.base),
+        tuned_pictures=lambda wildcards: get_first_pictures(wildcards.tuned),
     output:
         units=f"{RESULTS}/compare/{{tuned}}/units.csv",
         images=f"{RESULTS}/compare/{{tuned}}/probe/images.csv",
@@ -62,17 +61,24 @@ rule compare_features:
         **get_embedder(),
         bad=f"{RESULTS}/bad_channels.csv",
         units=f"{RESULTS}/compare/{{tuned}}/units.csv",
-        base=lambda wildcards: get_first_pictures(plan.base, wildcards.layer),
-        tuned=lambda wildcards: get_first_pictures(wildcards.tuned, wildcards.layer),
-        embeddings=[f"{RESULTS}/{network}/embeddings/{{layer}}.npz" for network in (plan.base, "{tuned}")],
+        base=get_first_pictures(plan.base),
+        tuned=lambda wildcards: get_first_pictures(wildcards.tuned),
+        base_embeddings=expand(f"{RESULTS}/{plan.base}/embeddings/{{layer}}.npz", layer=plan.layers),
+        tuned_embeddings=expand(f"{RESULTS}/{{{{tuned}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     output:
-        table=f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv",
-        most_different=directory(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_different"),
-        most_similar=directory(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_similar"),
+        tables=expand(
+            f"{RESULTS}/compare/{{{{tuned}}}}/{{layer}}.{{suffix}}", layer=plan.layers, suffix=["csv", "parquet"]
+        ),
+        pairs=directory(
+            expand(f"{RESULTS}/compare/{{{{tuned}}}}/{{layer}}/{{kind}}", layer=plan.layers, kind=PAIR_KINDS)
+        ),
+        ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
+        summary=f"{RESULTS}/compare/{{tuned}}/summary.csv",
+        columns=f"{RESULTS}/compare/{{tuned}}/columns.yaml",
     log:
-        f"{RESULTS}/logs/compare_features/{{tuned}}/{{layer}}.log",
+        f"{RESULTS}/logs/compare_features/{{tuned}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/compare_features/{{tuned}}/{{layer}}.tsv"
+        f"{RESULTS}/benchmarks/compare_features/{{tuned}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     threads: plan.threads
@@ -84,25 +90,6 @@ rule compare_features:
         embedder=plan.embedder,
         pairs=config.get("compare", {}).get("pairs", 10),
         base=plan.base,
+        layers=plan.layers,
     script:
         "../scripts/compare_features.py"
-
-
-rule rank_changes:
-    input:
-        expand(f"{RESULTS}/compare/{{{{tuned}}}}/{{layer}}.csv", layer=plan.layers),
-    output:
-        ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
-        summary=f"{RESULTS}/compare/{{tuned}}/summary.csv",
-        columns=f"{RESULTS}/compare/{{tuned}}/columns.yaml",
-    log:
-        f"{RESULTS}/logs/rank_changes/{{tuned}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/rank_changes/{{tuned}}.tsv"
-    conda:
-        "../envs/featurediff.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=15,
-    script:
-        "../scripts/rank_changes.py"

@@ -1,22 +1,22 @@
 """Plots, contact sheets, and the page that shows what changed."""
 
 
-rule contact_sheet:
+rule contact_sheets:
     input:
-        lambda wildcards: get_first_pictures(wildcards.network, wildcards.layer),
+        lambda wildcards: get_first_pictures(wildcards.network),
     output:
-        f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png",
+        expand(f"{RESULTS}/plots/contact_sheets/{{{{network}}}}/{{layer}}.png", layer=plan.layers),
     log:
-        f"{RESULTS}/logs/contact_sheet/{{network}}/{{layer}}.log",
+        f"{RESULTS}/logs/contact_sheets/{{network}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/contact_sheet/{{network}}/{{layer}}.tsv"
+        f"{RESULTS}/benchmarks/contact_sheets/{{network}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     resources:
         mem_mb=2000,
         runtime=15,
     script:
-        "../scripts/contact_sheet.py"
+        "../scripts/contact_sheets.py"
 
 
 rule plots:

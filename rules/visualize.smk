@@ -38,13 +38,13 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
 
 rule list_features:
     input:
-        lambda wildcards: get_layer_pictures(wildcards.network, wildcards.layer),
+        lambda wildcards: get_network_pictures(wildcards.network),
     output:
-        f"{RESULTS}/{{network}}/features/{{layer}}.csv",
+        expand(f"{RESULTS}/{{{{network}}}}/features/{{layer}}.csv", layer=plan.layers),
     log:
-        f"{RESULTS}/logs/list_features/{{network}}/{{layer}}.log",
+        f"{RESULTS}/logs/list_features/{{network}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/list_features/{{network}}/{{layer}}.tsv"
+        f"{RESULTS}/benchmarks/list_features/{{network}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     resources:

@@ -1,22 +1,40 @@
-"""Compare a layer's pictures of a fine-tuned network with the base's.
+"""Compare a fine-tuned network's pictures with the base's, layer by layer, and rank all its channels.
 
-Inputs: both networks' PNGs and embeddings, the bad channels, the units' table, the embedder. Outputs: a CSV with one
-row a channel, pair pictures.
+Inputs: both networks' PNGs and embeddings, the bad channels, the units' table, the embedder. Outputs: for each layer a
+table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary by layer, the columns.
 """
 
 from pathlib import Path
 
 from feature_vis.files import write_text
-from transfer.compare import bad_pictures, compare_files, join_units, load_embedder, write_pairs
+from feature_vis.png import by_layer
+from transfer.compare import (
+    PAIR_KINDS,
+    bad_pictures,
+    compare_files,
+    describe_columns,
+    join_units,
+    load_embedder,
+    rank_layers,
+    write_pairs,
+)
 from transfer.job import job
+from transfer.tables import write_table
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
-    pictures = list(snakemake.input.base), list(snakemake.input.tuned)
-    model, layer = snakemake.wildcards.tuned, snakemake.wildcards.layer
-    bad = bad_pictures(snakemake.input.bad, layer, [snakemake.params.base, model])
-    embedder = load_embedder(snakemake.params.embedder, snakemake.input.get("embedder"), device)
-    table = compare_files(embedder, pictures, tuple(snakemake.input.embeddings), bad, model=model, layer=layer)
-    table = join_units(table, snakemake.input.units)
-    write_text(snakemake.output.table, table.to_csv(index=False))
-    for kind in ("most_different", "most_similar"):
-        write_pairs(table, Path(snakemake.output[kind]), kind, snakemake.params.pairs, *pictures)
+    given, params, output, model = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
+    embedder = load_embedder(params.embedder, given.get("embedder"), device)
+    embeddings = dict(zip(params.layers, zip(given.base_embeddings, given.tuned_embeddings, strict=True), strict=True))
+    folder = Path(output.ranking).parent
+    tables = []
+    for layer, pictures in by_layer(given.base, given.tuned).items():
+        bad = bad_pictures(given.bad, layer, [params.base, model])
+        table = compare_files(embedder, pictures, embeddings[layer], bad, model=model, layer=layer)
+        tables.append(join_units(table, given.units))
+        write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")
+        for kind in PAIR_KINDS:
+            write_pairs(tables[-1], folder / layer / kind, kind, params.pairs, *pictures)
+    ranking, summary = rank_layers(tables)
+    write_table(ranking, output.ranking)
+    write_table(summary, output.summary)
+    write_text(output.columns, describe_columns())

@@ -5,11 +5,11 @@ Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by
 
 from pathlib import Path
 
-from feature_vis.files import write_text
 from transfer.functional_change import by_layer, compare_units, probe_images, write_probing
 from transfer.job import job
 from transfer.network import load_network
 from transfer.probing import probe
+from transfer.tables import write_table
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     params, given = snakemake.params.probe, snakemake.input
@@ -20,4 +20,4 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     probing = probe(base, tuned, list(layers), batches, top=params["top_images"]) if len(images) else None
     write_probing(Path(snakemake.output.images).parent, probing, images)
     table = compare_units(base, tuned, layers, probing, params["train_from"])
-    write_text(snakemake.output.units, table.to_csv(index=False))
+    write_table(table, snakemake.output.units)

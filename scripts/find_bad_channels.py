@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from feature_vis.files import write_text
 from transfer.bad_channels import find_bad
 from transfer.job import job, log
+from transfer.tables import read_table, write_table
 
 with job(snakemake.log[0]):
-    features = pd.concat([pd.read_csv(file, dtype={"model": str, "layer": str}) for file in snakemake.input])
+    features = pd.concat([read_table(file) for file in snakemake.input])
     bad = find_bad(features, **snakemake.params.rule)
-    write_text(snakemake.output[0], bad.to_csv(index=False))
+    write_table(bad, snakemake.output[0])
     log.info("%d of %d pictures failed", len(bad), len(features))

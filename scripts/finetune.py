@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from feature_vis.files import write_text
 from feature_vis.models import state_digest
 from transfer.dataset import read_split
 from transfer.job import job, log
 from transfer.network import load_network, start_network
 from transfer.settings import TrainingSettings, training_key
+from transfer.tables import write_table
 from transfer.training import finetune, prepare, publish_checkpoint, training_log
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
@@ -24,6 +24,6 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     for file, target in zip(files, snakemake.output.checkpoints, strict=True):
         publish_checkpoint(file, Path(target))
     table = training_log(files)
-    write_text(snakemake.output.log, table.to_csv(index=False))
+    write_table(table, snakemake.output.log)
     best = table.loc[table["val_accuracy"].idxmax()]
     log.info("best validation accuracy %.3f after epoch %d", best["val_accuracy"], best["epoch"])

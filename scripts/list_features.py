@@ -1,9 +1,14 @@
-"""List what was reached by each picture of a layer. Inputs: PNGs. Output: a CSV with one row a channel."""
+"""List what was reached by each of a network's pictures. Inputs: PNGs. Outputs: a CSV a layer, a row a picture."""
 
-from feature_vis.files import write_text
+from pathlib import Path
+
+from feature_vis.png import by_layer
 from transfer.bad_channels import feature_table
 from transfer.job import job
+from transfer.tables import write_table
 
 with job(snakemake.log[0]):
-    table = feature_table(list(snakemake.input), snakemake.wildcards.network, snakemake.wildcards.layer)
-    write_text(snakemake.output[0], table.to_csv(index=False))
+    pictures = by_layer(snakemake.input)
+    for output in snakemake.output:
+        layer = Path(output).stem
+        write_table(feature_table(pictures[layer][0], snakemake.wildcards.network, layer), output)

@@ -6,8 +6,7 @@ import pandas as pd
 
 from transfer.job import job
 from transfer.report import Comparison, NetworkSummary, Pair, ReportData, Sheet, write_report
-
-TEXT = {"model": str, "layer": str}
+from transfer.tables import read_table
 
 
 def summary(network: dict[str, str], log: str | None, network_file: str) -> NetworkSummary:
@@ -17,14 +16,14 @@ def summary(network: dict[str, str], log: str | None, network_file: str) -> Netw
     loaded = load_network(network_file)
     shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
     if log is not None:
-        row = pd.read_csv(log).set_index("epoch").loc[loaded.epoch]
+        row = read_table(log).set_index("epoch").loc[loaded.epoch]
         shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
     return NetworkSummary(**shown)
 
 
 def comparison(table_file: str, folder: str) -> Comparison:
     """A layer of a network, with the pairs that were written for it."""
-    table = pd.read_csv(table_file, dtype=TEXT)
+    table = read_table(table_file)
     pairs = [Pair(int(file.stem.partition("_channel")[2]), file) for file in sorted(Path(folder).glob("rank*.png"))]
     return Comparison(table["model"].iloc[0], table["layer"].iloc[0], table, pairs)
 
@@ -42,7 +41,7 @@ with job(snakemake.log[0]):
         training_curves=Path(given.training) if params.trained else None,
         similarity_plot=Path(given.similarity),
         sheets=[Sheet(Path(file).parent.name, Path(file).stem, Path(file)) for file in given.sheets],
-        changes=pd.concat([pd.read_csv(file, dtype=TEXT) for file in given.changes] or [pd.DataFrame()]),
-        bad_channels=pd.read_csv(given.bad, dtype=TEXT),
+        changes=pd.concat([read_table(file) for file in given.changes] or [pd.DataFrame()]),
+        bad_channels=read_table(given.bad),
     )
     write_report(snakemake.output[0], data)

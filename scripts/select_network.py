@@ -3,18 +3,17 @@
 Inputs: training log and checkpoints, where it was trained here. Outputs: the network, its digest, one digest a layer.
 """
 
-import pandas as pd
-
 from feature_vis.files import write_text
 from transfer.job import job, log
 from transfer.network import load_network, load_weights, network_of_checkpoint, save_network
+from transfer.tables import read_table
 from transfer.training import choose_epoch
 from transfer.visualize import layer_digests
 
 with job(snakemake.log[0]):
     params = snakemake.params.network
     if "epoch" in params:
-        epoch = choose_epoch(pd.read_csv(snakemake.input.log), params["epoch"])
+        epoch = choose_epoch(read_table(snakemake.input.log), params["epoch"])
         log.info("epoch %d is visualized", epoch)
         network = network_of_checkpoint(snakemake.input.checkpoints[epoch], params["model"])
     elif "start" in snakemake.input.keys():  # noqa: SIM118

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from feature_vis.files import write_text
 from transfer.dataset import make_split, write_split
 from transfer.job import job, log
+from transfer.tables import write_table
 
 with job(snakemake.log[0]):
     data = {"val_fraction": 0.2, "validation": "seeded", "on_bad_image": "error"} | snakemake.params.data
@@ -17,7 +17,7 @@ with job(snakemake.log[0]):
         on_bad_image=data["on_bad_image"],
     )
     write_split(snakemake.output.split, table)
-    write_text(snakemake.output.skipped, skipped.to_csv(index=False))
+    write_table(skipped, snakemake.output.skipped)
     counts = ", ".join(f"{count} {part}" for part, count in table["split"].value_counts().items())
     log.info("%s: %d classes, pictures: %s", data["root"], table["label"].nunique(), counts)
     for row in skipped.itertuples():

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 
-__all__ = ["channel_of", "read_notes", "read_picture", "seed_of", "write_picture"]
+__all__ = ["by_layer", "channel_of", "layer_of", "read_notes", "read_picture", "seed_of", "write_picture"]
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
@@ -30,6 +31,22 @@ def seed_of(path: str | Path) -> int:
     """Which of a channel's seeds a picture is, from 0: `seed2/channel12.png` -> 2, `channel12.png` -> 0."""
     match = re.fullmatch(r"seed(\d+)", Path(path).parent.name)
     return int(match[1]) if match else 0
+
+
+def layer_of(path: str | Path) -> str:
+    """The layer's name from a picture's folders, `layer4.2/channel12.png` or `layer4.2/seed1/channel12.png`."""
+    folder = Path(path).parent
+    return folder.parent.name if seed_of(path) else folder.name
+
+
+def by_layer(*networks: Sequence[str]) -> dict[str, tuple[list[str], ...]]:
+    """Networks' PNGs, in equal order, grouped by layer: for each layer one list a network."""
+    layers: dict[str, tuple[list[str], ...]] = {}
+    for pictures in zip(*networks, strict=True):
+        group = layers.setdefault(layer_of(pictures[0]), tuple([] for _ in networks))
+        for paths, picture in zip(group, pictures, strict=True):
+            paths.append(picture)
+    return layers
 
 
 def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) -> None:

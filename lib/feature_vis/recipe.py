@@ -62,7 +62,7 @@ class Recipe:
     - `colors`: the basis in which colours are optimised, ImageNet's, that of the user's images, or none.
     - `statistics`: file of `feature_vis.image_statistics`: the user's colours (`colors: images`) and magnitudes
       (`parameterization: maco`).
-    - `start`: a picture to start from; noise where absent.
+    - `start`: a picture to start from, or the state of one (`feature_vis.starts.save_state`); noise where absent.
     - `regularizers`: weights of `feature_vis.regularizers`.
     - `schedule`: `growing` starts at smaller sizes.
     - `plateau`: stop a picture whose objective rose by less than this share over the last 32 steps.

@@ -29,6 +29,7 @@ from feature_vis.precision import resolve_precision
 from feature_vis.prepared import Prepared, prepare, problems
 from feature_vis.recipe import Recipe
 from feature_vis.resume import Notebook
+from feature_vis.starts import start_of
 
 __all__ = ["BATCH", "FeatureVisualizer", "Rendered", "render"]
 
@@ -43,7 +44,8 @@ class Rendered:
     `index`: of its objective in the call. `picture`: (H, W, C) uint8. `activation_start`, `activation_reached`: the
     objective read from the networks' plain output (after the ReLU), without transforms, for the start and for the
     finished 8-bit picture. `trajectory`: (steps,) the objective at each step, under that step's transforms.
-    `stopped`: `steps` (all were made), `plateau`, or `not finite` (the picture whose gradient was not).
+    `stopped`: `steps` (all were made), `plateau`, or `not finite` (the picture whose gradient was not). `parameters`:
+    (*P), what the picture is held as; `feature_vis.starts.save_state` keeps it for a later start.
     """
 
     index: int
@@ -54,6 +56,7 @@ class Rendered:
     activation_reached: float
     trajectory: np.ndarray
     stopped: str
+    parameters: Tensor
 
     def image(self) -> Image.Image:
         """As a PIL image; of one channel, a grey-scale one."""
@@ -162,7 +165,7 @@ class _Easel:
         dtype = resolve_precision(self.recipe.precision, self.device, list(dict.fromkeys(models)))
         before_relu = self.recipe.objective == "pre_relu"
         with prepare(wanted, frame, self.device, before_relu=before_relu, dtype=dtype) as prepared:
-            width = len(jobs) if is_set else self.batch or self._width(prepared, stages[-1], wanted, channels)
+            width = len(jobs) if is_set else self.batch or self._width(prepared, stages[-1], wanted)
             chunk = len(jobs) if self.recipe.plateau is not None or is_set else width
             ascent = self._ascent(prepared, width)
             for first in range(0, len(jobs), chunk):
@@ -186,11 +189,11 @@ class _Easel:
             stages.append(Stage(held, moved, last_step))
         return stages
 
-    def _width(self, prepared: Prepared, stage: Stage, wanted: list[Objective], channels: int) -> int:
+    def _width(self, prepared: Prepared, stage: Stage, wanted: list[Objective]) -> int:
         """Pictures at once: on a GPU as many as fit."""
         if self.device.type != "cuda":
             return BATCH
-        climbers = [self._climber(0, wanted[0], ("memory",), stage, channels) for _ in range(BATCH)]
+        climbers = [self._climber(0, wanted[0], ("memory",), stage) for _ in range(BATCH)]
         ascent = self._ascent(prepared, BATCH)
         return pictures_that_fit(lambda: ascent.try_step(stage, climbers), BATCH, self.device)
 
@@ -205,16 +208,9 @@ class _Easel:
             progress=self.progress,
         )
 
-    def _climber(
-        self, index: int, objective: Objective, seed: tuple[str | int, ...], stage: Stage, channels: int
-    ) -> Climber:
-        """At its start: noise, or the recipe's picture."""
-        if self.recipe.start is None:
-            parameters = stage.parameterization.start(*seed)
-        else:
-            picture = _read_picture(self.recipe.start, stage.parameterization.size, channels)  # (C, H, W)
-            image = colors.from_rgb(picture.unsqueeze(0), self.matrix)[0]
-            parameters = stage.parameterization.parameters_of(image)
+    def _climber(self, index: int, objective: Objective, seed: tuple[str | int, ...], stage: Stage) -> Climber:
+        """At its start."""
+        parameters = start_of(self.recipe, stage.parameterization, seed, self.matrix)
         return Climber(index, objective, seed, parameters.to(self.device))
 
     def _render_chunk(
@@ -224,8 +220,7 @@ class _Easel:
         stages: list[Stage],
         ascent: Ascent,
     ) -> Iterator[Rendered]:
-        channels = stages[0].parameterization.channels
-        climbers = [self._climber(*job, stages[0], channels) for job in jobs]
+        climbers = [self._climber(*job, stages[0]) for job in jobs]
         starts = self._pictures(climbers, stages[0])
         notebook = Notebook(self.resume, self.recipe) if self.resume is not None else None
         if notebook is not None:
@@ -248,6 +243,7 @@ class _Easel:
                 activation_reached=float(reached[row]),
                 trajectory=np.array(climber.trajectory, dtype=np.float32),
                 stopped=climber.stopped or "steps",
+                parameters=climber.parameters.detach().cpu(),
             )
         if notebook is not None:
             notebook.forget(climbers)
@@ -295,19 +291,6 @@ def _color_basis(recipe: Recipe, statistics: ImageStatistics | None, channels: i
                 f"{recipe.colors}`: make them with the same matrix"
             )
     return matrix
-
-
-def _read_picture(path: str, size: tuple[int, int], channels: int) -> Tensor:
-    """(C, H, W) in [0, 1], stretched to the size."""
-    try:
-        with Image.open(path) as image:
-            converted = image.convert({1: "L", 3: "RGB"}.get(channels)).resize(
-                (size[1], size[0]), Image.Resampling.LANCZOS
-            )
-    except OSError as error:
-        raise InputError(f"the picture to start from cannot be read: {path} ({error})") from None
-    pixels = torch.from_numpy(np.asarray(converted).copy()).float() / 255  # (H, W) or (H, W, C)
-    return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1)
 
 
 class FeatureVisualizer:

@@ -21,8 +21,10 @@ from transfer.distance import Embedder, compare_layer, most_different, most_simi
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
 from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise, visual_table
+from transfer.tables import read_table
 
 __all__ = [
+    "PAIR_KINDS",
     "bad_pictures",
     "compare_files",
     "describe_columns",
@@ -47,6 +49,9 @@ _OWN_COLUMNS = {
     "bad_tuned": ("", "whether the tuned network's first picture is faulty"),
 }
 _UNCHANGED = {**EXPECTED, "paired_similarity": (1.0, 0.0), "visual_change": (0.0, 0.0)}
+
+# Folder of pair pictures -> which channels of a layer's table they show.
+PAIR_KINDS = {"most_different": most_different, "most_similar": most_similar}
 
 log = logging.getLogger("featurediff")
 
@@ -100,7 +105,7 @@ def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple
 
 def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
     """Each network's faulty pictures of a layer, (channel, seed), from the table of `transfer.bad_channels`."""
-    table = pd.read_csv(path, dtype={"model": str, "layer": str})
+    table = read_table(path)
     table = table[table["layer"] == layer]
     return [
         set(table.loc[table["model"] == model, ["channel", "seed"]].itertuples(index=False, name=None))
@@ -110,7 +115,7 @@ def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple
 
 def compare_files(
     embedder: Embedder,
-    pictures: tuple[Sequence[str], Sequence[str]],
+    pictures: tuple[Sequence[str], ...],
     embeddings: tuple[str, str],
     bad: Sequence[set[tuple[int, int]]],
     *,
@@ -152,7 +157,7 @@ def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
-    of_units = pd.read_csv(units, dtype={"layer": str})
+    of_units = read_table(units)
     joined = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
     frozen = joined.loc[joined["frozen"], ["model", "layer"]].drop_duplicates()
     looked_at = sum(check_frozen([joined], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
@@ -183,7 +188,7 @@ def write_pairs(
 
     Ranks count from 1, each kind from its own end. What was in the folder before is removed.
     """
-    chosen = {"most_different": most_different, "most_similar": most_similar}[kind](table, count)
+    chosen = PAIR_KINDS[kind](table, count)
     files = {channel_of(first): (first, second) for first, second in zip(base, tuned, strict=True)}
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

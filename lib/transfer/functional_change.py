@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from feature_vis.files import write_text
 from feature_vis.png import channel_of, read_picture
 from transfer import cross_activation, probing, weight_change
 from transfer.dataset import read_split
 from transfer.frozen import frozen_layers, layers_before
 from transfer.pictures import PictureDataset, val_transform
 from transfer.probing import Label, Probing
+from transfer.tables import write_table
 
-__all__ = ["COLUMNS", "by_layer", "compare_units", "probe_images", "write_probing"]
+__all__ = ["COLUMNS", "compare_units", "probe_images", "write_probing"]
 
 log = logging.getLogger("featurediff")
 
@@ -73,20 +73,10 @@ def probe_images(
     return images, batches()
 
 
-def by_layer(base: Sequence[str], tuned: Sequence[str]) -> dict[str, tuple[list[str], list[str]]]:
-    """Two networks' PNGs, `…/<layer>/channel<k>.png` in equal order, by layer."""
-    layers: dict[str, tuple[list[str], list[str]]] = {}
-    for first, second in zip(base, tuned, strict=True):
-        pair = layers.setdefault(Path(first).parent.name, ([], []))
-        pair[0].append(first)
-        pair[1].append(second)
-    return layers
-
-
 def compare_units(
     base: nn.Module,
     tuned: nn.Module,
-    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    pictures: Mapping[str, tuple[Sequence[str], ...]],
     probe: Probing | None,
     train_from: str | None,
 ) -> pd.DataFrame:
@@ -119,7 +109,7 @@ def write_probing(folder: Path, probe: Probing | None, images: pd.DataFrame) -> 
     for name in ("selectivity", "layers", "top_images"):
         tables[name] = getattr(probe, name) if probe is not None else pd.DataFrame(columns=["layer"])
     for name, table in tables.items():
-        write_text(folder / f"{name}.csv", table.to_csv(index=False))
+        write_table(table, folder / f"{name}.csv")
     if probe is not None:
         for row in probe.layers.itertuples():
             log.info("%s: CKA %.3f over %d images", row.layer, row.cka, len(images))

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import nn
 
 from feature_vis.models import build
-from feature_vis.png import write_picture
+from feature_vis.png import by_layer, write_picture
 from transfer.dataset import make_split, write_split
 from transfer.frozen import FrozenLayerChanged
-from transfer.functional_change import COLUMNS, by_layer, compare_units, probe_images, write_probing
+from transfer.functional_change import COLUMNS, compare_units, probe_images, write_probing
 from transfer.probing import probe
 
 LAYERS = ("layer3.1", "layer4.1")

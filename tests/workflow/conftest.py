@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -114,5 +113,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 def experiment(finished: Experiment, tmp_path: Path) -> Experiment:
     """A copy of the finished experiment, to be changed."""
     folder = tmp_path / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
+    # a checkpoint has two names: `cp` keeps that, so the copy is not twice as large
+    subprocess.run(["cp", "--archive", "--reflink=auto", str(finished.folder), str(folder)], check=True)
     return Experiment(folder, tiny_config())
