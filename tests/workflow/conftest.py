@@ -16,6 +16,13 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs them all: the finished experiment is made once."""
+    for item in items:
+        if Path(item.fspath).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group("workflow"))
+
+
 def tiny_config() -> dict[str, Any]:
     """Two drawn classes, three networks, two layers, five channels, two steps."""
     training = {"epochs": 2, "batch_size": 4, "size": 32}
