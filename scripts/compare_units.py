@@ -5,7 +5,8 @@ Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by
 
 from pathlib import Path
 
-from transfer.functional_change import by_layer, compare_units, probe_images, write_probing
+from feature_vis.png import by_layer
+from transfer.functional_change import compare_units, probe_images, write_probing
 from transfer.job import job
 from transfer.network import load_network
 from transfer.probing import probe

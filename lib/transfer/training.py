@@ -109,7 +109,7 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         return files
     trainable = freeze_before(model, settings.train_from)
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(trainable.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(trainable.parameters(), lr=settings.learning_rate, fused=True)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=settings.learning_rate_decay)
     if files:
         last = load_file(files[-1])
