@@ -16,6 +16,7 @@ include: "rules/data.smk"
 include: "rules/finetune.smk"
 include: "rules/visualize.smk"
 include: "rules/compare.smk"
+include: "rules/film.smk"
 include: "rules/report.smk"
 
 
@@ -24,6 +25,7 @@ rule all:
     input:
         get_pictures(),
         get_final_tables(),
+        get_films(),
         get_report(),
 
 

@@ -89,6 +89,17 @@ def get_final_tables():
     ]
 
 
+def get_films():
+    return [
+        *expand(f"{RESULTS}/{{network}}/film/change.csv", network=plan.filmed),
+        *expand(f"{RESULTS}/{{network}}/film/{{layer}}", network=plan.filmed, layer=plan.film_channels),
+    ]
+
+
+def get_bad_rule():
+    return {"jump": 0.1, "max_contrast": 12.0} | config.get("bad_channels", {})
+
+
 def get_report():
     return f"{RESULTS}/report/index.html"
 

@@ -69,6 +69,6 @@ rule find_bad_channels:
         mem_mb=1000,
         runtime=10,
     params:
-        rule={"jump": 0.1, "max_contrast": 12.0} | config.get("bad_channels", {}),
+        rule=get_bad_rule(),
     script:
         "../scripts/find_bad_channels.py"

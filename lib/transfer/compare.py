@@ -4,7 +4,7 @@ to be believed of them in `transfer.statistics`.
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ from transfer.tables import read_table
 __all__ = [
     "PAIR_KINDS",
     "bad_pictures",
+    "check_unchanged",
     "compare_files",
     "describe_columns",
     "embed_files",
+    "embed_pictures",
     "join_units",
     "load_embedder",
     "load_embeddings",
     "rank_layers",
+    "without_bad",
     "write_pairs",
 ]
 
@@ -66,7 +69,14 @@ def load_embedder(settings: dict[str, Any], network_file: str | None, device: to
 
 
 def embed_files(embedder: Embedder, paths: Sequence[str], output: Path) -> None:
-    """Embed a layer's pictures of every seed; writes `.npz`: channels (K,), seeds (S,), embeddings (K, S, D) float32.
+    """Write `embed_pictures` as `.npz`: channels, seeds, embeddings."""
+    channels, seeds, embeddings = embed_pictures(embedder, paths)
+    with atomic_path(output) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
+
+
+def embed_pictures(embedder: Embedder, paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embed a layer's pictures of every seed: channels (K,), seeds (S,), embeddings (K, S, D) float32.
 
     Pictures pass in batches by channel, then seed, so that equal pictures of two networks, in equal places, get equal
     embeddings to the last bit.
@@ -75,8 +85,7 @@ def embed_files(embedder: Embedder, paths: Sequence[str], output: Path) -> None:
     channels, seeds = (sorted(set(numbers)) for numbers in zip(*by_place, strict=True))
     found = [embeddings for batch in _batches(by_place, channels, seeds) for embeddings in embedder.embed(batch)]
     stacked = torch.stack(found).float().cpu().numpy().reshape(len(channels), len(seeds), -1)  # (K, S, D)
-    with atomic_path(output) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, channels=np.array(channels), seeds=np.array(seeds), embeddings=stacked)
+    return np.array(channels), np.array(seeds), stacked
 
 
 def _batches(
@@ -98,9 +107,17 @@ def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple
     """Channels (K,) and embeddings (K, S, D) of `embed_files`; NaN for `bad` pictures, (channel, seed)."""
     with np.load(path) as file:
         channels, seeds, embeddings = file["channels"], file["seeds"], file["embeddings"]
+    return channels, without_bad(channels, seeds, embeddings, bad)
+
+
+def without_bad(
+    channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, bad: Collection[tuple[int, int]]
+) -> np.ndarray:
+    """Embeddings (K, S, D) with NaN for `bad` pictures, (channel, seed); those of other channels are passed over."""
+    embeddings = embeddings.copy()
     for channel, seed in bad:
-        embeddings[np.searchsorted(channels, channel), np.searchsorted(seeds, seed)] = np.nan
-    return channels, embeddings
+        embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan
+    return embeddings
 
 
 def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
@@ -159,11 +176,20 @@ def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
     """
     of_units = read_table(units)
     joined = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
-    frozen = joined.loc[joined["frozen"], ["model", "layer"]].drop_duplicates()
-    looked_at = sum(check_frozen([joined], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
+    check_unchanged(joined)
+    return joined
+
+
+def check_unchanged(table: pd.DataFrame) -> None:
+    """Make sure that what a table calls `frozen` is exactly unchanged in every measure.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    frozen = table.loc[table["frozen"], ["model", "layer"]].drop_duplicates()
+    looked_at = sum(check_frozen([table], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
     if looked_at:
         log.info("frozen: %d values are exactly those of an unchanged layer", looked_at)
-    return joined
 
 
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -174,9 +200,10 @@ def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
 
 
-def describe_columns() -> str:
-    """YAML: unit and meaning of the tables' columns by name."""
-    columns = {**functional_change.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """YAML: unit and meaning of columns by name, those of a comparison's tables where None."""
+    if columns is None:
+        columns = {**functional_change.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
     described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
 

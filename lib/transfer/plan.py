@@ -69,6 +69,7 @@ def _dangling(config: Config) -> Iterator[str]:
             yield f"{at}: needs a model, or as weights the name of a network above"
         if network.get("weights") in networks and _circular(networks, name):
             yield f"{at}.weights: {network['weights']} starts from {name} itself"
+    yield from _film_problems(config)
     embedder = config.get("compare", {}).get("embedder", {})
     if "network" in embedder and embedder["network"] not in networks:
         yield f"compare.embedder.network: there is no network {embedder['network']!r}"
@@ -76,6 +77,20 @@ def _dangling(config: Config) -> Iterator[str]:
         yield "compare.embedder: model and weights go together"
     if "network" in embedder and "model" in embedder:
         yield "compare.embedder: either network, or model and weights"
+
+
+def _film_problems(config: Config) -> Iterator[str]:
+    film, seeds, layers = config.get("film", {}), config.get("seeds", 4), list(config["visualize"]["layers"])
+    if isinstance(named := film.get("channels"), dict):
+        for layer in (name for name in named if name not in layers):
+            yield f"film.channels: {layer} is not among visualize.layers{_did_you_mean(layer, layers)}"
+    if film.get("seeds", 1) > seeds:
+        yield f"film.seeds: {film['seeds']} is more than seeds, {seeds}"
+    if isinstance(epochs := film.get("epochs"), list):
+        for name, network in config["networks"].items():
+            trained = network.get("training", {}).get("epochs")
+            if name != config.get("base", "base") and trained is not None and min(epochs) >= trained:
+                yield f"film.epochs: none of them is an epoch of {name}, 0 to {trained - 1}"
 
 
 def _circular(networks: Config, name: str) -> bool:
@@ -134,8 +149,10 @@ class Plan:
         self.layers: list[str] = list(config["visualize"]["layers"])
         self.threads: int = config.get("threads", 8)
         self.seeds = range(config.get("seeds", 4))
+        self.filmed = [name for name in self.tuned if name in self.trained and "film" in config]
         self.embedder: dict[str, str] = config.get("compare", {}).get("embedder", {"network": self.base})
         self.channels = self._all_channels()
+        self.film_channels = self._film_channels()
 
     def architecture(self, network: str) -> str:
         """The torchvision name of a network, its own or that of the network it starts from."""
@@ -149,7 +166,7 @@ class Plan:
 
     def training(self, network: str) -> dict[str, Any]:
         """The training settings of a network, seed included."""
-        return {**self.config["networks"][network]["training"], "seed": self.seed}
+        return {"seed": self.seed, **self.config["networks"][network]["training"]}
 
     def epochs(self, network: str) -> int:
         return int(self.config["networks"][network]["training"]["epochs"])
@@ -174,6 +191,21 @@ class Plan:
             for batch in batches(self.channels[layer], self.config["visualize"].get("batch", 64)):
                 shared.setdefault(batch, []).append(layer)
         return shared
+
+    def film_epochs(self, network: str) -> list[int]:
+        """The epochs of a network's film, in order; those beyond its training are left out."""
+        wanted, trained = self.config["film"].get("epochs", "all"), range(self.epochs(network))
+        return [epoch for epoch in trained if wanted == "all" or epoch in wanted]
+
+    def film(self, network: str) -> dict[str, Any]:
+        """What an epoch of a network's film needs: which channels, how they are rendered and on what probed."""
+        return {
+            "architecture": self.architecture(network),
+            "channels": self.film_channels,
+            "seeds": self.config["film"].get("seeds", len(self.seeds)),
+            "recipes": {layer: self.recipes(layer, tuple(self.channels[layer])) for layer in self.film_channels},
+            "probe": self.probe(network),
+        }
 
     def probe_data(self, network: str) -> list[str]:
         """The data sets whose validation pictures probe a fine-tuned network and the base: those they learned from."""
@@ -236,6 +268,24 @@ class Plan:
         if problems:
             raise InputError("the config cannot be followed:\n" + "\n".join(problems))
         return channels
+
+    def _film_channels(self) -> dict[str, int | list[int]]:
+        """For each layer of the film its channels, or how many of the most changed."""
+        if "film" not in self.config:
+            return {}
+        wanted = self.config["film"].get("channels", 16)
+        if isinstance(wanted, int):
+            return {layer: min(wanted, len(self.channels[layer])) for layer in self.layers}
+        found: dict[str, int | list[int]] = {}
+        problems = []
+        for layer, spec in wanted.items():
+            rendered = self.channels[layer]
+            found[layer] = chosen = rendered if spec == "all" else parse_channels(spec, None)
+            if strangers := [channel for channel in chosen if channel not in rendered]:
+                problems.append(f"  - film.channels.{layer}: channel {strangers} is not rendered")
+        if problems:
+            raise InputError("the config cannot be followed:\n" + "\n".join(problems))
+        return found
 
     def _channel_counts(self) -> dict[str, int]:
         """How many channels each layer has, asked of torch in a process of its own, once for a config.

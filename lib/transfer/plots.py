@@ -4,7 +4,7 @@ Equal input gives equal bytes with one version of matplotlib and Pillow: no date
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,33 @@ from PIL import Image, ImageDraw, ImageFont
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 
-__all__ = ["PALETTE", "contact_sheet", "save_figure", "similarity_boxplot", "training_curves"]
+__all__ = [
+    "LABEL",
+    "PALETTE",
+    "change_over_epochs",
+    "contact_sheet",
+    "fitted",
+    "save_figure",
+    "similarity_boxplot",
+    "training_curves",
+]
 
 # Okabe & Ito 2008: told apart under the common colour-blindnesses. Its yellow is left out, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+# Of `change_over_epochs`: title, unit, value of an unchanged channel, and the measure from the table's rows.
+_CHANGES: tuple[tuple[str, str, float, Callable[[pd.DataFrame], pd.Series]], ...] = (
+    ("Pictures", "distance to the base's, 1 - cosine", 0.0, lambda rows: 1 - rows["paired_similarity"]),
+    ("Activation on probe images", "1 - correlation with the base", 0.0, lambda rows: 1 - rows["correlation"]),
+    ("Answer to the base's picture", "share of that to its own", 1.0, lambda rows: rows["tuned_likes_base_picture"]),
+    ("Filters", "relative change of weights", 0.0, lambda rows: rows["weight_change"]),
+)
 
 # Up to this many values a box is drawn with its single points: quartiles of few values hide how few they are.
 _FEW = 100
 _INK = "#333333"
 # Between black and white in contrast: readable on a light and on a dark page (4.5 : 1 on white).
-_LABEL = "#767676"
+LABEL = "#767676"
 
 
 def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
@@ -93,6 +110,42 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
+def change_over_epochs(table: pd.DataFrame) -> Figure:
+    """When in training each layer changes: four measures against the epoch, a line a layer, median and quartiles.
+
+    `table`: of `transfer.film.measure_epoch`, all epochs of one network. The lines start at the base, which is what
+    an unchanged network is. Dotted: the median noise floor, the distance of two seeds' pictures, where there is one.
+    """
+    figure, axes = _figure(len(_CHANGES), width=13.5)
+    layers = table.groupby("layer", sort=False)
+    for axis, (title, unit, unchanged, measure) in zip(axes, _CHANGES, strict=True):
+        values = measure(table)
+        for number, (_, rows) in enumerate(layers):
+            by_epoch = values[rows.index].dropna().groupby(rows["epoch"])
+            quartiles = by_epoch.quantile(np.array([0.25, 0.5, 0.75])).unstack()  # (epochs, 3)
+            if len(quartiles):
+                epochs = [-1, *quartiles.index]
+                low, middle, high = ([unchanged, *quartiles[share]] for share in quartiles)
+                axis.plot(epochs, middle, color=_color(number), marker="o", markersize=3)
+                axis.fill_between(epochs, low, high, color=_color(number), alpha=0.15, linewidth=0)
+            if axis is axes[0]:
+                floor = rows["floor"].groupby(rows["epoch"]).median()
+                axis.plot(floor.index, 1 - floor, ":", color=_color(number))
+        axis.set_title(title)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(unit)
+        axis.set_xlim(-1.2, table["epoch"].max() + 0.2 if len(table) else 0.2)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_formatter(lambda epoch, _place: "base" if epoch == -1 else f"{epoch:g}")
+        _say_if_empty(axis, values.count())
+    for number, (layer, rows) in enumerate(layers):
+        axes[0].plot(
+            [], [], color=_color(number), marker="o", markersize=3, label=f"{layer}, n = {rows['channel'].nunique()}"
+        )
+    figure.legend(title="layer", loc="outside right upper", fontsize=8, title_fontsize=8, frameon=False)
+    return figure
+
+
 def contact_sheet(
     pictures: Iterable[tuple[int, np.ndarray | Image.Image]],
     columns: int | None = None,
@@ -124,13 +177,13 @@ def contact_sheet(
     label = font_size + 4
     width, height = size + gap, size + gap + label
     # transparent, but of the labels' colour: the smoothed edges of letters mix with it
-    sheet = Image.new("RGBA", (columns * width + gap, rows * height + gap), f"{_LABEL}00")
+    sheet = Image.new("RGBA", (columns * width + gap, rows * height + gap), f"{LABEL}00")
     draw = ImageDraw.Draw(sheet)
     for place, (channel, picture) in enumerate(tiles):
         left, top = gap + place % columns * width, gap + place // columns * height
         image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        shrunk = _fitted(image.convert("RGB"), size)
-        draw.text((left, top), str(channel), fill=_LABEL, font=font)
+        shrunk = fitted(image.convert("RGB"), size)
+        draw.text((left, top), str(channel), fill=LABEL, font=font)
         sheet.paste(shrunk, (left + (size - shrunk.width) // 2, top + label + (size - shrunk.height) // 2))
     return sheet
 
@@ -193,7 +246,7 @@ def _say_if_empty(axis: Axes, count: int) -> None:
         axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center", color="#767676")
 
 
-def _fitted(image: Image.Image, size: int) -> Image.Image:
+def fitted(image: Image.Image, size: int) -> Image.Image:
     """Scaled so that the longer side is `size` pixels."""
     scale = size / max(image.size)
     wanted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

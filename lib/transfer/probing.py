@@ -122,7 +122,8 @@ def probe(
 
     `batches`: images, (B, 3, H, W), normalised and all of one size, with a label each; they are numbered as they
     come. `top`: how many top images a channel has. `fields`: from `receptive_fields`, measured here where None:
-    they depend on the architecture alone, so several tuned networks can share them.
+    they depend on the architecture alone, so several tuned networks can share them. The corners of top images whose
+    layer is not in `fields` are empty.
 
     Raises:
         InputError: no images, unusable ones, or layers that do not exist or differ in their number of channels.
@@ -159,7 +160,7 @@ def probe(
         channels=_stack([_named(part.channels(), layer) for layer, part in found.items()]),
         selectivity=_stack([_named(part.selectivity(), layer) for layer, part in found.items()]),
         layers=pd.DataFrame([{"layer": layer, "images": count, **part.similarity()} for layer, part in found.items()]),
-        top_images=_stack([_named(part.top_images(fields[layer]), layer) for layer, part in found.items()]),
+        top_images=_stack([_named(part.top_images(fields.get(layer)), layer) for layer, part in found.items()]),
     )
 
 
@@ -485,8 +486,8 @@ class _Layer:
         cka, biased = self.cka.unbiased(), self.cka.biased()
         return {"cka": cka, "cka_biased": biased, "reason": "too few probe images" if np.isnan(cka) else ""}
 
-    def top_images(self, fields: np.ndarray) -> pd.DataFrame:
-        """`fields`: (K, places, 4)."""
+    def top_images(self, fields: np.ndarray | None) -> pd.DataFrame:
+        """`fields`: (K, places, 4); None where they are not known."""
         lists = self.top
         listed = (lists.image >= 0) & np.isfinite(lists.activation)
         side, channel, rank = np.nonzero(listed[:, :, : lists.top])
@@ -508,7 +509,7 @@ class _Layer:
         row, column = divmod(place, self.grid[1]) if has_map else (place, place)
         for name, values in (("row", row), ("column", column)):
             table[name] = pd.Series(values if has_map else pd.NA, index=table.index, dtype="Int64")
-        table[["left", "top", "right", "bottom"]] = fields[channel, place].astype(np.int64)
+        table[["left", "top", "right", "bottom"]] = pd.NA if fields is None else fields[channel, place].astype(np.int64)
         return table
 
     def _not_finite(self) -> np.ndarray:

@@ -301,19 +301,22 @@ def visual_table(
     layer: str,
     channels: Sequence[int] | None = None,
     control: np.ndarray | None = None,
+    drift: Drift | None = None,
 ) -> pd.DataFrame:
     """Visual change of a layer's channels from the embeddings of their pictures, (K, S, D) each; one row a channel.
 
     `channels`: their numbers, 0 to K - 1 where None. `control`: (K, S, D) of a network whose change is known to be
-    harmless (weight noise, another run, random labels); the drift is then its, not this layer's own.
+    harmless (weight noise, another run, random labels); the drift is then its, not this layer's own. `drift`: that of
+    `fit_drift`, where it is known from other channels than these.
     Columns: those of `COLUMNS` up to `reason`.
     """
     numbers = list(range(len(base))) if channels is None else list(channels)
     if len(numbers) != len(base) or len(set(numbers)) != len(numbers):
         raise InputError(f"{layer}: {len(base)} rows of embeddings need as many different channels, not {numbers}")
     found = similarities(base, tuned)
-    known = found if control is None else similarities(base, control)
-    drift = fit_drift(known.paired_distance, known.floor)
+    if drift is None:
+        known = found if control is None else similarities(base, control)
+        drift = fit_drift(known.paired_distance, known.floor)
     noise = 1 - (found.floor + found.between) / 2  # of all different seeds of both networks: no swap changes it
     above = found.floor - found.mismatched
     retained = np.full(len(above), np.nan)

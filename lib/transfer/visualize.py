@@ -7,6 +7,7 @@ next one finds there what this one had finished.
 
 import logging
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from feature_vis.files import write_bytes
 from feature_vis.models import weights_digest
 from feature_vis.objectives import Objectives
 from feature_vis.png import channel_of, read_notes, seed_of, write_picture
@@ -23,7 +25,7 @@ from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from transfer.network import load_network
 
-__all__ = ["Target", "layer_digests", "make_targets", "visualize"]
+__all__ = ["Target", "adopt", "layer_digests", "make_targets", "visualize"]
 
 log = logging.getLogger("featurediff")
 
@@ -53,16 +55,18 @@ def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: 
 
 
 def visualize(
-    targets: list[Target], layer: str, network_file: str, staging: Path, device: torch.device
+    targets: list[Target], layer: str, network: str | nn.Module, staging: Path, device: torch.device
 ) -> tuple[int, int]:
     """Make every target's picture current; returns how many were rendered and how many reused.
 
-    A reused picture's file is not written. The network is loaded only where something has to be rendered.
+    A reused picture's file is not written. A `network` named by its file is loaded only where something has to be
+    rendered.
     """
     missing = [target for target in targets if not _is_current(target.path, target.key)]
     unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
     if unstaged:
-        _render_to_staging(unstaged, layer, load_network(network_file).module(), staging, device)
+        model = network if isinstance(network, nn.Module) else load_network(network).module()
+        _render_to_staging(unstaged, layer, model, staging, device)
     for target in missing:
         target.path.parent.mkdir(parents=True, exist_ok=True)
         _staged(staging, target).replace(target.path)
@@ -70,6 +74,23 @@ def visualize(
     rendered, reused = len(unstaged), len(targets) - len(unstaged)
     log.info("rendered %d, reused %d", rendered, reused)
     return rendered, reused
+
+
+def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
+    """Copy pictures that were made elsewhere, under the same key, to where they are wanted; returns how many.
+
+    `folders`: of the layer's pictures in other networks, `channel<k>.png` and `seed<s>/channel<k>.png`.
+    """
+    folders, adopted = list(folders), 0
+    for target in targets:
+        seed = target.path.parent.name if seed_of(target.path) else ""
+        elsewhere = (folder / seed / target.path.name for folder in folders)
+        if _is_current(target.path, target.key):
+            continue
+        if (found := next((path for path in elsewhere if _is_current(path, target.key)), None)) is not None:
+            write_bytes(target.path, found.read_bytes())
+            adopted += 1
+    return adopted
 
 
 def _staged(staging: Path, target: Target) -> Path:

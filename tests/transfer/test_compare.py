@@ -10,7 +10,15 @@ import yaml
 
 from feature_vis.models import build
 from feature_vis.png import write_picture
-from transfer.compare import bad_pictures, compare_files, describe_columns, embed_files, load_embeddings, rank_layers
+from transfer.compare import (
+    bad_pictures,
+    compare_files,
+    describe_columns,
+    embed_files,
+    load_embeddings,
+    rank_layers,
+    without_bad,
+)
 from transfer.distance import Embedder
 
 CHANNELS, SEEDS = (10, 2, 5), (0, 1, 2)
@@ -71,3 +79,10 @@ def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
     rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
     pd.DataFrame(rows, columns=["model", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
     assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
+
+
+def test_bad_pictures_of_other_channels_are_passed_over() -> None:
+    embeddings = np.ones((2, 2, 3))
+    cleared = without_bad(np.array([3, 7]), np.array([0, 1]), embeddings, [(7, 1), (5, 0), (9, 1)])
+    assert np.isnan(cleared).all(2).tolist() == [[False, False], [False, True]]
+    assert (embeddings == 1).all()

@@ -28,9 +28,15 @@ CONFIG: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One folder for all plans: the channels of an architecture are counted once."""
+    return str(tmp_path_factory.mktemp("results"))
+
+
 @pytest.fixture
-def config(tmp_path) -> dict[str, Any]:
-    return {**copy.deepcopy(CONFIG), "results": str(tmp_path)}
+def config(results: str) -> dict[str, Any]:
+    return {**copy.deepcopy(CONFIG), "results": results}
 
 
 @pytest.fixture
@@ -92,6 +98,47 @@ def test_the_networks_of_a_plan(config) -> None:
     assert plan.starts_from("base") is None
 
 
+def test_without_a_film_there_is_none(config) -> None:
+    plan = Plan(config)
+    assert (plan.filmed, plan.film_channels) == ([], {})
+
+
+def test_a_film_of_the_most_changed_channels(config, schema) -> None:
+    config["film"] = {}
+    check_config(config, schema)
+    plan = Plan(config)
+    assert plan.filmed == ["tuned"]
+    assert plan.film_channels == {"layer3": 3, "layer4": 3}  # as many as there are, below 16
+    assert plan.film_epochs("tuned") == [0, 1, 2]
+    film = plan.film("tuned")
+    assert film["seeds"] == 4
+    assert film["recipes"]["layer3"] == plan.recipes("layer3", (0, 1, 2))
+
+
+def test_a_film_of_named_channels_at_named_epochs(config, schema) -> None:
+    config["film"] = {"channels": {"layer4": "1-2", "layer3": "all"}, "epochs": [9, 2, 0], "seeds": 1}
+    check_config(config, schema)
+    plan = Plan(config)
+    assert plan.film_channels == {"layer4": [1, 2], "layer3": [0, 1, 2]}
+    assert plan.film_epochs("tuned") == [0, 2]
+    assert plan.film("tuned")["seeds"] == 1
+
+
+def test_a_film_of_a_channel_that_is_not_rendered(config) -> None:
+    config["film"] = {"channels": {"layer3": "2-4"}}
+    with pytest.raises(InputError, match=r"film.channels.layer3: channel \[3, 4\] is not rendered"):
+        Plan(config)
+
+
+def test_a_training_may_have_a_seed_of_its_own(config, schema) -> None:
+    config["seed"] = 5
+    config["networks"]["tuned"]["training"]["seed"] = 7
+    check_config(config, schema)
+    plan = Plan(config)
+    assert (plan.training("base")["seed"], plan.training("tuned")["seed"]) == (5, 7)
+    assert plan.recipe("layer4")["seed"] == 5
+
+
 def test_an_override_for_a_channel_that_is_not_rendered(config) -> None:
     config["visualize"]["layers"]["layer3"]["overrides"] = {"9": {"steps": 1}}
     with pytest.raises(InputError, match="9"):
@@ -113,6 +160,12 @@ MISTAKES = {
     "circle": (lambda c: c["networks"]["base"].update(weights="tuned"), "starts from base itself"),
     "wrong type": (lambda c: c["visualize"]["recipe"].update(steps=0), "visualize.recipe.steps"),
     "wrong name": (lambda c: c["networks"].update({"../x": {}}), "does not match"),
+    "film of no layer": (
+        lambda c: c.update(film={"channels": {"layer5": [0]}}),
+        "layer5 is not among visualize.layers",
+    ),
+    "film of more seeds": (lambda c: c.update(seeds=2, film={"seeds": 3}), "film.seeds: 3 is more than seeds, 2"),
+    "film beyond the end": (lambda c: c.update(film={"epochs": [3]}), "none of them is an epoch of tuned, 0 to 2"),
     "half an embedder": (lambda c: c.update(compare={"embedder": {"model": "vgg11"}}), "model and weights go together"),
 }
 
@@ -136,7 +189,9 @@ def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
     network = text["properties"]["networks"]["additionalProperties"]["properties"]
     recipe = text["$defs"]["recipe"]["properties"]
     assert set(recipe.pop("mode")["enum"]) == set(MODES)
-    for code, described in [(Recipe(), recipe), (TrainingSettings(epochs=1), network["training"]["properties"])]:
+    training = network["training"]["properties"]
+    assert "default" not in training.pop("seed")  # that of the whole config
+    for code, described in [(Recipe(), recipe), (TrainingSettings(epochs=1), training)]:
         defaults = {name: value for name, value in dataclasses.asdict(code).items() if name != "seed"}
         assert set(described) == set(defaults)
         for name, value in defaults.items():

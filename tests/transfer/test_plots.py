@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from feature_vis.errors import InputError
-from transfer.plots import PALETTE, contact_sheet, save_figure, similarity_boxplot, training_curves
+from transfer.plots import (
+    PALETTE,
+    change_over_epochs,
+    contact_sheet,
+    save_figure,
+    similarity_boxplot,
+    training_curves,
+)
 
 
 def similarity(model: str, layer: str, cosine: list[float], faulty: tuple[int, ...] = ()) -> pd.DataFrame:
@@ -133,3 +140,50 @@ def test_contact_sheet_without_room_is_refused() -> None:
         contact_sheet([])
     with pytest.raises(InputError, match="0 columns"):
         contact_sheet([(0, np.zeros((4, 4, 3), np.uint8))], columns=0)
+
+
+def through_time() -> pd.DataFrame:
+    """Two layers, three channels, epochs 0 and 4; the first layer is frozen, the second changes by its channel."""
+    rows = [(layer, channel, epoch) for layer in ("a", "b") for channel in range(3) for epoch in (0, 4)]
+    table = pd.DataFrame(rows, columns=["layer", "channel", "epoch"])
+    change = (table["layer"] == "b") * (1 + table["channel"]) * (1 + table["epoch"]) / 100
+    return table.assign(
+        paired_similarity=1 - change,
+        floor=0.5,
+        correlation=1 - 2 * change,
+        tuned_likes_base_picture=1 - change,
+        weight_change=3 * change,
+    )
+
+
+def lines(axis) -> list[tuple[list[float], list[float]]]:
+    """Of an axis the solid lines that have points, (x, y)."""
+    drawn = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata())]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in drawn]
+
+
+def test_change_over_epochs_starts_at_the_base_and_shows_the_layers_medians() -> None:
+    figure = change_over_epochs(through_time())
+    pictures, probed, answer, filters = (lines(axis) for axis in figure.axes)
+    assert [x for x, _ in pictures] == [[-1, 0, 4]] * 2
+    assert pictures[0][1] == probed[0][1] == filters[0][1] == [0, 0, 0]
+    assert pictures[1][1] == pytest.approx([0, 0.02, 0.1])
+    assert probed[1][1] == pytest.approx([0, 0.04, 0.2])
+    assert answer[0][1] == [1, 1, 1]
+    assert answer[1][1] == pytest.approx([1, 0.98, 0.9])
+    assert filters[1][1] == pytest.approx([0, 0.06, 0.3])
+    floors = [list(line.get_ydata()) for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert floors == [[0.5, 0.5]] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, n = 3", "b, n = 3"]
+
+
+def test_change_over_epochs_leaves_out_what_is_not_known(tmp_path) -> None:
+    table = through_time().assign(correlation=np.nan)
+    table.loc[table["layer"] == "b", "paired_similarity"] = np.nan
+    figure = change_over_epochs(table)
+    assert [y for _, y in lines(figure.axes[0])] == [[0, 0, 0]]
+    assert lines(figure.axes[1]) == []
+    assert [text.get_text() for text in figure.axes[1].texts] == ["nothing to show"]
+    for name in ("a.png", "b.png"):
+        save_figure(change_over_epochs(table), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -298,6 +298,15 @@ def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Te
         assert [row.left, row.top, row.right, row.bottom] == fields[row.channel, place].tolist()
 
 
+def test_where_no_fields_are_given_only_the_corners_are_empty(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    base, tuned, pictures, full = probed
+    found = probe(base, tuned, LAYERS, batches(pictures, [7, 60]), top=4, fields={})
+    corners = ["left", "top", "right", "bottom"]
+    assert found.top_images[corners].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.top_images.drop(columns=corners), full.top_images.drop(columns=corners))
+    pd.testing.assert_frame_equal(found.channels, full.channels)
+
+
 def test_a_layer_without_a_map_has_no_place_in_it(probed: tuple[Net, Net, Tensor, Probing]) -> None:
     rows = rows_of(probed[3].top_images, "head")
     assert rows["row"].isna().all()

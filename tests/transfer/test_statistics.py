@@ -415,6 +415,16 @@ def test_a_control_network_finds_what_the_layer_hides() -> None:
     assert power_hidden < 0.2 < 0.9 < power
 
 
+def test_the_drift_of_a_whole_layer_serves_a_few_of_its_channels() -> None:
+    base, tuned, _ = simulate(0, 60, 4, drift=0.1, mixed=0.5, planted=10)
+    whole = table(base, tuned)
+    drift = fit_drift(1 - whole["paired_similarity"].to_numpy(), whole["floor"].to_numpy())
+    few = table(base[:4], tuned[:4], drift=drift)
+    columns = ["excess", "excess_low", "excess_high", "p_excess"]
+    pd.testing.assert_frame_equal(few[columns], whole.loc[:3, columns])
+    assert table(base[:4], tuned[:4])["excess"].isna().all()
+
+
 def test_power_grows_with_effect_and_with_seeds() -> None:
     def mean_auc(column: str, mixed: float, seeds: int) -> float:
         sets = [simulate(run, 64, seeds, drift=0.15, mixed=mixed, planted=20) for run in range(8)]

@@ -10,8 +10,8 @@ from feature_vis.models import build, weights_digest
 from feature_vis.png import channel_of, read_notes
 from feature_vis.recipe import Recipe
 from transfer import visualize as module
-from transfer.network import Network, save_network
-from transfer.visualize import Target, layer_digests, make_targets, visualize
+from transfer.network import Network, load_network, save_network
+from transfer.visualize import Target, adopt, layer_digests, make_targets, visualize
 
 CPU = torch.device("cpu")
 RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
@@ -99,3 +99,27 @@ def test_a_name_that_is_no_channel(name: str) -> None:
     with pytest.raises(ValueError, match="channel"):
         channel_of(name)
     assert not issubclass(ValueError, InputError)
+
+
+def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_file: str, tmp_path: Path) -> None:
+    places = ["channel0.png", "channel1.png", "seed1/channel0.png"]
+    here, there = (
+        make_targets([str(tmp_path / name / place) for place in places], "layer3.1", RECIPES, "d")
+        for name in ("here", "there")
+    )
+    visualize(there, "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert adopt(here, [tmp_path / "nowhere", tmp_path / "there"]) == 3
+    for ours, theirs in zip(here, there, strict=True):
+        assert ours.path.read_bytes() == theirs.path.read_bytes()
+    assert adopt(here, [tmp_path / "there"]) == 0, "what is current is left alone"
+    other = make_targets([str(tmp_path / "other" / place) for place in places], "layer3.1", RECIPES, "e")
+    assert adopt(other, [tmp_path / "there"]) == 0, "other weights, other pictures"
+
+
+def test_a_network_in_memory_is_as_good_as_its_file(network_file: str, tmp_path: Path) -> None:
+    model = load_network(network_file).module()
+    for name, network in (("file", network_file), ("memory", model)):
+        visualize(targets(tmp_path / name), "layer3.1", network, tmp_path / "staging", CPU)
+    for channel in range(3):
+        first, second = (tmp_path / name / f"channel{channel}.png" for name in ("file", "memory"))
+        assert first.read_bytes() == second.read_bytes()

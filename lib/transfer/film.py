@@ -1,0 +1,170 @@
+"""Through time: chosen channels at chosen epochs of a fine-tuning, rendered from the same seeds and measured.
+
+An epoch is compared with the base just as the network that is visualized is: by `transfer.statistics` from pictures,
+by `transfer.functional_change` on probe images, on both networks' pictures, and in the filters. Three things differ:
+
+- The channels are few, and chosen because they changed most in the end. Probabilities of so large a change would be
+  wrong after such a choice, so there are none here; the ranking has them.
+- `excess` is against the drift of the layer at the epoch that is visualized, known from all of its channels: one
+  scale for all epochs, on which a channel rises, and at that epoch reaches the ranking's number.
+- `mismatched_similarity` and `retained` know the other channels of the film alone.
+
+Pictures lie in a store, `epoch<e>/<layer>/channel<k>.png` and `…/seed<s>/channel<k>.png`, which no rule declares,
+since which channels there are depends on the ranking. As everywhere the key in a PNG says whether it is current; a
+picture that was made elsewhere under the same key (of a frozen layer, or of the epoch that is visualized) is copied.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from feature_vis.models import weights_digest
+from feature_vis.png import seed_of
+from transfer import functional_change, statistics
+from transfer.bad_channels import feature_table, find_bad
+from transfer.compare import check_unchanged, embed_pictures, without_bad
+from transfer.distance import Embedder
+from transfer.functional_change import compare_units
+from transfer.probing import Probing
+from transfer.statistics import Drift, fit_drift, visual_table
+from transfer.visualize import adopt, make_targets, visualize
+
+__all__ = ["COLUMNS", "bad_by_layer", "choose_channels", "have_pictures", "measure_epoch", "picture_paths"]
+
+log = logging.getLogger("featurediff")
+
+_NO_PROBABILITIES = ["p_visual", "p_excess"]
+
+# name -> (unit, meaning)
+COLUMNS: Mapping[str, tuple[str, str]] = {
+    "model": statistics.COLUMNS["model"],
+    "layer": statistics.COLUMNS["layer"],
+    "channel": statistics.COLUMNS["channel"],
+    "epoch": ("", "number of the checkpoint, from 0: the network after so many epochs and one"),
+    **statistics.COLUMNS,
+    **functional_change.COLUMNS,
+    "mismatched_similarity": ("cosine", "base against tuned, this channel against the others of the film's layer"),
+    "excess": ("spreads", "log of (1 - paired) above the layer's drift at the epoch that is visualized"),
+    "layer_cka": ("-1 to 1", "linear CKA of all channels of the layer with the base, unbiased; one number a layer"),
+}
+
+
+def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
+    """Channels of each layer, most changed first: those named, or so many as `wanted` says.
+
+    `ranking`: of `transfer.compare.rank_layers`. Its rank counts; channels without one (one seed, a frozen layer)
+    come after, the least similar first, then by number.
+    """
+    order = ranking.sort_values(["rank", "paired_similarity", "channel"], kind="stable")
+    chosen = {}
+    for layer, which in wanted.items():
+        channels = [int(channel) for channel in order.loc[order["layer"] == layer, "channel"]]
+        chosen[layer] = channels[:which] if isinstance(which, int) else [k for k in channels if k in which]
+    return chosen
+
+
+def picture_paths(folder: Path, channels: Sequence[int], seeds: int) -> list[str]:
+    """The pictures of a layer's folder, seed after seed."""
+    folders = [folder / f"seed{seed}" if seed else folder for seed in range(seeds)]
+    return [str(place / f"channel{channel}.png") for place in folders for channel in channels]
+
+
+def have_pictures(
+    model: nn.Module,
+    channels: Mapping[str, Sequence[int]],
+    recipes: Mapping[str, Any],
+    seeds: int,
+    store: Path,
+    others: Sequence[Path],
+    device: torch.device,
+) -> None:
+    """Make the pictures of an epoch current in its folder of the store.
+
+    `recipes`: by layer, see `transfer.visualize.make_targets`. `others`: folders of other networks' pictures, by
+    layer, where equal ones may lie.
+    """
+    for layer, chosen in channels.items():
+        paths = picture_paths(store / layer, chosen, seeds)
+        targets = make_targets(paths, layer, recipes[layer], weights_digest(model, layer))
+        adopted = adopt(targets, [folder / layer for folder in others])
+        log.info("%s: copied %d of %d pictures", layer, adopted, len(targets))
+        visualize(targets, layer, model, store / ".staging" / layer, device)
+
+
+def bad_by_layer(
+    pictures: Mapping[str, Sequence[str]], model: str, rule: Mapping[str, Any]
+) -> dict[str, set[tuple[int, int]]]:
+    """The faulty ones of each layer's pictures, (channel, seed), by the rule of `transfer.bad_channels`."""
+    bad = find_bad(pd.concat([feature_table(paths, model, layer) for layer, paths in pictures.items()]), **rule)
+    return {
+        layer: set(bad.loc[bad["layer"] == layer, ["channel", "seed"]].itertuples(index=False, name=None))
+        for layer in pictures
+    }
+
+
+def measure_epoch(
+    base: nn.Module,
+    tuned: nn.Module,
+    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
+    ranking: pd.DataFrame,
+    embedder: Embedder,
+    probe: Probing | None,
+    *,
+    model: str,
+    epoch: int,
+    train_from: str | None,
+) -> pd.DataFrame:
+    """A row a layer and channel: the columns of `COLUMNS` that there are.
+
+    `pictures`: layer -> PNGs of the base and of the epoch, (channels of the first seed, then of the others).
+    `bad`: layer -> the faulty ones of both, (channel, seed). `ranking`: of the network that is visualized.
+    `probe`: of base and epoch, None where there are no probe images.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    visual = []
+    for layer, sides in pictures.items():
+        drift = _drift(ranking[ranking["layer"] == layer])
+        table = _visual(embedder, sides, bad[layer], drift, model=model, layer=layer)
+        visual.append(table.drop(columns=_NO_PROBABILITIES))
+    first = {layer: (_of_first_seed(before), _of_first_seed(after)) for layer, (before, after) in pictures.items()}
+    units = compare_units(base, tuned, first, probe, train_from)
+    table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
+    table.insert(3, "epoch", epoch)
+    if probe is not None:
+        cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
+        table = table.merge(cka, on="layer", validate="many_to_one")
+    check_unchanged(table)
+    return table
+
+
+def _visual(
+    embedder: Embedder,
+    sides: tuple[Sequence[str], Sequence[str]],
+    bad: Sequence[Collection[tuple[int, int]]],
+    drift: Drift,
+    *,
+    model: str,
+    layer: str,
+) -> pd.DataFrame:
+    embedded = []
+    for paths, faulty in zip(sides, bad, strict=True):
+        channels, seeds, embeddings = embed_pictures(embedder, paths)
+        embedded.append(without_bad(channels, seeds, embeddings, faulty))
+    return visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift)
+
+
+def _drift(ranked: pd.DataFrame) -> Drift:
+    """The drift of a layer at the epoch that is visualized, from all of its channels."""
+    return fit_drift(1 - ranked["paired_similarity"].to_numpy(float), ranked["floor"].to_numpy(float))
+
+
+def _of_first_seed(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if seed_of(path) == 0]

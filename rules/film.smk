@@ -1,0 +1,70 @@
+"""Through time: chosen channels at chosen epochs of every network that was trained from the base."""
+
+
+# Which channels, the ranking says; so their pictures are no declared outputs, but lie in a store, `.film`, where the
+# content key in each says whether it is current. The ranking stands for all pictures that are compared and copied.
+rule film_epoch:
+    input:
+        **get_embedder(),
+        ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
+        bad=f"{RESULTS}/bad_channels.csv",
+        splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
+        log=f"{RESULTS}/{{tuned}}/training.csv",
+        base_digest=f"{RESULTS}/{plan.base}/network.sha256",
+        base=ancient(f"{RESULTS}/{plan.base}/network.pth"),
+        checkpoint=ancient(f"{RESULTS}/{{tuned}}/checkpoints/epoch{{epoch}}.pth"),
+    output:
+        f"{RESULTS}/{{tuned}}/film/epoch{{epoch}}.csv",
+    log:
+        f"{RESULTS}/logs/film_epoch/{{tuned}}/epoch{{epoch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/film_epoch/{{tuned}}/epoch{{epoch}}.tsv"
+    wildcard_constraints:
+        tuned=one_of(plan.filmed),
+        epoch=r"\d+",
+    conda:
+        "../envs/featurediff.yaml"
+    threads: plan.threads
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=240,
+    params:
+        film=lambda wildcards: {"version": RECIPE_VERSION, **plan.film(wildcards.tuned)},
+        embedder=plan.embedder,
+        base=plan.base,
+        bad_rule=get_bad_rule(),
+        base_features=f"{RESULTS}/{plan.base}/features",
+        tuned_features=f"{RESULTS}/{{tuned}}/features",
+        store=f"{RESULTS}/{{tuned}}/.film/epoch{{epoch}}",
+    script:
+        "../scripts/film_epoch.py"
+
+
+rule film:
+    input:
+        lambda wildcards: [
+            f"{RESULTS}/{wildcards.tuned}/film/epoch{epoch}.csv" for epoch in plan.film_epochs(wildcards.tuned)
+        ],
+    output:
+        table=f"{RESULTS}/{{tuned}}/film/change.csv",
+        columns=f"{RESULTS}/{{tuned}}/film/columns.yaml",
+        plot=f"{RESULTS}/{{tuned}}/film/change.png",
+        films=directory(expand(f"{RESULTS}/{{{{tuned}}}}/film/{{layer}}", layer=plan.film_channels)),
+    log:
+        f"{RESULTS}/logs/film/{{tuned}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/film/{{tuned}}.tsv"
+    wildcard_constraints:
+        tuned=one_of(plan.filmed),
+    conda:
+        "../envs/featurediff.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        layers=list(plan.film_channels),
+        base_features=f"{RESULTS}/{plan.base}/features",
+        store=f"{RESULTS}/{{tuned}}/.film",
+    script:
+        "../scripts/film.py"

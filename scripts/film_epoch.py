@@ -1,0 +1,49 @@
+"""Render and measure the channels of a film at one epoch. Inputs: the ranking, the bad channels, the base and its
+pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a CSV with a row a channel.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from feature_vis.files import write_text
+from transfer.compare import bad_pictures, load_embedder
+from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch, picture_paths
+from transfer.functional_change import probe_images
+from transfer.job import job
+from transfer.network import load_network, network_of_checkpoint
+from transfer.probing import probe
+
+with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+    given, params, film = snakemake.input, snakemake.params, snakemake.params.film
+    model, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
+    base_features, tuned_features, store = (Path(params[name]) for name in ("base_features", "tuned_features", "store"))
+    base = load_network(given.base).module().to(device)
+    tuned = network_of_checkpoint(given.checkpoint, film["architecture"]).module().to(device)
+
+    ranking = pd.read_csv(given.ranking, dtype={"layer": str})
+    channels = choose_channels(ranking, film["channels"])
+    have_pictures(tuned, channels, film["recipes"], seeds, store, (base_features, tuned_features), device)
+    sides = [
+        {layer: picture_paths(folder / layer, sorted(chosen), seeds) for layer, chosen in channels.items()}
+        for folder in (base_features, store)
+    ]
+    bad_tuned = bad_by_layer(sides[1], model, params.bad_rule)
+    bad = {layer: (bad_pictures(given.bad, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
+
+    splits = dict(zip(film["probe"]["roots"], given.get("splits", []), strict=True))
+    images, batches = probe_images(splits, film["probe"]["roots"], film["probe"]["size"], film["probe"]["resize"])
+    probing = probe(base, tuned, list(channels), batches, fields={}) if len(images) else None
+    table = measure_epoch(
+        base,
+        tuned,
+        {layer: (sides[0][layer], sides[1][layer]) for layer in channels},
+        bad,
+        ranking,
+        load_embedder(params.embedder, given.get("embedder"), device),
+        probing,
+        model=model,
+        epoch=epoch,
+        train_from=film["probe"]["train_from"],
+    )
+    write_text(snakemake.output[0], table.to_csv(index=False))
