@@ -17,6 +17,7 @@ include: "rules/finetune.smk"
 include: "rules/visualize.smk"
 include: "rules/compare.smk"
 include: "rules/film.smk"
+include: "rules/control.smk"
 include: "rules/report.smk"
 
 
@@ -26,6 +27,7 @@ rule all:
         get_pictures(),
         get_final_tables(),
         get_films(),
+        get_controls(),
         get_report(),
 
 

@@ -15,7 +15,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHO
 
 from feature_vis.errors import InputError
 from feature_vis.recipe import RECIPE_VERSION
-from transfer.plan import Plan, check_config
+from transfer.plan import Plan, check_config, picture_paths
 from transfer.settings import TRAINING_VERSION
 
 try:
@@ -57,9 +57,7 @@ def get_training_split(network):
 
 def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer}"):
     """The pictures of these channels, of the first seed in the layer's folder, of further ones in `seed<s>` below."""
-    folder = f"{RESULTS}/{network}/features/{layer}"
-    folders = [os.path.join(folder, f"seed{seed}") if seed else folder for seed in seeds]
-    return [f"{folder}/channel{k}.png" for folder in folders for k in channels]
+    return picture_paths(f"{RESULTS}/{network}/features/{layer}", channels, seeds)
 
 
 def get_first_pictures(network):
@@ -94,6 +92,15 @@ def get_films():
         *expand(f"{RESULTS}/{{network}}/film/change.csv", network=plan.filmed),
         *expand(f"{RESULTS}/{{network}}/film/{{layer}}", network=plan.filmed, layer=plan.film_channels),
     ]
+
+
+def get_controls():
+    return expand(f"{RESULTS}/compare/{{control}}/control.csv", control=plan.controls)
+
+
+def get_runs(control):
+    """A network, and the control that is another run of it."""
+    return [plan.controls[control], control]
 
 
 def get_bad_rule():

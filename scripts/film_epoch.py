@@ -8,10 +8,11 @@ import pandas as pd
 
 from feature_vis.files import write_text
 from transfer.compare import bad_pictures, load_embedder
-from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch, picture_paths
+from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.functional_change import probe_images
 from transfer.job import job
 from transfer.network import load_network, network_of_checkpoint
+from transfer.plan import picture_paths
 from transfer.probing import probe
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:

@@ -4,7 +4,7 @@ to be believed of them in `transfer.statistics`.
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 import yaml
 from PIL import Image
+from torch import nn
 
 from feature_vis.files import atomic_path
 from feature_vis.png import channel_of, read_picture, seed_of
@@ -20,7 +21,8 @@ from transfer import functional_change
 from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
-from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise, visual_table
+from transfer.probing import Probing
+from transfer.statistics import COLUMNS, Drift, add_q_values, rank_channels, summarise, visual_table
 from transfer.tables import read_table
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "bad_pictures",
     "check_unchanged",
     "compare_files",
+    "compare_networks",
     "describe_columns",
     "embed_files",
     "embed_pictures",
@@ -190,6 +193,47 @@ def check_unchanged(table: pd.DataFrame) -> None:
     looked_at = sum(check_frozen([table], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
     if looked_at:
         log.info("frozen: %d values are exactly those of an unchanged layer", looked_at)
+
+
+def compare_networks(
+    base: nn.Module,
+    tuned: nn.Module,
+    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
+    embedder: Embedder,
+    probe: Probing | None,
+    drifts: Mapping[str, Drift] | None = None,
+    *,
+    model: str,
+    train_from: str | None,
+) -> pd.DataFrame:
+    """All measures of a few layers' channels at once: a row a channel, of `statistics.visual_table` and
+    `functional_change.compare_units`.
+
+    `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the faulty
+    ones of both, (channel, seed). `probe`: of both networks. `drifts`: of layers, where they are known from elsewhere.
+    `train_from`: see `compare_units`.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    visual = []
+    for layer, sides in pictures.items():
+        embedded = []
+        for paths, faulty in zip(sides, bad[layer], strict=True):
+            channels, seeds, embeddings = embed_pictures(embedder, paths)
+            embedded.append(without_bad(channels, seeds, embeddings, faulty))
+        drift = None if drifts is None else drifts[layer]
+        visual.append(visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift))
+    first = {layer: (_of_first_seed(before), _of_first_seed(after)) for layer, (before, after) in pictures.items()}
+    units = functional_change.compare_units(base, tuned, first, probe, train_from)
+    table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
+    check_unchanged(table)
+    return table
+
+
+def _of_first_seed(paths: Iterable[str]) -> list[str]:
+    return [path for path in paths if seed_of(path) == 0]
 
 
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -15,7 +15,7 @@ picture that was made elsewhere under the same key (of a frozen layer, or of the
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,16 @@ import torch
 from torch import nn
 
 from feature_vis.models import weights_digest
-from feature_vis.png import seed_of
 from transfer import functional_change, statistics
 from transfer.bad_channels import feature_table, find_bad
-from transfer.compare import check_unchanged, embed_pictures, without_bad
+from transfer.compare import compare_networks
 from transfer.distance import Embedder
-from transfer.functional_change import compare_units
+from transfer.plan import picture_paths
 from transfer.probing import Probing
-from transfer.statistics import Drift, fit_drift, visual_table
+from transfer.statistics import Drift, fit_drift
 from transfer.visualize import adopt, make_targets, visualize
 
-__all__ = ["COLUMNS", "bad_by_layer", "choose_channels", "have_pictures", "measure_epoch", "picture_paths"]
+__all__ = ["COLUMNS", "bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
 
 log = logging.getLogger("featurediff")
 
@@ -68,17 +67,11 @@ def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[i
     return chosen
 
 
-def picture_paths(folder: Path, channels: Sequence[int], seeds: int) -> list[str]:
-    """The pictures of a layer's folder, seed after seed."""
-    folders = [folder / f"seed{seed}" if seed else folder for seed in range(seeds)]
-    return [str(place / f"channel{channel}.png") for place in folders for channel in channels]
-
-
 def have_pictures(
     model: nn.Module,
     channels: Mapping[str, Sequence[int]],
     recipes: Mapping[str, Any],
-    seeds: int,
+    seeds: Sequence[int],
     store: Path,
     others: Sequence[Path],
     device: torch.device,
@@ -122,49 +115,21 @@ def measure_epoch(
 ) -> pd.DataFrame:
     """A row a layer and channel: the columns of `COLUMNS` that there are.
 
-    `pictures`: layer -> PNGs of the base and of the epoch, (channels of the first seed, then of the others).
-    `bad`: layer -> the faulty ones of both, (channel, seed). `ranking`: of the network that is visualized.
-    `probe`: of base and epoch, None where there are no probe images.
+    `ranking`: of the network that is visualized. `probe`: of base and epoch, None where there are no probe images. The
+    others: see `transfer.compare.compare_networks`.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
-    visual = []
-    for layer, sides in pictures.items():
-        drift = _drift(ranking[ranking["layer"] == layer])
-        table = _visual(embedder, sides, bad[layer], drift, model=model, layer=layer)
-        visual.append(table.drop(columns=_NO_PROBABILITIES))
-    first = {layer: (_of_first_seed(before), _of_first_seed(after)) for layer, (before, after) in pictures.items()}
-    units = compare_units(base, tuned, first, probe, train_from)
-    table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
+    drifts = {layer: _drift(ranking[ranking["layer"] == layer]) for layer in pictures}
+    table = compare_networks(base, tuned, pictures, bad, embedder, probe, drifts, model=model, train_from=train_from)
     table.insert(3, "epoch", epoch)
     if probe is not None:
         cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
         table = table.merge(cka, on="layer", validate="many_to_one")
-    check_unchanged(table)
-    return table
-
-
-def _visual(
-    embedder: Embedder,
-    sides: tuple[Sequence[str], Sequence[str]],
-    bad: Sequence[Collection[tuple[int, int]]],
-    drift: Drift,
-    *,
-    model: str,
-    layer: str,
-) -> pd.DataFrame:
-    embedded = []
-    for paths, faulty in zip(sides, bad, strict=True):
-        channels, seeds, embeddings = embed_pictures(embedder, paths)
-        embedded.append(without_bad(channels, seeds, embeddings, faulty))
-    return visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift)
+    return table.drop(columns=_NO_PROBABILITIES)
 
 
 def _drift(ranked: pd.DataFrame) -> Drift:
     """The drift of a layer at the epoch that is visualized, from all of its channels."""
     return fit_drift(1 - ranked["paired_similarity"].to_numpy(float), ranked["floor"].to_numpy(float))
-
-
-def _of_first_seed(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if seed_of(path) == 0]

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from feature_vis.recipe import Recipe
 
-__all__ = ["Plan", "batches", "check_config", "parse_channels"]
+__all__ = ["Plan", "batches", "check_config", "parse_channels", "picture_paths"]
 
 Config = dict[str, Any]
 
@@ -70,6 +70,7 @@ def _dangling(config: Config) -> Iterator[str]:
         if network.get("weights") in networks and _circular(networks, name):
             yield f"{at}.weights: {network['weights']} starts from {name} itself"
     yield from _film_problems(config)
+    yield from _control_problems(config)
     embedder = config.get("compare", {}).get("embedder", {})
     if "network" in embedder and embedder["network"] not in networks:
         yield f"compare.embedder.network: there is no network {embedder['network']!r}"
@@ -91,6 +92,25 @@ def _film_problems(config: Config) -> Iterator[str]:
             trained = network.get("training", {}).get("epochs")
             if name != config.get("base", "base") and trained is not None and min(epochs) >= trained:
                 yield f"film.epochs: none of them is an epoch of {name}, 0 to {trained - 1}"
+
+
+def _control_problems(config: Config) -> Iterator[str]:
+    networks, base = config["networks"], config.get("base", "base")
+    for name, network in networks.items():
+        at, model = f"networks.{name}.control_of", network.get("control_of")
+        if model is None:
+            continue
+        if model not in networks:
+            yield f"{at}: there is no network {model!r}{_did_you_mean(model, list(networks))}"
+        elif model == name or base in (model, name):
+            yield f"{at}: two fine-tuned networks are compared, not {name} and {model}"
+        else:
+            run, other = ({**networks[one], "training": {**networks[one].get("training", {})}} for one in (name, model))
+            seeds = [each["training"].pop("seed", config.get("seed", 0)) for each in (run, other)]
+            if any(run.get(key) != other.get(key) for key in ("weights", "data", "training")):
+                yield f"{at}: {name} and {model} must have the same weights, data and training, but for its seed"
+            elif seeds[0] == seeds[1]:
+                yield f"{at}: {name} is trained just as {model} is: give its training a seed of its own"
 
 
 def _circular(networks: Config, name: str) -> bool:
@@ -128,6 +148,13 @@ def parse_channels(spec: int | str | list[int | str], count: int | None) -> list
     return sorted(numbers)
 
 
+def picture_paths(folder: str | Path, channels: Iterable[int], seeds: Iterable[int]) -> list[str]:
+    """A layer's pictures, seed after seed: of seed 0 in its folder, of further ones in `seed<s>` below."""
+    channels = list(channels)
+    folders = [Path(folder, f"seed{seed}") if seed else Path(folder) for seed in seeds]
+    return [f"{place}/channel{channel}.png" for place in folders for channel in channels]
+
+
 def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
     """Consecutive channels, `size` a batch; the last may be shorter."""
     return [tuple(channels[first : first + size]) for first in range(0, len(channels), size)]
@@ -150,6 +177,9 @@ class Plan:
         self.threads: int = config.get("threads", 8)
         self.seeds = range(config.get("seeds", 4))
         self.filmed = [name for name in self.tuned if name in self.trained and "film" in config]
+        self.controls: dict[str, str] = {
+            name: network["control_of"] for name, network in config["networks"].items() if "control_of" in network
+        }
         self.embedder: dict[str, str] = config.get("compare", {}).get("embedder", {"network": self.base})
         self.channels = self._all_channels()
         self.film_channels = self._film_channels()
@@ -202,7 +232,7 @@ class Plan:
         return {
             "architecture": self.architecture(network),
             "channels": self.film_channels,
-            "seeds": self.config["film"].get("seeds", len(self.seeds)),
+            "seeds": list(self.seeds[: self.config["film"].get("seeds")]),
             "recipes": {layer: self.recipes(layer, tuple(self.channels[layer])) for layer in self.film_channels},
             "probe": self.probe(network),
         }

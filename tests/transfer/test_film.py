@@ -15,14 +15,15 @@ from feature_vis.png import read_notes, read_picture, write_picture
 from feature_vis.recipe import Recipe
 from transfer.compare import embed_pictures, rank_layers
 from transfer.distance import Embedder
-from transfer.film import COLUMNS, bad_by_layer, choose_channels, have_pictures, measure_epoch, picture_paths
+from transfer.film import COLUMNS, bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import compare_units
+from transfer.plan import picture_paths
 from transfer.probing import Label, probe
 from transfer.statistics import visual_table
 
 CPU = torch.device("cpu")
-SEEDS = 2
+SEEDS = (0, 1)
 ALL = {"layer3.1": [0, 1], "layer4.1": list(range(12))}
 CHOSEN = {"layer3.1": [1], "layer4.1": [7, 2, 4]}
 RECIPES = {layer: {"layer": Recipe(size=32, steps=2).settings(), "channels": {}} for layer in ALL}
@@ -188,8 +189,8 @@ def test_grey_pictures_are_found_by_layer(tmp_path) -> None:
     random = np.random.default_rng(0)
     notes = {"activation_start": 0.0, "activation_reached": 1.0}
     for channel in range(4):
-        for seed in range(SEEDS):
-            path = picture_paths(tmp_path, [channel], SEEDS)[seed]
+        for seed in SEEDS:
+            path = picture_paths(tmp_path, [channel], [seed])[0]
             grey = (channel, seed) == (2, 1)
             picture = np.full((16, 16, 3), 128) if grey else random.integers(0, 255, (16, 16, 3))
             write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from transfer.plan import Plan, batches, check_config, parse_channels
+from transfer.plan import Plan, batches, check_config, parse_channels, picture_paths
 
 CONFIG: dict[str, Any] = {
     "data": {"d": {"format": "csv", "root": "d"}},
@@ -77,6 +77,15 @@ def test_batches_hold_each_channel_once_in_order(channels: set[int], size: int) 
     assert all(len(part) == size for part in parts[:-1])
 
 
+def test_pictures_of_the_first_seed_lie_in_the_layers_folder() -> None:
+    assert picture_paths("f/{layer}", [3, 1], [0, 2]) == [
+        "f/{layer}/channel3.png",
+        "f/{layer}/channel1.png",
+        "f/{layer}/seed2/channel3.png",
+        "f/{layer}/seed2/channel1.png",
+    ]
+
+
 def test_recipes_go_from_general_to_particular(config) -> None:
     plan = Plan(config)
     assert plan.recipe("layer4")["steps"] == 4
@@ -111,7 +120,7 @@ def test_a_film_of_the_most_changed_channels(config, schema) -> None:
     assert plan.film_channels == {"layer3": 3, "layer4": 3}  # as many as there are, below 16
     assert plan.film_epochs("tuned") == [0, 1, 2]
     film = plan.film("tuned")
-    assert film["seeds"] == 4
+    assert film["seeds"] == [0, 1, 2, 3]
     assert film["recipes"]["layer3"] == plan.recipes("layer3", (0, 1, 2))
 
 
@@ -121,7 +130,7 @@ def test_a_film_of_named_channels_at_named_epochs(config, schema) -> None:
     plan = Plan(config)
     assert plan.film_channels == {"layer4": [1, 2], "layer3": [0, 1, 2]}
     assert plan.film_epochs("tuned") == [0, 2]
-    assert plan.film("tuned")["seeds"] == 1
+    assert plan.film("tuned")["seeds"] == [0]
 
 
 def test_a_film_of_a_channel_that_is_not_rendered(config) -> None:
@@ -150,6 +159,21 @@ def test_the_configs_that_are_shipped_are_valid(name: str, request, schema) -> N
     check_config(yaml.safe_load((request.config.rootpath / name).read_text()), schema)
 
 
+def add_control(
+    config: dict[str, Any], *, control_of: str = "tuned", seed: int = 1, epochs: int = 3, **changes
+) -> None:
+    """Another run of `tuned`."""
+    run = copy.deepcopy(config["networks"]["tuned"]) | changes
+    run["training"] |= {"seed": seed, "epochs": epochs}
+    config["networks"]["again"] = run | {"control_of": control_of}
+
+
+def test_a_control_is_another_run_of_a_network(config, schema) -> None:
+    add_control(config)
+    check_config(config, schema)
+    assert Plan(config).controls == {"again": "tuned"}
+
+
 MISTAKES = {
     "unknown key": (lambda c: c.update(sed=1), "did you mean 'seed'"),
     "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
@@ -166,6 +190,11 @@ MISTAKES = {
     ),
     "film of more seeds": (lambda c: c.update(seeds=2, film={"seeds": 3}), "film.seeds: 3 is more than seeds, 2"),
     "film beyond the end": (lambda c: c.update(film={"epochs": [3]}), "none of them is an epoch of tuned, 0 to 2"),
+    "control of nothing": (lambda c: add_control(c, control_of="tunde"), "did you mean 'tuned'"),
+    "control of the base": (lambda c: add_control(c, control_of="base"), "two fine-tuned networks are compared"),
+    "control of another task": (lambda c: add_control(c, weights=None, model="vgg11"), "the same weights, data"),
+    "control trained otherwise": (lambda c: add_control(c, epochs=9), "the same weights, data and training"),
+    "control without a seed": (lambda c: add_control(c, seed=0), "a seed of its own"),
     "half an embedder": (lambda c: c.update(compare={"embedder": {"model": "vgg11"}}), "model and weights go together"),
 }
 

@@ -1,0 +1,39 @@
+"""Another run of a fine-tuning, with another seed, as control: how much of the change is the task, how much the run?"""
+
+
+# The rankings stand for all pictures that are compared.
+rule compare_runs:
+    input:
+        **get_embedder(),
+        ranking=lambda wildcards: f"{RESULTS}/compare/{plan.controls[wildcards.control]}/ranking.csv",
+        ranking_control=f"{RESULTS}/compare/{{control}}/ranking.csv",
+        bad=f"{RESULTS}/bad_channels.csv",
+        splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.control)],
+        digests=lambda wildcards: [f"{RESULTS}/{name}/network.sha256" for name in get_runs(wildcards.control)],
+        networks=lambda wildcards: ancient([f"{RESULTS}/{name}/network.pth" for name in get_runs(wildcards.control)]),
+    output:
+        table=f"{RESULTS}/compare/{{control}}/control.csv",
+        columns=f"{RESULTS}/compare/{{control}}/control_columns.yaml",
+    log:
+        f"{RESULTS}/logs/compare_runs/{{control}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_runs/{{control}}.tsv"
+    wildcard_constraints:
+        control=one_of(plan.controls),
+    conda:
+        "../envs/featurediff.yaml"
+    threads: plan.threads
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        runs=lambda wildcards: get_runs(wildcards.control),
+        features=lambda wildcards: [f"{RESULTS}/{name}/features" for name in get_runs(wildcards.control)],
+        channels=plan.channels,
+        seeds=list(plan.seeds),
+        seed=plan.seed,
+        embedder=plan.embedder,
+        probe=lambda wildcards: plan.probe(wildcards.control),
+    script:
+        "../scripts/compare_runs.py"
