@@ -4,8 +4,6 @@ the data sets' splits, the embedder. Outputs: a CSV with a row a layer and measu
 
 from pathlib import Path
 
-import pandas as pd
-
 from feature_vis.files import write_text
 from transfer.compare import bad_pictures, compare_networks, describe_columns, load_embedder
 from transfer.control import COLUMNS, compare_runs
@@ -14,6 +12,7 @@ from transfer.job import job
 from transfer.network import load_network
 from transfer.plan import picture_paths
 from transfer.probing import probe
+from transfer.tables import read_table, write_table
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     given, params = snakemake.input, snakemake.params
@@ -29,7 +28,7 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     probing = probe(*networks, list(pictures), batches, fields={}) if len(images) else None
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
     between = compare_networks(*networks, pictures, bad, embedder, probing, model=control, train_from=None)
-    rankings = [pd.read_csv(file, dtype={"layer": str}) for file in (given.ranking, given.ranking_control)]
+    rankings = [read_table(file) for file in (given.ranking, given.ranking_control)]
     table = compare_runs(*rankings, between, model=model, control=control, seed=params.seed)
-    write_text(snakemake.output.table, table.to_csv(index=False))
+    write_table(table, snakemake.output.table)
     write_text(snakemake.output.columns, describe_columns(COLUMNS))

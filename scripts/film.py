@@ -12,12 +12,13 @@ from transfer.film import COLUMNS
 from transfer.film_strips import write_films
 from transfer.job import job
 from transfer.plots import change_over_epochs, save_figure
+from transfer.tables import read_table, write_table
 
 with job(snakemake.log[0]):
     params, wanted = snakemake.params, snakemake.output
-    table = pd.concat([pd.read_csv(file, dtype={"model": str, "layer": str}) for file in snakemake.input])
+    table = pd.concat([read_table(file) for file in snakemake.input])
     table = table.sort_values(["layer", "channel", "epoch"], ignore_index=True)
-    write_text(wanted.table, table.to_csv(index=False))
+    write_table(table, wanted.table)
     write_text(wanted.columns, describe_columns({name: COLUMNS[name] for name in table}))
     save_figure(change_over_epochs(table), wanted.plot)
     for layer, folder in zip(params.layers, wanted.films, strict=True):

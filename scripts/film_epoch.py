@@ -4,9 +4,6 @@ pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a
 
 from pathlib import Path
 
-import pandas as pd
-
-from feature_vis.files import write_text
 from transfer.compare import bad_pictures, load_embedder
 from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.functional_change import probe_images
@@ -14,6 +11,7 @@ from transfer.job import job
 from transfer.network import load_network, network_of_checkpoint
 from transfer.plan import picture_paths
 from transfer.probing import probe
+from transfer.tables import read_table, write_table
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     given, params, film = snakemake.input, snakemake.params, snakemake.params.film
@@ -22,7 +20,7 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     base = load_network(given.base).module().to(device)
     tuned = network_of_checkpoint(given.checkpoint, film["architecture"]).module().to(device)
 
-    ranking = pd.read_csv(given.ranking, dtype={"layer": str})
+    ranking = read_table(given.ranking)
     channels = choose_channels(ranking, film["channels"])
     have_pictures(tuned, channels, film["recipes"], seeds, store, (base_features, tuned_features), device)
     sides = [
@@ -47,4 +45,4 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
         epoch=epoch,
         train_from=film["probe"]["train_from"],
     )
-    write_text(snakemake.output[0], table.to_csv(index=False))
+    write_table(table, snakemake.output[0])

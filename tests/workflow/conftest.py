@@ -107,6 +107,12 @@ class Experiment:
         }
 
 
+def copy_of(experiment: Experiment, folder: Path) -> Path:
+    """Copy an experiment to a folder that is not there yet; a checkpoint has two names there, too, and one content."""
+    subprocess.run(["cp", "--archive", "--reflink=auto", str(experiment.folder), str(folder)], check=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """The tiny experiment, run to its end: only to be looked at."""
@@ -119,7 +125,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 @pytest.fixture
 def experiment(finished: Experiment, tmp_path: Path) -> Experiment:
     """A copy of the finished experiment, to be changed."""
-    folder = tmp_path / "copy"
-    # a checkpoint has two names: `cp` keeps that, so the copy is not twice as large
-    subprocess.run(["cp", "--archive", "--reflink=auto", str(finished.folder), str(folder)], check=True)
-    return Experiment(folder, tiny_config())
+    return Experiment(copy_of(finished, tmp_path / "copy"), tiny_config())

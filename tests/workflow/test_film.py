@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 
 from feature_vis.png import read_notes, read_picture
-from workflow.conftest import Experiment, tiny_config
+from workflow.conftest import Experiment, copy_of, tiny_config
 
 CHANNELS = {"layer3.1": [1], "layer4.1": [0, 5]}  # dogs is trained from layer4.1 on
 TARGETS = ("results/dogs/film/change.csv", "results/dogs/film/layer3.1", "results/dogs/film/layer4.1")
@@ -31,14 +31,12 @@ def shown(finished: Experiment) -> int:
 def filmed(finished: Experiment, shown: int, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     """The finished experiment with a film of the other epoch: only to be looked at."""
     folder = tmp_path_factory.mktemp("film") / "copy"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    return with_film(folder, [1 - shown]).run(*TARGETS)
+    return with_film(copy_of(finished, folder), [1 - shown]).run(*TARGETS)
 
 
 @pytest.fixture
 def copy(filmed: Experiment, shown: int, tmp_path: Path) -> Experiment:
-    shutil.copytree(filmed.folder, tmp_path / "copy", symlinks=True)
-    return with_film(tmp_path / "copy", [1 - shown])
+    return with_film(copy_of(filmed, tmp_path / "copy"), [1 - shown])
 
 
 def films(experiment: Experiment) -> dict[str, bytes]:
