@@ -48,7 +48,6 @@ rule film:
         ],
     output:
         table=f"{RESULTS}/{{tuned}}/film/change.csv",
-        columns=f"{RESULTS}/{{tuned}}/film/columns.yaml",
         plot=f"{RESULTS}/{{tuned}}/film/change.png",
         films=directory(expand(f"{RESULTS}/{{{{tuned}}}}/film/{{layer}}", layer=plan.film_channels)),
     log:
