@@ -43,9 +43,7 @@ rule film_epoch:
 
 rule film:
     input:
-        lambda wildcards: [
-            f"{RESULTS}/{wildcards.tuned}/film/epoch{epoch}.csv" for epoch in plan.film_epochs(wildcards.tuned)
-        ],
+        lambda wildcards: get_film_epochs(wildcards.tuned),
     output:
         table=f"{RESULTS}/{{tuned}}/film/change.csv",
         plot=f"{RESULTS}/{{tuned}}/film/change.png",
