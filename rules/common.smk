@@ -91,7 +91,12 @@ def get_films():
     return [
         *expand(f"{RESULTS}/{{network}}/film/change.csv", network=plan.filmed),
         *expand(f"{RESULTS}/{{network}}/film/{{layer}}", network=plan.filmed, layer=plan.film_channels),
+        *[epoch for network in plan.filmed for epoch in get_film_epochs(network)],
     ]
+
+
+def get_film_epochs(network):
+    return [f"{RESULTS}/{network}/film/epoch{epoch}.csv" for epoch in plan.film_epochs(network)]
 
 
 def get_controls():

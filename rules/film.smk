@@ -43,12 +43,9 @@ rule film_epoch:
 
 rule film:
     input:
-        lambda wildcards: [
-            f"{RESULTS}/{wildcards.tuned}/film/epoch{epoch}.csv" for epoch in plan.film_epochs(wildcards.tuned)
-        ],
+        lambda wildcards: get_film_epochs(wildcards.tuned),
     output:
         table=f"{RESULTS}/{{tuned}}/film/change.csv",
-        columns=f"{RESULTS}/{{tuned}}/film/columns.yaml",
         plot=f"{RESULTS}/{{tuned}}/film/change.png",
         films=directory(expand(f"{RESULTS}/{{{{tuned}}}}/film/{{layer}}", layer=plan.film_channels)),
     log:

@@ -1,14 +1,11 @@
-"""Join the epochs of a film. Inputs: a CSV an epoch, and the pictures behind it. Outputs: one CSV, what its columns
-mean, the plot of change against epoch, and a folder a layer with a strip and an animation a channel.
+"""Join the epochs of a film. Inputs: a CSV an epoch, and the pictures behind it. Outputs: one CSV, the plot of change
+against epoch, and a folder a layer with a strip and an animation a channel.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
-from feature_vis.files import write_text
-from transfer.compare import describe_columns
-from transfer.film import COLUMNS
 from transfer.film_strips import write_films
 from transfer.job import job
 from transfer.plots import change_over_epochs, save_figure
@@ -19,7 +16,6 @@ with job(snakemake.log[0]):
     table = pd.concat([read_table(file) for file in snakemake.input])
     table = table.sort_values(["layer", "channel", "epoch"], ignore_index=True)
     write_table(table, wanted.table)
-    write_text(wanted.columns, describe_columns({name: COLUMNS[name] for name in table}))
     save_figure(change_over_epochs(table), wanted.plot)
     for layer, folder in zip(params.layers, wanted.films, strict=True):
         write_films(table[table["layer"] == layer], Path(folder), Path(params.base_features), Path(params.store))

@@ -51,6 +51,8 @@ _OWN_COLUMNS = {
         "",
         "distance of the first seed's two pictures' Gram matrices at a block of the embedding network",
     ),
+    "epoch": ("", "in a film: number of the checkpoint, from 0, which is the network after one pass"),
+    "layer_cka": ("-1 to 1", "in a film: linear CKA of all channels of the layer with the base, unbiased"),
     "bad_base": ("", "whether the base's first picture is faulty"),
     "bad_tuned": ("", "whether the tuned network's first picture is faulty"),
 }

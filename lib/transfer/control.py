@@ -36,9 +36,9 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "median_model": ("the measure's", "median over the channels, base against model"),
     "median_control": ("the measure's", "median over the channels, base against control"),
     "median_between": ("the measure's", "median over the channels, model against control"),
-    "shared": ("-1 to 1", "cosine between the changes of the two runs: 1 the same, 0 nothing in common"),
-    "shared_low": ("-1 to 1", "95 % interval of shared, bootstrap over channels, lower end"),
-    "shared_high": ("-1 to 1", "95 % interval of shared, bootstrap over channels, upper end"),
+    "shared": ("cosine", "of the two runs' changes: 1 the same, 0 nothing in common; an estimate, may exceed 1"),
+    "shared_low": ("cosine", "95 % interval of shared, bootstrap over channels, lower end"),
+    "shared_high": ("cosine", "95 % interval of shared, bootstrap over channels, upper end"),
     "spearman": ("-1 to 1", "rank correlation of the measure in the two runs, across channels"),
     "spearman_low": ("-1 to 1", "95 % interval of spearman, bootstrap over channels, lower end"),
     "spearman_high": ("-1 to 1", "95 % interval of spearman, bootstrap over channels, upper end"),
@@ -80,7 +80,8 @@ def compare_runs(
         for measure in _MEASURES:
             found = _row(part, measure, seed)
             rows.append({"model": model, "control": control, "layer": layer, "measure": measure} | found)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    counts = {name: "Int64" for name in COLUMNS if name.startswith("changed_")}
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(counts)
 
 
 def shared_change(

@@ -24,7 +24,6 @@ import torch
 from torch import nn
 
 from feature_vis.models import weights_digest
-from transfer import functional_change, statistics
 from transfer.bad_channels import feature_table, find_bad
 from transfer.compare import compare_networks
 from transfer.distance import Embedder
@@ -33,24 +32,11 @@ from transfer.probing import Probing
 from transfer.statistics import Drift, fit_drift
 from transfer.visualize import adopt, make_targets, visualize
 
-__all__ = ["COLUMNS", "bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
+__all__ = ["bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
 
 log = logging.getLogger("featurediff")
 
 _NO_PROBABILITIES = ["p_visual", "p_excess"]
-
-# name -> (unit, meaning)
-COLUMNS: Mapping[str, tuple[str, str]] = {
-    "model": statistics.COLUMNS["model"],
-    "layer": statistics.COLUMNS["layer"],
-    "channel": statistics.COLUMNS["channel"],
-    "epoch": ("", "number of the checkpoint, from 0: the network after so many epochs and one"),
-    **statistics.COLUMNS,
-    **functional_change.COLUMNS,
-    "mismatched_similarity": ("cosine", "base against tuned, this channel against the others of the film's layer"),
-    "excess": ("spreads", "log of (1 - paired) above the layer's drift at the epoch that is visualized"),
-    "layer_cka": ("-1 to 1", "linear CKA of all channels of the layer with the base, unbiased; one number a layer"),
-}
 
 
 def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
@@ -113,7 +99,7 @@ def measure_epoch(
     epoch: int,
     train_from: str | None,
 ) -> pd.DataFrame:
-    """A row a layer and channel: the columns of `COLUMNS` that there are.
+    """A row a layer and channel: the columns of a comparison, but for probabilities, and epoch and layer_cka.
 
     `ranking`: of the network that is visualized. `probe`: of base and epoch, None where there are no probe images. The
     others: see `transfer.compare.compare_networks`.

@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from feature_vis.models import build
 from feature_vis.png import read_notes, read_picture, write_picture
 from feature_vis.recipe import Recipe
-from transfer.compare import embed_pictures, rank_layers
+from transfer.compare import describe_columns, embed_pictures, rank_layers
 from transfer.distance import Embedder
-from transfer.film import COLUMNS, bad_by_layer, choose_channels, have_pictures, measure_epoch
+from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import compare_units
 from transfer.plan import picture_paths
@@ -112,7 +113,7 @@ def test_the_most_changed_channels_come_first_and_those_without_a_rank_after_the
 
 def test_the_network_that_is_visualized_is_measured_as_in_its_ranking(measured, ranking) -> None:
     keys, table = ["layer", "channel"], measured
-    assert set(table) <= set(COLUMNS)
+    assert set(table) <= set(yaml.safe_load(describe_columns()))
     assert (table["epoch"] == 3).all()
     assert table[keys].values.tolist() == [["layer3.1", 1], ["layer4.1", 2], ["layer4.1", 4], ["layer4.1", 7]]
     found, expected = table.set_index(keys), ranking.set_index(keys)
