@@ -1,5 +1,5 @@
 """The files of a comparison: pictures in, embeddings and tables out. The measures are in `transfer.distance`, what is
-to be believed of them in `transfer.statistics`.
+to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 """
 
 import logging
@@ -20,7 +20,8 @@ from transfer import functional_change
 from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
-from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise, visual_table
+from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise
+from transfer.visual_change import visual_table
 
 __all__ = [
     "bad_pictures",
@@ -117,7 +118,7 @@ def compare_files(
     model: str,
     layer: str,
 ) -> pd.DataFrame:
-    """A row a channel: `transfer.distance.compare_layer` of the first seeds, `transfer.statistics` of all seeds.
+    """A row a channel: `transfer.distance.compare_layer` of the first seeds, `transfer.visual_change` of all seeds.
 
     Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `embed_files`; and the bad
     pictures, (channel, seed).
