@@ -16,7 +16,7 @@ from PIL import Image
 
 from feature_vis.files import atomic_path
 from feature_vis.png import channel_of, read_picture, seed_of
-from transfer import functional_change
+from transfer import functional_change, joined
 from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
@@ -148,31 +148,32 @@ def compare_files(
 
 
 def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
-    """The table of a layer with the columns of `transfer.functional_change` beside its own.
+    """The table of a layer with the columns of `transfer.functional_change` beside its own, and what all say together.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
     of_units = pd.read_csv(units, dtype={"layer": str})
-    joined = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
-    frozen = joined.loc[joined["frozen"], ["model", "layer"]].drop_duplicates()
-    looked_at = sum(check_frozen([joined], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
+    both = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
+    frozen = both.loc[both["frozen"], ["model", "layer"]].drop_duplicates()
+    looked_at = sum(check_frozen([both], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
     if looked_at:
         log.info("frozen: %d values are exactly those of an unchanged layer", looked_at)
-    return joined
+    return joined.join_scores(both)
 
 
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of one network's tables: all channels, most changed first, corrected for their number; and a row a layer."""
     columns = [name for name in COLUMNS if name in tables[0] and name != "rank"]
-    columns += [name for name in functional_change.COLUMNS if name in tables[0] and name not in columns]
+    others = [*functional_change.COLUMNS, *joined.COLUMNS]
+    columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
     return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
 
 
 def describe_columns() -> str:
     """YAML: unit and meaning of the tables' columns by name."""
-    columns = {**functional_change.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+    columns = {**functional_change.COLUMNS, **joined.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
     described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-__all__ = ["FEW_CHANNELS", "TIE", "Drift", "fit_drift", "log_above_zero"]
+__all__ = ["FEW_CHANNELS", "TIE", "Bulk", "Drift", "fit_bulk", "fit_drift", "log_above_zero"]
 
 # Below this many channels a layer's spread, or an agreement's interval, is a guess.
 FEW_CHANNELS = 10
@@ -25,27 +25,59 @@ TIE = 1e-10
 
 
 @dataclass(frozen=True)
-class Drift:
-    """What a channel's log distance is expected to be, and how far channels scatter around it.
+class Bulk:
+    """What a layer's channels have in common, of one number a channel that grows with change.
 
-    log distance = `slope` * log(1 - floor) + `middle`; `scale`: standard deviation of a normal distribution with the
-    same quartile; `freedom`: degrees of freedom of Student's t for the standardised values. `reason`: why there is
-    none (then the numbers are NaN), else empty.
+    `middle`: their median; `scale`: standard deviation of a normal distribution with the same lower quartile;
+    `freedom`: degrees of freedom of Student's t for the standardised values. `reason`: why there is none (then the
+    numbers are NaN), else empty.
     """
 
-    slope: float = np.nan
     middle: float = np.nan
     scale: float = np.nan
     freedom: float = np.nan
     reason: str = ""
 
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """Standardised, any shape: how many spreads above the middle."""
+        return (values - self.middle) / self.scale
+
+    def p_value(self, score: np.ndarray) -> np.ndarray:
+        """One-sided: of so large a score."""
+        return stats.t.sf(score, self.freedom)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a channel's log distance is expected to be: `slope` * log(1 - floor), and around it the layer's `bulk`."""
+
+    slope: float
+    bulk: Bulk
+
     def excess(self, distance: np.ndarray, floor: np.ndarray) -> np.ndarray:
         """Standardised log distance, one shape in and out; NaN where a logarithm is not finite."""
-        return (log_above_zero(distance) - self.slope * _log_noise(floor) - self.middle) / self.scale
+        return self.bulk.score(log_above_zero(distance) - self.slope * _log_noise(floor))
 
-    def p_value(self, excess: np.ndarray) -> np.ndarray:
-        """One-sided: of so large an excess."""
-        return stats.t.sf(excess, self.freedom)
+
+def fit_bulk(values: np.ndarray, unchanged: int = 0) -> Bulk:
+    """The bulk of a layer's values, (K,), NaN left out; `unchanged`: channels of the layer that changed not at all.
+
+    Changed channels lie above the middle; so the scale is taken from the channels below it alone: the median of their
+    distances to it, times 1.4826. A median of deviations has 37 % of the standard deviation's efficiency (Rousseeuw
+    and Croux 1993, JASA 88), so K channels, half of them used, are worth 0.37 K / 2 degrees of freedom; the drift's own
+    tail is given `TAIL`. The idea of taking the null from the bulk of the cases is Efron's (2004, JASA 99).
+    """
+    known = values[np.isfinite(values)]
+    if unchanged > 0 and unchanged >= len(known):
+        return Bulk(reason="half of the layer or more is exactly unchanged: there is no drift to exceed")
+    if len(known) < FEW_CHANNELS:
+        return Bulk(reason=f"{len(known)} channels of the layer can be compared, {FEW_CHANNELS} are needed")
+    middle = float(np.median(known))
+    below = middle - known[known < middle]
+    scale = 1.4826 * float(np.median(below)) if len(below) else 0.0
+    if scale < TIE:
+        return Bulk(reason="the channels of the layer drift all alike: there is no spread to compare with")
+    return Bulk(middle, scale, 1 / (1 / (0.37 * len(known) / 2) + 1 / TAIL))
 
 
 def fit_drift(distance: np.ndarray, floor: np.ndarray) -> Drift:
@@ -53,27 +85,12 @@ def fit_drift(distance: np.ndarray, floor: np.ndarray) -> Drift:
 
     A channel whose pictures differ much between seeds also drifts further, so log distance is regressed on
     log(1 - floor): repeated medians, which half of the channels cannot upset (Siegel 1982, Biometrika 69).
-    Changed channels lie above the line; so the scale is taken from the channels below it alone: the median of their
-    distances to it, times 1.4826. A median of deviations has 37 % of the standard deviation's efficiency (Rousseeuw
-    and Croux 1993, JASA 88), so K channels, half of them used, are worth 0.37 K / 2 degrees of freedom; the drift's own
-    tail is given `TAIL`. The idea of taking the null from the bulk of the cases is Efron's (2004, JASA 99).
     """
     x, y = _log_noise(floor), log_above_zero(distance)
     known = np.isfinite(x) & np.isfinite(y)
-    unchanged = (distance == 0).sum()
-    if unchanged > 0 and unchanged >= known.sum():
-        return Drift(reason="half of the layer or more is exactly unchanged: there is no drift to exceed")
-    if known.sum() < FEW_CHANNELS:
-        return Drift(reason=f"{known.sum()} channels of the layer can be compared, {FEW_CHANNELS} are needed")
-    x, y = x[known], y[known]
-    slope = float(stats.siegelslopes(y, x)[0]) if np.ptp(x) > TIE else 0.0
-    residuals = y - slope * x
-    middle = float(np.median(residuals))
-    below = middle - residuals[residuals < middle]
-    scale = 1.4826 * float(np.median(below)) if len(below) else 0.0
-    if scale < TIE:
-        return Drift(reason="the channels of the layer drift all alike: there is no spread to compare with")
-    return Drift(slope, middle, scale, 1 / (1 / (0.37 * len(x) / 2) + 1 / TAIL))
+    enough = known.sum() >= FEW_CHANNELS and np.ptp(x[known]) > TIE
+    slope = float(stats.siegelslopes(y[known], x[known])[0]) if enough else 0.0
+    return Drift(slope, fit_bulk(y[known] - slope * x[known], int((distance == 0).sum())))
 
 
 def log_above_zero(values: np.ndarray) -> np.ndarray:

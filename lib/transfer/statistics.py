@@ -1,6 +1,7 @@
 """What many channels' numbers say together: corrected for their number, ranked, counted, and compared in their order.
 
-The numbers themselves, and their p-values, are those of `transfer.visual_change`.
+The numbers themselves, and their p-values, are those of `transfer.visual_change`, `transfer.picture_response` and
+`transfer.joined`.
 """
 
 from collections.abc import Sequence
@@ -25,11 +26,19 @@ __all__ = [
     "summarise",
 ]
 
+# Columns p_<test>, in the order in which their results are shown; a table may lack some.
+TESTS = ("visual", "excess", "response", "joined")
+
+# Channels are ranked by the first of these that the table has numbers of.
+RANKED_BY = ("joined", "excess")
+
 # name -> (unit, meaning)
 COLUMNS: dict[str, tuple[str, str]] = {
     **visual_change.COLUMNS,
-    "q_visual": ("probability", "p_visual corrected over all channels of the table (Benjamini and Hochberg)"),
-    "q_excess": ("probability", "p_excess corrected over all channels of the table (Benjamini and Hochberg)"),
+    **{
+        f"q_{test}": ("probability", f"p_{test} corrected over all channels of the table (Benjamini and Hochberg)")
+        for test in TESTS
+    },
     "rank": ("", "1 is the most changed; empty where the number it is ranked by is NaN"),
 }
 
@@ -45,14 +54,17 @@ def q_values(p: np.ndarray) -> np.ndarray:
 
 
 def add_q_values(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `q_visual` and `q_excess`, corrected over all of its rows: pass all layers of a network."""
-    return table.assign(
-        q_visual=q_values(table["p_visual"].to_numpy(float)), q_excess=q_values(table["p_excess"].to_numpy(float))
-    )
+    """The table with `q_<test>` beside each `p_<test>`, corrected over all its rows: pass all layers of a network."""
+    return table.assign(**{f"q_{test}": q_values(table[f"p_{test}"].to_numpy(float)) for test in _tests(table, "p")})
 
 
-def rank_channels(table: pd.DataFrame, by: str = "excess") -> pd.DataFrame:
-    """The table with `rank`, most changed first; ties in the order of rows, rows without a number last, unranked."""
+def rank_channels(table: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """The table with `rank`, most changed first; ties in the order of rows, rows without a number last, unranked.
+
+    `by`: the first of `RANKED_BY` that has numbers where None.
+    """
+    if by is None:
+        by = next((name for name in RANKED_BY if name in table and table[name].notna().any()), RANKED_BY[-1])
     if by not in table:
         raise InputError(f"channels cannot be ranked by {by!r}{close_names(by, list(table.columns))}")
     rank = table[by].rank(method="first", ascending=False).astype("Int64")
@@ -76,12 +88,13 @@ def share_interval(found: int, tested: int, level: float = 0.95) -> tuple[float,
 def summarise(table: pd.DataFrame, by: Sequence[str] = ("model", "layer"), rate: float = 0.05) -> pd.DataFrame:
     """How many channels changed: one row a group and test, for a table of `add_q_values`.
 
-    Columns: `by`, test (`visual`: at all; `excess`: more than the layer's drift), channels, tested, changed, share of
+    Columns: `by`, test (`visual`: other pictures at all; those of what exceeds the layer's drift: `excess` of the
+    pictures, `response` of the answers to them, `joined` of all that was measured), channels, tested, changed, share of
     the tested and its interval share_low, share_high, reason. Groups in the order of the table.
     """
     rows = []
     for name, group in table.groupby(list(by), sort=False):
-        for test in ("visual", "excess"):
+        for test in _tests(table, "q"):
             q = group[f"q_{test}"].dropna()
             changed, tested = int((q <= rate).sum()), len(q)
             low, high = share_interval(changed, tested)
@@ -151,6 +164,10 @@ def agreement(
         )
     columns = [*by, "first", "second", "channels", "spearman", "spearman_low", "spearman_high", "reason"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _tests(table: pd.DataFrame, prefix: str) -> list[str]:
+    return [test for test in TESTS if f"{prefix}_{test}" in table]
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:

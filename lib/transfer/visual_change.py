@@ -258,7 +258,7 @@ def visual_table(
             "p_visual": swap_test(found.difference, found.seeds, noise),
             "excess": excess,
             **_interval("excess", excess, _excess_without_each(found, drift), found.seeds),
-            "p_excess": np.where(equal, 1.0, drift.p_value(excess)),
+            "p_excess": np.where(equal, 1.0, drift.bulk.p_value(excess)),
         },
         index=pd.RangeIndex(len(numbers)),
     )
@@ -274,7 +274,7 @@ def visual_table(
             (several & (above <= TIE), "retained: seeds are no more alike than other channels"),
             (equal, "excess: exactly unchanged"),
             (several & ~equal & (1 - found.floor <= TIE), "excess: the seeds' pictures are all equal"),
-            (several & ~equal & bool(drift.reason), f"excess: {drift.reason}"),
+            (several & ~equal & bool(drift.bulk.reason), f"excess: {drift.bulk.reason}"),
         ],
     )
     return table

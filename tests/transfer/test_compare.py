@@ -10,7 +10,15 @@ import yaml
 
 from feature_vis.models import build
 from feature_vis.png import write_picture
-from transfer.compare import bad_pictures, compare_files, describe_columns, embed_files, load_embeddings, rank_layers
+from transfer.compare import (
+    bad_pictures,
+    compare_files,
+    describe_columns,
+    embed_files,
+    join_units,
+    load_embeddings,
+    rank_layers,
+)
 from transfer.distance import Embedder
 
 CHANNELS, SEEDS = (10, 2, 5), (0, 1, 2)
@@ -71,3 +79,21 @@ def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
     rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
     pd.DataFrame(rows, columns=["model", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
     assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
+
+
+def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:
+    random, tables = np.random.default_rng(0), []
+    for layer in ("layer3", "layer4"):
+        table = pd.DataFrame({"model": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)})
+        table["p_excess"] = random.random(12)
+        units = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
+        units["p_response"], units["frozen"] = random.random(12), False
+        units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
+        units.to_csv(tmp_path / f"{layer}.csv", index=False)
+        tables.append(join_units(table, str(tmp_path / f"{layer}.csv")))
+    assert set(tables[0]["joined_parts"]) == {"excess + response_excess"}
+    ranking, summary = rank_layers(tables)
+    assert ranking["channel"].tolist()[:2] == [7, 7]
+    assert (ranking["q_joined"] <= 0.05).sum() == 2
+    assert summary.set_index(["layer", "test"])["changed"][("all", "joined")] == 2
+    assert set(ranking) <= set(yaml.safe_load(describe_columns()))

@@ -39,7 +39,8 @@ def test_q_values_leave_nan_out() -> None:
 def test_every_column_is_described() -> None:
     base, tuned = np.random.default_rng(0).normal(size=(2, 12, 4, 8))
     rows = rank_channels(add_q_values(visual_table(base, tuned, model="dogs", layer="layer4.2")))
-    assert list(rows.columns) == list(COLUMNS)
+    assert [name for name in COLUMNS if name in rows] == list(rows.columns)
+    assert set(COLUMNS) - set(rows) == {"q_response", "q_joined"}  # of p-values that this table has not
     assert all(isinstance(unit, str) and meaning for unit, meaning in COLUMNS.values())
 
 
@@ -48,6 +49,8 @@ def test_ranking() -> None:
     ranked = rank_channels(rows)
     assert ranked["channel"].tolist() == [5, 3, 6, 4]
     assert ranked["rank"].tolist() == [1, 2, 3, pd.NA]
+    assert rank_channels(rows.assign(joined=[1, 2, 3, np.nan]))["channel"].tolist() == [5, 4, 3, 6]
+    assert rank_channels(rows.assign(joined=np.nan))["channel"].tolist() == [5, 3, 6, 4]
 
 
 def test_summary_counts_what_was_tested() -> None:
