@@ -136,7 +136,7 @@ def of_units(setting: Setting, base: nn.Module, tuned: nn.Module) -> pd.DataFram
 
 
 def compare(setting: Setting, base: View, tuned: View, units: pd.DataFrame) -> pd.DataFrame:
-    """The workflow's table of a layer, and `unpaired_similarity` beside it: the original's."""
+    """The workflow's table of a layer."""
     layer, channels = setting.layer, base.channels.tolist()
     table = visual_table(base.embeddings, tuned.embeddings, model="tuned", layer=layer, channels=channels)
     shown = chain.from_iterable(view.pictures.reshape(-1, *view.pictures.shape[2:]) for view in (base, tuned))
@@ -146,8 +146,6 @@ def compare(setting: Setting, base: View, tuned: View, units: pd.DataFrame) -> p
     ):
         table = table.merge(part.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
     table = table.merge(units, on="channel", validate="one_to_one")
-    if base.embeddings.shape[1] > 1:
-        table["unpaired_similarity"] = cosine(base.embeddings[:, 0], tuned.embeddings[:, 1])
     return add_q_values(join_scores(table))
 
 
@@ -159,13 +157,18 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def study(
     setting: Setting, base: View, tuned: View, units: pd.DataFrame, changes: Sequence[Change], seeds: int
 ) -> dict[str, pd.DataFrame]:
-    """Kind of change -> table of its channels and the unchanged ones, column `kind` among them; first seeds alone."""
+    """Kind of change -> table of its channels and the unchanged ones, made of the first `seeds` alone.
+
+    Beside the workflow's columns: `kind`, and `unpaired_similarity`, the original's recipe, for which the base has a
+    second seed also where one is asked for.
+    """
     kinds = np.array([change.kind for change in changes])
     tables = {}
     for kind in dict.fromkeys([*KINDS, UNCHANGED]):
         rows = np.flatnonzero((kinds == kind) | (kinds == UNCHANGED))
         views = (view.of(rows, slice(0, seeds)) for view in (base, tuned))
-        tables[kind] = compare(setting, *views, units).assign(kind=kinds[rows])
+        unpaired = cosine(base.embeddings[rows, 1], tuned.embeddings[rows, 0])
+        tables[kind] = compare(setting, *views, units).assign(kind=kinds[rows], unpaired_similarity=unpaired)
     return tables
 
 
@@ -207,11 +210,12 @@ def show_curve(results: dict[float, dict[int, dict[str, pd.DataFrame]]]) -> None
 def discoveries(table: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
     """Test -> channels that were tested, found falsely, and found rightly, at `RATE`."""
     changed = (table["kind"] != UNCHANGED).to_numpy()
-    found = {test: (table[f"q_{test}"] <= RATE).to_numpy() for test in TESTS}
-    return {
-        test: (int(table[f"q_{test}"].notna().sum()), int((hit & ~changed).sum()), int((hit & changed).sum()))
-        for test, hit in found.items()
-    }
+    counts = {}
+    for test in TESTS:
+        q = table[f"q_{test}"] if f"q_{test}" in table else pd.Series(np.nan, table.index)
+        hit = (q <= RATE).to_numpy()
+        counts[test] = int(q.notna().sum()), int((hit & ~changed).sum()), int((hit & changed).sum())
+    return counts
 
 
 def show_discoveries(rows: Sequence[tuple[str, list[pd.DataFrame]]]) -> None:
@@ -265,6 +269,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--nulls", type=int, default=0, help="further networks in which nothing is planted, a noise")
     parser.add_argument("--null-seeds", type=int, default=2)
     parser.add_argument("--null-channels", type=int, default=40, help="of the unchanged ones")
+    parser.add_argument("--response-nulls", type=int, default=0, help="networks more, shown the base's pictures alone")
     parser.add_argument("--other-seeds", action="store_true", help="the base against itself from other seeds")
     parser.add_argument("--probe", type=Path, help="an image folder")
     parser.add_argument("--photos", type=int, default=200, help="of the image folder")
@@ -297,7 +302,7 @@ def main() -> None:
     )
     changes = draw_changes(count, options.planted, options.unchanged, options.seed)
     channels, seeds = [change.channel for change in changes], range(options.seeds)
-    base = look(setting, model, channels, seeds)
+    base = look(setting, model, channels, range(max(options.seeds, 2)))
     results: dict[float, dict[int, dict[str, pd.DataFrame]]] = {}
     for noise in options.noise:
         tuned = drifted(planted(model, layer, changes, size), options.train_from, noise, options.seed)
@@ -331,9 +336,20 @@ def nulls(
         for noise in options.noise:
             tables = list(null_tables(setting, few, options, noise))
             cases.append((f"noise {noise:.0%} alone, {options.null_seeds} seeds, {len(few.channels)} channels", tables))
+    if options.response_nulls:
+        channels, shown = base.channels[rows], base.pictures[rows, 0]
+        for noise in options.noise:
+            tables = [
+                picture_response(base.model, tuned, setting.layer, channels.tolist(), shown)
+                for draw in range(options.response_nulls)
+                for tuned in [drifted(base.model, options.train_from, noise, options.seed + 1000 + draw)]
+            ]
+            tables = [add_q_values(table).assign(kind=UNCHANGED) for table in tables]
+            cases.append((f"noise {noise:.0%} alone, the base's first pictures alone, {len(rows)} channels", tables))
     if options.other_seeds:
         first = base.of(rows, slice(None))
-        other = look(setting, base.model, first.channels.tolist(), range(options.seeds, 2 * options.seeds))
+        seeds = range(first.pictures.shape[1], 2 * first.pictures.shape[1])
+        other = look(setting, base.model, first.channels.tolist(), seeds)
         units = of_units(setting, base.model, base.model)
         table = compare(setting, first, other, units).assign(kind=UNCHANGED)
         cases.append((f"base against base, other seeds, {len(rows)} channels", [table]))

@@ -6,7 +6,7 @@ more in the same way, which takes up that they depend on one another. No part ha
 
 A part that the layer does not have at all (no probe images) is left out of all its channels, and `joined_parts` says
 which were used; where a single channel lacks one that the others have, its number would not compare with theirs and is
-NaN. What is not joined, because it found planted changes worse than chance allows to see: the cross activation ratios.
+NaN. Not among the parts are the ratios of cross activation: on planted changes they saw least (`benchmarks/RESULTS.md`).
 """
 
 from collections.abc import Mapping

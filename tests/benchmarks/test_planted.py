@@ -80,12 +80,22 @@ def test_a_second_look_renders_nothing(setting: proof.Setting, base: proof.View,
 
 def test_cases_without_change(setting: proof.Setting, base: proof.View) -> None:
     options = Namespace(
-        nulls=1, null_seeds=2, null_channels=12, noise=[0.1], train_from=FROM, seed=0, seeds=2, other_seeds=True
+        nulls=1,
+        null_seeds=2,
+        null_channels=12,
+        response_nulls=3,
+        noise=[0.1],
+        train_from=FROM,
+        seed=0,
+        seeds=2,
+        other_seeds=True,
     )
-    (drift, (of_drift,)), (same, (of_same,)) = proof.nulls(setting, base, CHANGES, options)
+    (drift, (of_drift,)), (_, of_answers), (same, (of_same,)) = proof.nulls(setting, base, CHANGES, options)
     assert "noise 10%" in drift
     assert "base against base" in same
     assert len(of_drift) == 12
+    assert [proof.discoveries(table)["response"] for table in of_answers] == [(20, 0, 0)] * 3
+    assert of_answers[0]["picture_correlation"].tolist() != of_answers[1]["picture_correlation"].tolist()
     assert len(of_same) == 20
     assert (of_same["weight_change"] == 0).all()
     assert of_same["picture_correlation"].min() == 1  # the pictures differ, the network does not
