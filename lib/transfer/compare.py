@@ -1,5 +1,5 @@
 """The files of a comparison: pictures in, embeddings and tables out. The measures are in `transfer.distance`, what is
-to be believed of them in `transfer.statistics`.
+to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 """
 
 import logging
@@ -17,13 +17,15 @@ from torch import nn
 
 from feature_vis.files import atomic_path
 from feature_vis.png import channel_of, read_picture, seed_of
-from transfer import functional_change
+from transfer import functional_change, joined
 from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
+from transfer.drift import Drift
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
 from transfer.probing import Probing
-from transfer.statistics import COLUMNS, Drift, add_q_values, rank_channels, summarise, visual_table
+from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise
 from transfer.tables import read_table
+from transfer.visual_change import visual_table
 
 __all__ = [
     "PAIR_KINDS",
@@ -144,7 +146,7 @@ def compare_files(
     model: str,
     layer: str,
 ) -> pd.DataFrame:
-    """A row a channel: `transfer.distance.compare_layer` of the first seeds, `transfer.statistics` of all seeds.
+    """A row a channel: `transfer.distance.compare_layer` of the first seeds, `transfer.visual_change` of all seeds.
 
     Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `embed_files`; and the bad
     pictures, (channel, seed).
@@ -174,15 +176,15 @@ def compare_files(
 
 
 def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
-    """The table of a layer with the columns of `transfer.functional_change` beside its own.
+    """The table of a layer with the columns of `transfer.functional_change` beside its own, and what all say together.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
     of_units = read_table(units)
-    joined = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
-    check_unchanged(joined)
-    return joined
+    both = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
+    check_unchanged(both)
+    return joined.join_scores(both)
 
 
 def check_unchanged(table: pd.DataFrame) -> None:
@@ -209,7 +211,7 @@ def compare_networks(
     model: str,
     train_from: str | None,
 ) -> pd.DataFrame:
-    """All measures of a few layers' channels at once: a row a channel, of `statistics.visual_table` and
+    """All measures of a few layers' channels at once: a row a channel, of `visual_change.visual_table` and
     `functional_change.compare_units`.
 
     `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the faulty
@@ -241,7 +243,8 @@ def _of_first_seed(paths: Iterable[str]) -> list[str]:
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of one network's tables: all channels, most changed first, corrected for their number; and a row a layer."""
     columns = [name for name in COLUMNS if name in tables[0] and name != "rank"]
-    columns += [name for name in functional_change.COLUMNS if name in tables[0] and name not in columns]
+    others = [*functional_change.COLUMNS, *joined.COLUMNS]
+    columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
     return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
 
@@ -249,7 +252,7 @@ def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
 def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:
     """YAML: unit and meaning of columns by name, those of a comparison's tables where None."""
     if columns is None:
-        columns = {**functional_change.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+        columns = {**functional_change.COLUMNS, **joined.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
     described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
 

@@ -27,16 +27,17 @@ from feature_vis.models import weights_digest
 from transfer.bad_channels import feature_table, find_bad
 from transfer.compare import compare_networks
 from transfer.distance import Embedder
+from transfer.drift import Drift, fit_drift
 from transfer.plan import picture_paths
 from transfer.probing import Probing
-from transfer.statistics import Drift, fit_drift
 from transfer.visualize import adopt, make_targets, visualize
 
 __all__ = ["bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
 
 log = logging.getLogger("featurediff")
 
-_NO_PROBABILITIES = ["p_visual", "p_excess"]
+# The channels were chosen because they changed: nothing of theirs is a probability, and they are no bulk of a layer.
+_UNFOUNDED = ["p_visual", "p_excess", "response_excess", "p_response"]
 
 
 def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
@@ -99,7 +100,7 @@ def measure_epoch(
     epoch: int,
     train_from: str | None,
 ) -> pd.DataFrame:
-    """A row a layer and channel: the columns of a comparison, but for probabilities, and epoch and layer_cka.
+    """A row a layer and channel: a comparison's columns but for those that need the whole layer; epoch, layer_cka.
 
     `ranking`: of the network that is visualized. `probe`: of base and epoch, None where there are no probe images. The
     others: see `transfer.compare.compare_networks`.
@@ -113,7 +114,7 @@ def measure_epoch(
     if probe is not None:
         cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
         table = table.merge(cka, on="layer", validate="many_to_one")
-    return table.drop(columns=_NO_PROBABILITIES)
+    return table.drop(columns=_UNFOUNDED)
 
 
 def _drift(ranked: pd.DataFrame) -> Drift:

@@ -25,6 +25,7 @@ EXPECTED: Mapping[str, tuple[float, float]] = {
     "cosine": (1.0, 0.0),
     "similarity": (1.0, 0.0),
     "correlation": (1.0, 1e-6),
+    "picture_correlation": (1.0, 1e-6),
     "weight_change": (0.0, 0.0),
     "weight_cosine": (1.0, 0.0),
 }

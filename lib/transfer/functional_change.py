@@ -7,6 +7,7 @@ data sets that the two networks were trained on: no network has learned from the
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.png import channel_of, read_picture
-from transfer import cross_activation, probing, weight_change
+from transfer import cross_activation, picture_response, probing, weight_change
 from transfer.dataset import read_split
 from transfer.frozen import frozen_layers, layers_before
 from transfer.pictures import PictureDataset, val_transform
@@ -30,10 +31,12 @@ log = logging.getLogger("featurediff")
 COLUMNS: Mapping[str, tuple[str, str]] = {
     **{name: meaning for name, meaning in weight_change.COLUMNS.items() if name != "reason"},
     **{name: meaning for name, meaning in cross_activation.COLUMNS.items() if name != "reason"},
+    **{name: meaning for name, meaning in picture_response.COLUMNS.items() if name != "reason"},
     **{name: meaning for name, meaning in probing.COLUMNS.items() if name != "reason"},
     "frozen": ("", "whether the layer's weights, and all before them, are those of the base"),
     "weight_reason": ("", "why weight_change or weight_cosine is empty"),
     "cross_reason": ("", "why one of the activations of pictures, or their ratio, is empty"),
+    "response_reason": ("", "why picture_correlation or response_excess is empty"),
     "probe_reason": ("", "why a number from probe images is empty"),
 }
 
@@ -95,8 +98,11 @@ def compare_units(
     for layer, (of_base, of_tuned) in pictures.items():
         channels = [channel_of(path) for path in of_base]
         crossed = cross_activation.cross_activation(base, tuned, layer, channels, _read(of_base), _read(of_tuned))
-        tables.append(crossed.assign(frozen=layer in frozen))
-    table = pd.concat(tables, ignore_index=True).rename(columns={"reason": "cross_reason"})
+        both = chain.from_iterable(zip(_read(of_base), _read(of_tuned), strict=True))
+        response = picture_response.picture_response(base, tuned, layer, channels, both)
+        crossed = crossed.rename(columns={"reason": "cross_reason"}).assign(frozen=layer in frozen)
+        tables.append(crossed.merge(response.rename(columns={"reason": "response_reason"}), on=["layer", "channel"]))
+    table = pd.concat(tables, ignore_index=True)
     table = table.merge(weights.rename(columns={"reason": "weight_reason"}), on=["layer", "channel"])
     if probe is None:
         return table.assign(correlation=np.nan, probe_reason="there are no probe images")

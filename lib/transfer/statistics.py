@@ -1,32 +1,10 @@
-"""Is a channel's picture another one after fine-tuning? Statistics from pictures alone, a few seeds a channel.
+"""What many channels' numbers say together: corrected for their number, ranked, counted, and compared in their order.
 
-One contract: the embeddings of a layer's pictures, base and tuned, (K, S, D) each, go in: K channels, S seeds,
-D values; the picture of channel k and seed s had the same start and the same transforms in both networks. A row with
-a value that is not finite is a faulty picture; its seed is left out for its channel, in both networks. One row a
-channel comes out. Where a number cannot be had it is NaN and `reason` says why.
-
-Two questions, two tests. With unit rows b_s, t_s and their differences d_s = b_s - t_s:
-
-1. *Does the tuned network draw other pictures than the base at all?* `visual_change` is the mean of d_s · d_t over
-   s ≠ t. That is within-base plus within-tuned minus twice between-network similarity, all over pairs of different
-   seeds: the unbiased MMD² of Gretton et al. 2012 (JMLR 13, equation 4) with the cosine as kernel, so the squared
-   distance between the networks' mean directions. Equation 4 leaves out the products of one seed, so b_s and t_s need
-   not be independent. Under "no change" b_s and t_s can be swapped within a seed and nothing else can: the pairs
-   share a start. A swap turns the sign of d_s, 2 ** (S - 1) patterns differ, all are counted; see `swap_test` for how
-   the channels share them.
-2. *Did the channel change more than the drift of its layer?* Every weight of a trained layer moves a little, so
-   that with enough seeds question 1 is answered with yes for all channels. `excess` is the logarithm of the mean
-   distance between pictures of one seed, above the layer's line against the channel's noise floor, in units of the
-   layer's spread; see `fit_drift`. It uses all that paired pictures share and is the sharper of the two for
-   putting channels in order. If more than half of a layer really changed, "the layer" is the changed half: the test
-   becomes cautious, and a control network (`control`) is the remedy.
-
-Shapes and units of all results: `COLUMNS`.
+The numbers themselves, and their p-values, are those of `transfer.visual_change`, `transfer.picture_response` and
+`transfer.joined`.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -34,335 +12,35 @@ from scipy import stats
 
 from feature_vis.errors import InputError, close_names
 from feature_vis.seeding import derive_seed
+from transfer import visual_change
+from transfer.drift import FEW_CHANNELS
 
 __all__ = [
     "COLUMNS",
-    "Drift",
-    "Similarities",
     "add_q_values",
     "agreement",
-    "centre",
-    "fit_drift",
-    "kernel_difference",
     "q_values",
     "rank_channels",
     "share_interval",
-    "similarities",
     "spearman",
     "summarise",
-    "swap_test",
-    "visual_table",
 ]
 
-# Below this many channels a layer's spread, or an agreement's interval, is a guess.
-FEW_CHANNELS = 10
+# Columns p_<test>, in the order in which their results are shown; a table may lack some.
+TESTS = ("visual", "excess", "response", "joined")
 
-# Degrees of freedom that the drift's tail is given, however many channels there are. With a normal tail a layer of
-# 512 unchanged channels had a false discovery in 152 of 200 simulations where the drift itself followed a t with 6
-# degrees of freedom; with this one in 2.
-TAIL = 6.0
-
-# Seeds up to which all swaps are counted: 511 of them. Above, so many are drawn.
-ALL_SWAPS = 10
-
-# Two statistics closer than this are equal: rounding must not turn a tie into a discovery.
-TIE = 1e-10
+# Channels are ranked by the first of these that the table has numbers of.
+RANKED_BY = ("joined", "excess")
 
 # name -> (unit, meaning)
 COLUMNS: dict[str, tuple[str, str]] = {
-    "model": ("", "the tuned network; what it is compared with is the base"),
-    "layer": ("", "dotted name of the layer"),
-    "channel": ("", "number of the channel, from 0"),
-    "seeds": ("count", "seeds of which both networks' pictures are sound; only those are used"),
-    "paired_similarity": ("cosine", "base against tuned, same seed, mean over seeds"),
-    "first_similarity": ("cosine", "base against tuned, first seed alone: the number of the original experiment"),
-    "floor_base": ("cosine", "base against base, mean over pairs of different seeds"),
-    "floor_tuned": ("cosine", "tuned against tuned, mean over pairs of different seeds"),
-    "floor": ("cosine", "noise floor: mean of floor_base and floor_tuned"),
-    "between_similarity": ("cosine", "base against tuned, mean over pairs of different seeds"),
-    "mismatched_similarity": ("cosine", "base against tuned, this channel against all others of the layer"),
-    "retained": ("ratio", "(between - mismatched) / (floor - mismatched): 1 the same feature, 0 a stranger's"),
-    "visual_change": ("cosine", "2 (floor - between): unbiased MMD², 0 on average where nothing changed, may be < 0"),
-    "visual_change_low": ("cosine", "95 % interval of visual_change over seeds (jackknife), lower end"),
-    "visual_change_high": ("cosine", "95 % interval of visual_change over seeds (jackknife), upper end"),
-    "p_visual": ("probability", "of so large a visual_change without any change; swaps of base and tuned, pooled"),
-    "excess": ("spreads", "log of (1 - paired) above what the layer's drift gives a channel of this noise floor"),
-    "excess_low": ("spreads", "95 % interval of excess over seeds (jackknife, drift held), lower end"),
-    "excess_high": ("spreads", "95 % interval of excess over seeds (jackknife, drift held), upper end"),
-    "p_excess": ("probability", "of so large an excess for a channel that only drifts with its layer"),
-    "reason": ("", "why numbers of this row are NaN; empty where none is"),
-    "q_visual": ("probability", "p_visual corrected over all channels of the table (Benjamini and Hochberg)"),
-    "q_excess": ("probability", "p_excess corrected over all channels of the table (Benjamini and Hochberg)"),
+    **visual_change.COLUMNS,
+    **{
+        f"q_{test}": ("probability", f"p_{test} corrected over all channels of the table (Benjamini and Hochberg)")
+        for test in TESTS
+    },
     "rank": ("", "1 is the most changed; empty where the number it is ranked by is NaN"),
 }
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """All inner products the statistics need, of unit rows; N_k sound seeds of channel k.
-
-    `seeds`: (K,) N_k. `paired`: (K, S) cosine of base and tuned, NaN where the seed is not sound. `base`, `tuned`,
-    `difference`: (K, S, S) Gram matrices of b, t and b - t over seeds, the sound ones in front, the rest 0.
-    `mismatched`: (K,) mean cosine of one network's pictures of k with the other's of all other channels.
-
-    Products are those of differences where a difference is meant: equal pictures give exactly 1 and 0.
-    """
-
-    seeds: np.ndarray
-    paired: np.ndarray
-    base: np.ndarray
-    tuned: np.ndarray
-    difference: np.ndarray
-    mismatched: np.ndarray
-
-    @property
-    def floor_base(self) -> np.ndarray:
-        """(K,) mean cosine over pairs of different seeds."""
-        return kernel_difference(self.base, self.seeds)
-
-    @property
-    def floor_tuned(self) -> np.ndarray:
-        """(K,) mean cosine over pairs of different seeds."""
-        return kernel_difference(self.tuned, self.seeds)
-
-    @property
-    def floor(self) -> np.ndarray:
-        """(K,) mean of the two networks' floors."""
-        return (self.floor_base + self.floor_tuned) / 2
-
-    @property
-    def visual_change(self) -> np.ndarray:
-        """(K,) MMD², unbiased."""
-        return kernel_difference(self.difference, self.seeds)
-
-    @property
-    def between(self) -> np.ndarray:
-        """(K,) mean cosine of base and tuned over pairs of different seeds."""
-        return self.floor - self.visual_change / 2
-
-    @property
-    def paired_distance(self) -> np.ndarray:
-        """(K,) 1 - cosine of base and tuned, mean over sound seeds; exactly 0 where all pictures are equal."""
-        return _divide(np.trace(self.difference, axis1=1, axis2=2) / 2, self.seeds)
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What a channel's log distance is expected to be, and how far channels scatter around it.
-
-    log distance = `slope` * log(1 - floor) + `middle`; `scale`: standard deviation of a normal distribution with the
-    same quartile; `freedom`: degrees of freedom of Student's t for the standardised values. `reason`: why there is
-    none (then the numbers are NaN), else empty.
-    """
-
-    slope: float = np.nan
-    middle: float = np.nan
-    scale: float = np.nan
-    freedom: float = np.nan
-    reason: str = ""
-
-    def excess(self, distance: np.ndarray, floor: np.ndarray) -> np.ndarray:
-        """Standardised log distance, one shape in and out; NaN where a logarithm is not finite."""
-        return (_log(distance) - self.slope * _log_noise(floor) - self.middle) / self.scale
-
-    def p_value(self, excess: np.ndarray) -> np.ndarray:
-        """One-sided: of so large an excess."""
-        return stats.t.sf(excess, self.freedom)
-
-
-def centre(embeddings: np.ndarray) -> np.ndarray:
-    """Unit rows minus the layer's mean picture, (K, S, D) -> (K, S, D); faulty rows stay NaN.
-
-    Applied to base and to tuned, each with its own mean, it takes out what all pictures of a network share and what
-    all channels changed alike. The cosine of what is left sees finer differences, but is no longer the original
-    experiment's number. Every channel weighs the same in the mean.
-    """
-    embeddings = _check(embeddings, "a network")
-    centred = np.empty(embeddings.shape, np.result_type(embeddings.dtype, np.float32))
-    total, channels = np.zeros(embeddings.shape[2]), 0
-    for k, block in enumerate(embeddings):  # one channel at a time: float64 copies stay small
-        centred[k] = rows = _unit(block)  # (S, D)
-        sound = rows[np.isfinite(rows).all(1)]
-        if len(sound):
-            total += sound.mean(0)
-            channels += 1
-    centred -= (total / max(channels, 1)).astype(centred.dtype)
-    return centred
-
-
-def similarities(base: np.ndarray, tuned: np.ndarray) -> Similarities:
-    """Inner products of the embeddings of a layer's pictures, (K, S, D) and (K, S, D).
-
-    Lengths of rows do not matter. Rows with values that are not finite, and zero rows, are faulty pictures.
-
-    Raises:
-        InputError: other shapes, or no numbers.
-    """
-    base, tuned = _check(base, "base"), _check(tuned, "tuned")
-    if base.shape != tuned.shape:
-        raise InputError(f"base and tuned must have the same channels, seeds and values: {base.shape}, {tuned.shape}")
-    channels, count, values = base.shape
-    seeds = np.zeros(channels, int)
-    paired = np.full((channels, count), np.nan)
-    grams = np.zeros((3, channels, count, count))
-    sums = np.zeros((2, channels, values))
-    for k in range(channels):  # one channel at a time: float64 copies stay small
-        b, t = _unit(base[k]), _unit(tuned[k])  # (S, D)
-        sound = np.isfinite(b).all(1) & np.isfinite(t).all(1)
-        b, t = b[sound], t[sound]
-        n = seeds[k] = len(b)
-        difference = b - t
-        paired[k, sound] = 1 - (difference**2).sum(1) / 2
-        for gram, rows in zip(grams[:, k, :n, :n], (b, t, difference), strict=True):
-            gram[:] = rows @ rows.T
-        sums[:, k] = b.sum(0), t.sum(0)
-    return Similarities(seeds, paired, grams[0], grams[1], grams[2], _mismatched(sums, seeds))
-
-
-def kernel_difference(gram: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Mean of the products of different seeds, (K, S, S) x (K,) -> (K,); NaN below two seeds.
-
-    Of the Gram matrix of differences b - t: the unbiased MMD² (Gretton et al. 2012, equation 4).
-    """
-    return _divide(_off_diagonal(gram), seeds * (seeds - 1))
-
-
-def swap_test(gram: np.ndarray, seeds: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """One-sided p-values of `kernel_difference`, (K, S, S) x (K,) x (K,) -> (K,); NaN below two seeds.
-
-    `gram`: of the differences b - t. `noise`: (K,) a size of the channel's noise that no swap changes; statistics
-    are compared in units of it, divided by the root of the number of pairs, as their spread without change is.
-
-    Null: in a channel, base and tuned are exchangeable within each seed (their joint distribution is the same after a
-    swap). True if the tuned channel draws from the same distribution as the base's, whether its pictures share the
-    start (paired) or not (base against base with other seeds). Swapping everything changes nothing, so the first seed
-    stays and 2 ** (N - 1) - 1 swaps remain.
-
-    Pool: the swapped statistics of all channels of the layer, p = (1 + as large) / (1 + all), ties count; every
-    channel weighs the same, also one that lost a seed. A channel alone could at best reach 1/8 with four seeds.
-    What holds when many channels changed: the statistic of an unchanged channel and each of its swapped ones have the
-    same distribution, so the share of the pool that unchanged channels hold above a bound is, on average, the number
-    of them falsely above it, divided by K; this needs no two channels to be alike, and changed channels only add.
-    Hence K * p does not underestimate the number of false discoveries, and Benjamini and Hochberg's rule, which
-    divides K * p by the number of discoveries, keeps its rate whatever the share of changed channels.
-    A single p, read alone, can be too small, by the share of unchanged channels at most. With two seeds the pool is
-    the statistics' mirror image, and the rule that of Barber and Candès 2015 (Annals of Statistics 43,
-    knockoff+), exact for finite K up to K / (K + 1); it needs 1 / q discoveries to make any.
-    """
-    pairs = np.maximum(seeds * (seeds - 1) / 2, 1)
-    size = np.where(noise > TIE, noise / np.sqrt(pairs), np.inf)  # pictures that are all equal: no change
-    observed = kernel_difference(gram, seeds) / size
-    groups = [(n, seeds == n) for n in np.unique(seeds) if n >= 2]
-    if not groups:
-        return np.full(len(seeds), np.nan)
-    swapped = [_swapped(gram[rows, :n, :n]) / size[rows, None] for n, rows in groups]  # each (K', swaps)
-    most = max(values.shape[1] for values in swapped)
-    weights = np.concatenate([np.full(values.size, most / values.shape[1]) for values in swapped])
-    pool = np.concatenate([values.ravel() for values in swapped])
-    order = np.argsort(pool)
-    below = np.concatenate([[0], np.cumsum(weights[order])])  # weight of the so many smallest
-    as_large = below[-1] - below[np.searchsorted(pool[order], observed - TIE)]
-    return np.where(seeds >= 2, (weights.max() + as_large) / (weights.max() + below[-1]), np.nan)
-
-
-def fit_drift(distance: np.ndarray, floor: np.ndarray) -> Drift:
-    """The drift that a layer's channels share, from paired distances (K,) and noise floors (K,).
-
-    A channel whose pictures differ much between seeds also drifts further, so log distance is regressed on
-    log(1 - floor): repeated medians, which half of the channels cannot upset (Siegel 1982, Biometrika 69).
-    Changed channels lie above the line; so the scale is taken from the channels below it alone: the median of their
-    distances to it, times 1.4826. A median of deviations has 37 % of the standard deviation's efficiency (Rousseeuw
-    and Croux 1993, JASA 88), so K channels, half of them used, are worth 0.37 K / 2 degrees of freedom; the drift's own
-    tail is given `TAIL`. The idea of taking the null from the bulk of the cases is Efron's (2004, JASA 99).
-    """
-    x, y = _log_noise(floor), _log(distance)
-    known = np.isfinite(x) & np.isfinite(y)
-    unchanged = (distance == 0).sum()
-    if unchanged > 0 and unchanged >= known.sum():
-        return Drift(reason="half of the layer or more is exactly unchanged: there is no drift to exceed")
-    if known.sum() < FEW_CHANNELS:
-        return Drift(reason=f"{known.sum()} channels of the layer can be compared, {FEW_CHANNELS} are needed")
-    x, y = x[known], y[known]
-    slope = float(stats.siegelslopes(y, x)[0]) if np.ptp(x) > TIE else 0.0
-    residuals = y - slope * x
-    middle = float(np.median(residuals))
-    below = middle - residuals[residuals < middle]
-    scale = 1.4826 * float(np.median(below)) if len(below) else 0.0
-    if scale < TIE:
-        return Drift(reason="the channels of the layer drift all alike: there is no spread to compare with")
-    return Drift(slope, middle, scale, 1 / (1 / (0.37 * len(x) / 2) + 1 / TAIL))
-
-
-def visual_table(
-    base: np.ndarray,
-    tuned: np.ndarray,
-    *,
-    model: str,
-    layer: str,
-    channels: Sequence[int] | None = None,
-    control: np.ndarray | None = None,
-    drift: Drift | None = None,
-) -> pd.DataFrame:
-    """Visual change of a layer's channels from the embeddings of their pictures, (K, S, D) each; one row a channel.
-
-    `channels`: their numbers, 0 to K - 1 where None. `control`: (K, S, D) of a network whose change is known to be
-    harmless (weight noise, another run, random labels); the drift is then its, not this layer's own. `drift`: that of
-    `fit_drift`, where it is known from other channels than these.
-    Columns: those of `COLUMNS` up to `reason`.
-    """
-    numbers = list(range(len(base))) if channels is None else list(channels)
-    if len(numbers) != len(base) or len(set(numbers)) != len(numbers):
-        raise InputError(f"{layer}: {len(base)} rows of embeddings need as many different channels, not {numbers}")
-    found = similarities(base, tuned)
-    if drift is None:
-        known = found if control is None else similarities(base, control)
-        drift = fit_drift(known.paired_distance, known.floor)
-    noise = 1 - (found.floor + found.between) / 2  # of all different seeds of both networks: no swap changes it
-    above = found.floor - found.mismatched
-    retained = np.full(len(above), np.nan)
-    np.divide(found.between - found.mismatched, above, out=retained, where=above > TIE)
-    excess = drift.excess(found.paired_distance, found.floor)
-    equal = (found.paired_distance == 0) & (found.seeds >= 2)
-    change = found.visual_change
-    table = pd.DataFrame(
-        {
-            "model": model,
-            "layer": layer,
-            "channel": numbers,
-            "seeds": found.seeds,
-            "paired_similarity": 1 - found.paired_distance,
-            "first_similarity": found.paired[:, 0],
-            "floor_base": found.floor_base,
-            "floor_tuned": found.floor_tuned,
-            "floor": found.floor,
-            "between_similarity": found.between,
-            "mismatched_similarity": found.mismatched,
-            "retained": retained,
-            "visual_change": change,
-            **_interval("visual_change", change, _without_each(found.difference, found.seeds), found.seeds),
-            "p_visual": swap_test(found.difference, found.seeds, noise),
-            "excess": excess,
-            **_interval("excess", excess, _excess_without_each(found, drift), found.seeds),
-            "p_excess": np.where(equal, 1.0, drift.p_value(excess)),
-        },
-        index=pd.RangeIndex(len(numbers)),
-    )
-    some, several = found.seeds > 0, found.seeds >= 2
-    table["reason"] = _reasons(
-        len(numbers),
-        [
-            (~some, "no seed with a sound picture of both networks"),
-            (some & ~several, "one seed: no noise floor, no test"),
-            (found.seeds == 2, "two seeds: no interval over seeds"),
-            (some & np.isnan(found.paired[:, 0]), "the first seed's picture is faulty"),
-            (some & np.isnan(found.mismatched), "no other channel to compare with"),
-            (several & (above <= TIE), "retained: seeds are no more alike than other channels"),
-            (equal, "excess: exactly unchanged"),
-            (several & ~equal & (1 - found.floor <= TIE), "excess: the seeds' pictures are all equal"),
-            (several & ~equal & bool(drift.reason), f"excess: {drift.reason}"),
-        ],
-    )
-    return table
 
 
 def q_values(p: np.ndarray) -> np.ndarray:
@@ -376,14 +54,17 @@ def q_values(p: np.ndarray) -> np.ndarray:
 
 
 def add_q_values(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `q_visual` and `q_excess`, corrected over all of its rows: pass all layers of a network."""
-    return table.assign(
-        q_visual=q_values(table["p_visual"].to_numpy(float)), q_excess=q_values(table["p_excess"].to_numpy(float))
-    )
+    """The table with `q_<test>` beside each `p_<test>`, corrected over all its rows: pass all layers of a network."""
+    return table.assign(**{f"q_{test}": q_values(table[f"p_{test}"].to_numpy(float)) for test in _tests(table, "p")})
 
 
-def rank_channels(table: pd.DataFrame, by: str = "excess") -> pd.DataFrame:
-    """The table with `rank`, most changed first; ties in the order of rows, rows without a number last, unranked."""
+def rank_channels(table: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """The table with `rank`, most changed first; ties in the order of rows, rows without a number last, unranked.
+
+    `by`: the first of `RANKED_BY` that has numbers where None.
+    """
+    if by is None:
+        by = next((name for name in RANKED_BY if name in table and table[name].notna().any()), RANKED_BY[-1])
     if by not in table:
         raise InputError(f"channels cannot be ranked by {by!r}{close_names(by, list(table.columns))}")
     rank = table[by].rank(method="first", ascending=False).astype("Int64")
@@ -407,12 +88,13 @@ def share_interval(found: int, tested: int, level: float = 0.95) -> tuple[float,
 def summarise(table: pd.DataFrame, by: Sequence[str] = ("model", "layer"), rate: float = 0.05) -> pd.DataFrame:
     """How many channels changed: one row a group and test, for a table of `add_q_values`.
 
-    Columns: `by`, test (`visual`: at all; `excess`: more than the layer's drift), channels, tested, changed, share of
+    Columns: `by`, test (`visual`: other pictures at all; those of what exceeds the layer's drift: `excess` of the
+    pictures, `response` of the answers to them, `joined` of all that was measured), channels, tested, changed, share of
     the tested and its interval share_low, share_high, reason. Groups in the order of the table.
     """
     rows = []
     for name, group in table.groupby(list(by), sort=False):
-        for test in ("visual", "excess"):
+        for test in _tests(table, "q"):
             q = group[f"q_{test}"].dropna()
             changed, tested = int((q <= rate).sum()), len(q)
             low, high = share_interval(changed, tested)
@@ -484,100 +166,8 @@ def agreement(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _check(embeddings: np.ndarray, name: str) -> np.ndarray:
-    embeddings = np.asarray(embeddings)
-    if embeddings.ndim != 3 or embeddings.dtype.kind not in "fiu" or 0 in embeddings.shape[1:]:
-        raise InputError(
-            f"embeddings of {name} must be numbers (channels, seeds, values), "
-            f"not {embeddings.shape} of {embeddings.dtype}"
-        )
-    return embeddings
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1 in float64, (S, D) -> (S, D); NaN where a row is zero or not finite."""
-    rows = np.asarray(rows, np.float64)
-    largest = np.abs(rows).max(1, keepdims=True)
-    rows = rows / np.where(np.isfinite(largest) & (largest > 0), largest, np.nan)  # lengths neither over- nor underflow
-    return rows / np.sqrt((rows * rows).sum(1, keepdims=True))
-
-
-def _log(values: np.ndarray) -> np.ndarray:
-    """NaN where a value is not above 0."""
-    return np.log(np.where(values > 0, values, np.nan))
-
-
-def _log_noise(floor: np.ndarray) -> np.ndarray:
-    """Log distance of different seeds; NaN where they are equal up to rounding."""
-    return _log(np.where(1 - floor > TIE, 1 - floor, np.nan))
-
-
-def _divide(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """NaN where there is nothing to take the mean of."""
-    return sums / np.where(counts > 0, counts, np.nan)
-
-
-def _off_diagonal(gram: np.ndarray) -> np.ndarray:
-    return gram.sum((-2, -1)) - np.trace(gram, axis1=-2, axis2=-1)
-
-
-def _mismatched(sums: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Mean cosine across networks and channels, from the sums over seeds (2, K, D); NaN where there is no other."""
-    base, tuned = sums
-    total = (base * (tuned.sum(0) - tuned) + tuned * (base.sum(0) - base)).sum(1)  # (K,)
-    return _divide(total, 2 * seeds * (seeds.sum() - seeds))
-
-
-def _swaps(count: int) -> np.ndarray:
-    """Signs (swaps, N) that differ from no swap, and from one another also after swapping everything."""
-    if count <= ALL_SWAPS:
-        return np.array([(1, *signs) for signs in itertools.product((1, -1), repeat=count - 1)][1:])
-    rng = np.random.default_rng(derive_seed("swaps", count))
-    signs = rng.choice((1, -1), size=(2 ** (ALL_SWAPS - 1), count))
-    return signs[np.abs(signs.sum(1)) < count]
-
-
-def _swapped(gram: np.ndarray) -> np.ndarray:
-    """`kernel_difference` after each swap, (K, N, N) -> (K, swaps)."""
-    channels, count, _ = gram.shape
-    signs = _swaps(count)
-    products = (signs[:, :, None] * signs[:, None, :]).reshape(len(signs), -1)  # (swaps, N * N)
-    off = gram * ~np.eye(count, dtype=bool)
-    return off.reshape(channels, -1) @ products.T / (count * (count - 1))
-
-
-def _without_each(gram: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """`kernel_difference` without one seed, for each, (K, S, S) -> (K, S); NaN below three seeds."""
-    rows = gram.sum(2) - np.diagonal(gram, axis1=1, axis2=2)  # (K, S) sum over other seeds
-    sums = _off_diagonal(gram)[:, None] - 2 * rows
-    return _divide(sums, ((seeds - 1) * (seeds - 2))[:, None])
-
-
-def _excess_without_each(found: Similarities, drift: Drift) -> np.ndarray:
-    """(K, S)"""
-    own = np.diagonal(found.difference, axis1=1, axis2=2) / 2  # (K, S) paired distances, sound seeds in front
-    distance = _divide(own.sum(1, keepdims=True) - own, (found.seeds - 1)[:, None])
-    floor = (_without_each(found.base, found.seeds) + _without_each(found.tuned, found.seeds)) / 2
-    return drift.excess(distance, floor)
-
-
-def _interval(
-    name: str, value: np.ndarray, without: np.ndarray, seeds: np.ndarray, level: float = 0.95
-) -> dict[str, np.ndarray]:
-    """`<name>_low`, `<name>_high` from the values without each seed, (K,) x (K, S); NaN below three seeds.
-
-    Tukey's jackknife: pseudo-values, their mean's standard error, Student's t with N - 1 degrees of freedom, around
-    the value itself. The variance is biased upwards (Efron and Stein 1981, Annals of Statistics 9).
-    """
-    n = seeds[:, None]
-    pseudo = n * value[:, None] - (n - 1) * without  # (K, S)
-    used = np.arange(without.shape[1]) < n
-    pseudo = np.where(used, pseudo, 0)
-    mean = _divide(pseudo.sum(1), seeds)
-    squares = np.where(used, (pseudo - mean[:, None]) ** 2, 0).sum(1)
-    error = np.sqrt(_divide(squares, seeds * (seeds - 1)))
-    half = np.where(seeds >= 3, stats.t.ppf((1 + level) / 2, np.maximum(seeds - 1, 1)) * error, np.nan)
-    return {f"{name}_low": value - half, f"{name}_high": value + half}
+def _tests(table: pd.DataFrame, prefix: str) -> list[str]:
+    return [test for test in TESTS if f"{prefix}_{test}" in table]
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -586,10 +176,3 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     size = np.sqrt((x * x).sum(1) * (y * y).sum(1))
     return (x * y).sum(1) / np.where(size > 0, size, np.nan)
-
-
-def _reasons(count: int, cases: Sequence[tuple[np.ndarray, str]]) -> list[str]:
-    def of(row: int) -> Iterator[str]:
-        return (text for where, text in cases if where[row])
-
-    return ["; ".join(of(row)) for row in range(count)]

@@ -15,6 +15,7 @@ from transfer.compare import (
     compare_files,
     describe_columns,
     embed_files,
+    join_units,
     load_embeddings,
     rank_layers,
     without_bad,
@@ -86,3 +87,21 @@ def test_bad_pictures_of_other_channels_are_passed_over() -> None:
     cleared = without_bad(np.array([3, 7]), np.array([0, 1]), embeddings, [(7, 1), (5, 0), (9, 1)])
     assert np.isnan(cleared).all(2).tolist() == [[False, False], [False, True]]
     assert (embeddings == 1).all()
+
+
+def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:
+    random, tables = np.random.default_rng(0), []
+    for layer in ("layer3", "layer4"):
+        table = pd.DataFrame({"model": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)})
+        table["p_excess"] = random.random(12)
+        units = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
+        units["p_response"], units["frozen"] = random.random(12), False
+        units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
+        units.to_csv(tmp_path / f"{layer}.csv", index=False)
+        tables.append(join_units(table, str(tmp_path / f"{layer}.csv")))
+    assert set(tables[0]["joined_parts"]) == {"excess + response_excess"}
+    ranking, summary = rank_layers(tables)
+    assert ranking["channel"].tolist()[:2] == [7, 7]
+    assert (ranking["q_joined"] <= 0.05).sum() == 2
+    assert summary.set_index(["layer", "test"])["changed"][("all", "joined")] == 2
+    assert set(ranking) <= set(yaml.safe_load(describe_columns()))

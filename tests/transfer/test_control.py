@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer.control import COLUMNS, compare_runs, shared_change
-from transfer.statistics import add_q_values, rank_channels, visual_table
+from transfer.statistics import add_q_values, rank_channels
+from transfer.visual_change import visual_table
 
 CHANNELS, SEEDS, VALUES = 48, 4, 64
 

@@ -21,7 +21,7 @@ from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import compare_units
 from transfer.plan import picture_paths
 from transfer.probing import Label, probe
-from transfer.statistics import visual_table
+from transfer.visual_change import visual_table
 
 CPU = torch.device("cpu")
 SEEDS = (0, 1)
