@@ -1,6 +1,25 @@
 """Plots, contact sheets, and the page that shows what changed."""
 
 
+def get_command():
+    """How the workflow was started, as far as it decides what is made: for the page's lines to rerun something."""
+    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    given = f" --configfile {' '.join(files)}" if files else ""
+    if RESULTS != "results":
+        given += f" --config results={RESULTS}"
+    return f"snakemake --cores 8{given}"
+
+
+def get_report_links():
+    """Title -> path from the page, of what is drawn for looking at it elsewhere."""
+    sheets = {
+        f"All pictures of {network}, {layer}": f"../plots/contact_sheets/{network}/{layer}.png"
+        for network in plan.networks
+        for layer in plan.layers
+    }
+    return {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png", **sheets}
+
+
 rule contact_sheets:
     input:
         lambda wildcards: get_first_pictures(wildcards.network),
@@ -41,22 +60,80 @@ rule plots:
         "../scripts/plots.py"
 
 
+# The page's pictures are one job a network, so that only that network's are made small again which has new ones.
+rule report_thumbnails:
+    input:
+        pictures=lambda wildcards: get_network_pictures(wildcards.network),
+        probe=lambda wildcards: (
+            [f"{RESULTS}/compare/{wildcards.network}/probe/{name}.csv" for name in ("images", "top_images")]
+            if wildcards.network in plan.tuned
+            else []
+        ),
+    output:
+        directory(f"{RESULTS}/report/thumbs/{{network}}"),
+    log:
+        f"{RESULTS}/logs/report_thumbnails/{{network}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_thumbnails/{{network}}.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    threads: plan.threads
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        layers=plan.layers,
+        tile=plan.tile(),
+        probe=lambda wildcards: (
+            {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}
+            if wildcards.network in plan.tuned
+            else {}
+        ),
+    script:
+        "../scripts/report_thumbnails.py"
+
+
+rule report_charts:
+    output:
+        f"{RESULTS}/report/vega.js",
+    log:
+        f"{RESULTS}/logs/report_charts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_charts.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/report_charts.py"
+
+
 rule report:
     input:
         tables=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
-        pairs=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_different", tuned=plan.tuned, layer=plan.layers),
-        changes=expand(f"{RESULTS}/compare/{{tuned}}/summary.csv", tuned=plan.tuned),
+        changes=expand(
+            f"{RESULTS}/compare/{{tuned}}/{{name}}",
+            tuned=plan.tuned,
+            name=["ranking.csv", "summary.csv", "columns.yaml", "probe/selectivity.csv", "probe/layers.csv"],
+        ),
         bad=f"{RESULTS}/bad_channels.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),
         networks=ancient(expand(f"{RESULTS}/{{network}}/network.pth", network=plan.networks)),
+        embeddings=expand(f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz", network=plan.networks, layer=plan.layers)
+        if plan.tuned
+        else [],
+        thumbnails=expand(f"{RESULTS}/report/thumbs/{{network}}", network=plan.networks),
+        charts=f"{RESULTS}/report/vega.js",
         similarity=f"{RESULTS}/plots/similarity.png",
         training=f"{RESULTS}/plots/training.png",
         sheets=expand(
             f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png", network=plan.networks, layer=plan.layers
         ),
     output:
-        get_report(),
+        page=get_report(),
+        parts=directory([f"{RESULTS}/report/page", f"{RESULTS}/report/data"]),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -64,12 +141,19 @@ rule report:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
+        title="What did fine-tuning change?",
+        results=RESULTS,
+        project=workflow.basedir,
         base=plan.base,
         networks=[plan.summary(network) for network in plan.networks],
+        layers=plan.layers,
         trained=plan.trained,
-        facts=plan.facts(),
+        seeds={"seed": plan.seed, "seeds": len(plan.seeds)},
+        tile=plan.tile(),
+        command=get_command(),
+        links=get_report_links(),
     script:
         "../scripts/report.py"

@@ -1,0 +1,25 @@
+"""A network's pictures as sheets of small ones, and the probe images that excite its channels most.
+
+Inputs: PNGs of every seed; of a tuned network the lists of probe images. Output: a folder of WebP sheets and JSON.
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from feature_vis.files import write_text
+from transfer.job import job
+from transfer.report.probes import shown_images, write_probe_sheets
+from transfer.report.thumbnails import write_thumbnails
+
+with job(snakemake.log[0]):
+    folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
+    for layer in params.layers:
+        of_layer = [path for path in snakemake.input.pictures if f"/features/{layer}/" in path]
+        write_thumbnails(folder, layer, of_layer, params.tile, workers)
+    if params.probe:
+        images, top = (pd.read_csv(path, dtype={"data": str, "path": str}) for path in snakemake.input.probe)
+        shown = shown_images(images, top)
+        made = write_probe_sheets(folder, "probe", shown, **params.probe, workers=workers)
+        write_text(folder / "probe.json", json.dumps(made))
