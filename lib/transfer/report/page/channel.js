@@ -3,7 +3,7 @@
 (() => {
   const { h, run, number, label, link, channel, figure, scale } = featurediff;
 
-  const SIZE = 168;
+  const size = () => (innerWidth < 560 ? 104 : 168); // CSS pixels of a picture
 
   function words(network, values) {
     if (values.frozen === true) return `${network}: the layer is frozen; nothing of it changed.`;
@@ -24,7 +24,7 @@
       const one = known[network].pictures.find(([number_]) => number_ === seed);
       if (!one) return h("td", {}, "–");
       const [, start, reached, , , reason] = one;
-      return h("td", {}, featurediff.picture(network, place, seed, SIZE),
+      return h("td", {}, featurediff.picture(network, place, seed, size()),
         h("span", { class: "caption", title: `started at ${number(start)}` }, `activation ${number(reached)}`), reason ? h("span", { class: "mark bad" }, reason) : null);
     };
     const head = h("tr", {}, h("td", {}), run.names.map((network) => h("th", { scope: "col" }, network)));
@@ -40,8 +40,8 @@
     const strength = h("input", { type: "range", min: "1", max: "8", step: "0.5", value: "2", id: "strength" });
     const shown = h("output", { for: "strength" }, "× 2");
     const boxes = run.tuned.map((network) => {
-      const layers = [run.base, network].map((name) => h("img", { src: featurediff.file(name, place, 0), alt: "", width: SIZE, height: SIZE, loading: "lazy" }));
-      const box = h("span", { class: "difference", role: "img", "aria-label": `Difference of ${label(place)} between ${run.base} and ${network}`, style: { width: `${SIZE}px`, height: `${SIZE}px` } }, layers);
+      const layers = [run.base, network].map((name) => h("img", { src: featurediff.file(name, place, 0), alt: "", width: size(), height: size(), loading: "lazy" }));
+      const box = h("span", { class: "difference", role: "img", "aria-label": `Difference of ${label(place)} between ${run.base} and ${network}`, style: { width: `${size()}px`, height: `${size()}px` } }, layers);
       layers[0].addEventListener("error", () => box.replaceWith(h("span", { class: "note" }, "needs the full-size files")));
       return [network, box];
     });

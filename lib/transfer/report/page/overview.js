@@ -89,27 +89,36 @@
     const alt = boxes.length
       ? `Similarity of pictures to ${run.base} by layer. ${boxes.map((box) => `${box.layer}, ${box.shown}: median ${number(box.median)}, 5 to 95 % from ${number(box.low)} to ${number(box.high)}`).join(". ")}.`
       : "No similarities: one seed a channel, or no network was fine-tuned.";
-    const offset = { field: "shown", type: "nominal", sort: names, scale: { domain: names } };
-    const middle = { ...offset, bandPosition: 0.5 };
+    const place = (row) => {
+      const step = 0.84 / names.length;
+      return run.layers.findIndex(({ name }) => name === row.layer) + step * (names.indexOf(row.shown) - (names.length - 1) / 2);
+    };
+    const half = 0.34 / names.length;
+    const drawn = boxes.map((box) => ({ ...box, at: place(box), from: place(box) - half, to: place(box) + half }));
+    const spread = points.map((row, number_) => ({ ...row, at: place(row) + 1.6 * half * (((number_ * 0.618034) % 1) - 0.5) }));
     const color = { field: "shown", type: "nominal", scale: scale(names), title: null };
-    const x = { field: "layer", type: "nominal", sort: run.layers.map(({ name }) => name), title: "layer", axis: { labelAngle: 0, grid: false }, scale: { paddingInner: 0.25 } };
+    const axis = {
+      title: "layer", grid: false, ticks: false, values: run.layers.map((_, number_) => number_), labelAngle: 0,
+      labelExpr: `${JSON.stringify(run.layers.map(({ name }) => name))}[datum.value]`,
+    };
+    const x = (field) => ({ field, type: "quantitative", axis, scale: { domain: [-0.5, run.layers.length - 0.5], nice: false } });
     const y = (field) => ({ field, type: "quantitative", title: "similarity (cosine)", scale: { zero: false, nice: true } });
     const told = [{ field: "shown", title: "what" }, { field: "layer" }, { field: "channels" }, ...["low", "q1", "median", "q3", "high"].map((field) => ({ field, format: ".3f" }))];
     return figure({
       title: "How alike the pictures still are",
-      note: `Box: the middle half of the channels; line: 5 to 95 %; tick: the median.${points.length ? " A point is a channel, and opens it." : ""}`,
+      note: `Box: the middle half of the channels; line: 5 to 95 %; thick: the median.${points.length ? " A point is a channel, and opens it." : ""}`,
       alt, height: 300, file: `similarity_${measure}.csv`,
-      rows: boxes, columns: ["layer", "shown", "channels", "low", "q1", "median", "q3", "high"],
+      rows: drawn, columns: ["layer", "shown", "channels", "low", "q1", "median", "q3", "high"],
       spec: () => ({
-        encoding: { x, xOffset: offset, color },
+        encoding: { color },
         layer: [
-          { mark: { type: "rule", strokeWidth: 1.5 }, encoding: { xOffset: middle, y: y("low"), y2: { field: "high" } } },
-          { mark: { type: "bar", opacity: 0.3, width: { band: 0.7 } }, encoding: { y: y("q1"), y2: { field: "q3" }, tooltip: told } },
-          { mark: { type: "tick", thickness: 3, width: { band: 0.7 } }, encoding: { y: y("median"), tooltip: told } },
+          { mark: { type: "rule", strokeWidth: 1.5 }, encoding: { x: x("at"), y: y("low"), y2: { field: "high" } } },
+          { mark: { type: "rect", opacity: 0.28 }, encoding: { x: x("from"), x2: { field: "to" }, y: y("q1"), y2: { field: "q3" }, tooltip: told } },
+          { mark: { type: "rule", strokeWidth: 3 }, encoding: { x: x("from"), x2: { field: "to" }, y: y("median"), tooltip: told } },
           {
-            data: { values: points },
+            data: { values: spread },
             mark: { type: "circle", size: 16, opacity: 0.6, cursor: "pointer" },
-            encoding: { xOffset: middle, y: y("similarity"), tooltip: ["shown", "layer", "channel", { field: "similarity", format: ".3f" }].map((one) => (typeof one === "string" ? { field: one } : one)) },
+            encoding: { x: x("at"), y: y("similarity"), tooltip: [{ field: "shown" }, { field: "layer" }, { field: "channel" }, { field: "similarity", format: ".3f" }] },
           },
         ],
       }),
@@ -174,14 +183,15 @@
       return figure({
         title: name === "loss" ? "Loss" : "Accuracy", alt: `${words} over the epochs: ${last.join("; ")}.`, rows, columns: ["network", "pictures", "epoch", name], file: `training_${name}.csv`, height: 220,
         spec: () => ({
-          mark: { type: "line", point: rows.length < 200 ? { size: 25 } : false },
           encoding: {
             x: { field: "epoch", type: "quantitative", title: "epoch", axis: { format: "d", tickMinStep: 1, grid: false } },
             y: { field: name, type: "quantitative", title: words },
             color: { field: "network", type: "nominal", scale: scale(logs.map(([network]) => network)), title: null },
-            strokeDash: { field: "pictures", type: "nominal", scale: { domain: ["validation", "training"], range: [[1, 0], [4, 3]] }, title: null, legend: { symbolType: "stroke", symbolStrokeColor: "#888", symbolFillColor: null } },
-            tooltip: [{ field: "network" }, { field: "pictures" }, { field: "epoch" }, { field: name, format: ".4g", title: words }],
           },
+          layer: [
+            { mark: { type: "line" }, encoding: { strokeDash: { field: "pictures", type: "nominal", scale: { domain: ["validation", "training"], range: [[1, 0], [4, 3]] }, title: null } } },
+            { mark: { type: "circle", size: 22 }, encoding: { tooltip: [{ field: "network" }, { field: "pictures" }, { field: "epoch" }, { field: name, format: ".4g", title: words }] } },
+          ],
         }),
       });
     });
@@ -191,10 +201,11 @@
   /* ---- the channels that changed most ---- */
 
   async function most(network, many = 8) {
+    const size = innerWidth < 560 ? 78 : 104;
     const [ranks, similar, excess] = await Promise.all(["rank", "paired_similarity", "excess"].map((name) => column(network, name)));
     const ranked = [...ranks.keys()].filter((place) => ranks[place] !== null).sort((a, b) => ranks[a] - ranks[b]).slice(0, many);
     const card = (place) => h("li", {}, h("a", { class: "card large", href: link("channel", label(place), { network }) },
-      featurediff.pair(network, place, 104),
+      featurediff.pair(network, place, size),
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
       h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
