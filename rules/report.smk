@@ -121,9 +121,11 @@ rule report:
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),
         networks=ancient(expand(f"{RESULTS}/{{network}}/network.pth", network=plan.networks)),
-        embeddings=expand(f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz", network=plan.networks, layer=plan.layers)
-        if plan.tuned
-        else [],
+        embeddings=(
+            expand(f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz", network=plan.networks, layer=plan.layers)
+            if plan.tuned
+            else []
+        ),
         thumbnails=expand(f"{RESULTS}/report/thumbs/{{network}}", network=plan.networks),
         charts=f"{RESULTS}/report/vega.js",
         similarity=f"{RESULTS}/plots/similarity.png",

@@ -6,12 +6,11 @@ Inputs: PNGs of every seed; of a tuned network the lists of probe images. Output
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from feature_vis.files import write_text
 from transfer.job import job
 from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.thumbnails import write_thumbnails
+from transfer.tables import read_table
 
 with job(snakemake.log[0]):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
@@ -19,7 +18,7 @@ with job(snakemake.log[0]):
         of_layer = [path for path in snakemake.input.pictures if f"/features/{layer}/" in path]
         write_thumbnails(folder, layer, of_layer, params.tile, workers)
     if params.probe:
-        images, top = (pd.read_csv(path, dtype={"data": str, "path": str}) for path in snakemake.input.probe)
+        images, top = (read_table(path) for path in snakemake.input.probe)
         shown = shown_images(images, top)
         made = write_probe_sheets(folder, "probe", shown, **params.probe, workers=workers)
         write_text(folder / "probe.json", json.dumps(made))

@@ -165,9 +165,7 @@ def _tables(
     write_text(folder / "columns.yaml", describe_columns())
 
 
-def _probe(
-    folder: Path, results: Path, network: str, layers: Mapping[str, int], random: np.random.Generator
-) -> None:
+def _probe(folder: Path, results: Path, network: str, layers: Mapping[str, int], random: np.random.Generator) -> None:
     root, probe = folder / "photos" / network, results / "compare" / network / "probe"
     images, top, classes = [], [], []
     for number in range(12):
@@ -187,7 +185,11 @@ def _probe(
     _csv(probe / "images.csv", images, ["image", "data", "path", "class_name"])
     columns = ["layer", "channel", "task", "selectivity_base", "selectivity_tuned", "class_base", "class_tuned"]
     _csv(probe / "selectivity.csv", classes, [*columns, "reason"])
-    _csv(probe / "layers.csv", [[layer, 12, 0.8, 0.9, ""] for layer in layers], ["layer", "images", "cka", "cka_biased", "reason"])
+    _csv(
+        probe / "layers.csv",
+        [[layer, 12, 0.8, 0.9, ""] for layer in layers],
+        ["layer", "images", "cka", "cka_biased", "reason"],
+    )
     shown = shown_images(*(pd.read_csv(probe / f"{name}.csv") for name in ("images", "top_images")))
     thumbs = results / "report" / "thumbs" / network
     made = write_probe_sheets(thumbs, "probe", shown, {network: str(root)}, size=SIZE, resize=None)
@@ -202,7 +204,9 @@ def _film(results: Path, network: str, layer: str, channels: list[int]) -> None:
         for at in range(len(frames)):
             strip[top:, at * pitch : at * pitch + SIZE] = ripples(channel, 0.1 * at)
         notes = {"layer": layer, "channel": channel, "frames": frames, "width": SIZE, "height": SIZE}
-        write_picture(results / network / "film" / layer / f"channel{channel}.png", strip, {**notes, "pitch": pitch, "top": top})
+        write_picture(
+            results / network / "film" / layer / f"channel{channel}.png", strip, {**notes, "pitch": pitch, "top": top}
+        )
         rows += [[network, layer, channel, epoch, 0.9 - 0.1 * epoch, 0.1 * epoch] for epoch in frames[1:]]
     columns = ["model", "layer", "channel", "epoch", "paired_similarity", "visual_change"]
     _csv(results / network / "film" / "change.csv", rows, columns)

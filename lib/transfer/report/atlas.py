@@ -13,8 +13,8 @@ def atlas(embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Principal components of a layer's pictures in all networks together.
 
     `embeddings`: network -> (K, S, D), NaN rows for faulty pictures. A channel is the mean of its seeds' unit vectors.
-    Returns `explained`, the two components' shares of the variance, and `points`, network -> (K, 2) as lists, None where
-    a channel has no sound picture. The sign of a component is fixed by its largest loading.
+    Returns `explained`, the two components' shares of the variance, and `points`, network -> (K, 2) as lists, None
+    where a channel has no sound picture. The sign of a component is fixed by its largest loading.
     """
     networks = list(embeddings)
     vectors = np.concatenate([_unit_means(embeddings[name]) for name in networks])  # (N K, D)

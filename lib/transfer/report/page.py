@@ -1,8 +1,8 @@
 """Write the page: `index.html`, its own scripts and style, and the run as scripts of data.
 
 A page from `file://` may not fetch, but may load scripts. So every piece of data is a script that hands one value over,
-`featurediff.receive("run", {…})`, and is loaded when a view needs it: the run at once, a column when something is sorted
-or drawn by it, 64 channels with all that is known of them when one of them is opened.
+`featurediff.receive("run", {…})`, and is loaded when a view needs it: the run at once, a column when something is
+sorted or drawn by it, 64 channels with all that is known of them when one of them is opened.
 
 Below the page's folder: `page/` its code, `data/` these scripts, `thumbs/` the sheets, `vega.js` the library of charts.
 """
@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -71,7 +71,7 @@ def chart_library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, without an address in it that a browser would load."""
     import vl_convert
 
-    return vl_convert.javascript_bundle()
+    return vl_convert.javascript_bundle(None)
 
 
 def _pieces(sources: Sources, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -106,7 +106,10 @@ def _run(
         **facts,
         "base": sources.base,
         "networks": [
-            {name: plain(value) if not isinstance(value, (list, tuple)) else list(value) for name, value in vars(n).items()}
+            {
+                name: plain(value) if not isinstance(value, (list, tuple)) else list(value)
+                for name, value in vars(n).items()
+            }
             for n in sources.networks
         ],
         "layers": [{"name": layer, "channels": _ranges(numbers)} for layer, numbers in layers.items()],
@@ -114,7 +117,10 @@ def _run(
         "columns": columns,
         "meanings": column_meanings(sources.columns_files(), [*names, *(name for name in filmed if name not in names)]),
         "summary": _records(sources.summary),
-        "training": {name: _records(log.drop(columns="weights_sha256", errors="ignore")) for name, log in sources.training.items()},
+        "training": {
+            name: _records(log.drop(columns="weights_sha256", errors="ignore"))
+            for name, log in sources.training.items()
+        },
         "cka": {network: _records(sources.probe(network)["layers"]) for network in sources.tuned},
         "bad": faulty_pictures(sources.bad),
         "sheets": {"across": ACROSS, "per_sheet": PER_SHEET},
@@ -141,7 +147,11 @@ def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[st
                     "values": [[plain(value) for value in row] for row in rows],
                     "pictures": [
                         [
-                            [*(plain(v) for v in picture[:4]), [plain(v) for v in picture[4]], reasons.get((layer, k, picture[0]))]
+                            [
+                                *(plain(v) for v in picture[:4]),
+                                [plain(v) for v in picture[4]],
+                                reasons.get((layer, k, picture[0])),
+                            ]
                             for picture in of_layer["pictures"][str(k)]
                         ]
                         for k in some
@@ -165,7 +175,8 @@ def _evidence(sources: Sources, network: str) -> dict[tuple[str, int], dict[str,
     for key, name, image, *row in _keyed(probe["top_images"], _TOP):
         found.setdefault(key, {}).setdefault("top", {"base": [], "tuned": []})[name].append([tiles[image], *row])
     film = sources.film(network)
-    for (layer, channel), rows in film.groupby(["layer", "channel"], sort=False):
+    for key, rows in film.groupby(["layer", "channel"], sort=False):
+        layer, channel = cast(tuple[str, int], key)
         strip = sources.strip(network, layer, channel)
         entry = {"strip": strip, "change": _records(rows.drop(columns=["model", "layer", "channel"], errors="ignore"))}
         found.setdefault((layer, channel), {})["film"] = entry
@@ -190,7 +201,7 @@ def _probe(sources: Sources, network: str) -> dict[str, Any]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [{str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _ranges(numbers: list[int]) -> list[list[int]]:

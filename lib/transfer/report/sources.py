@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from feature_vis.png import read_notes
@@ -15,11 +14,9 @@ from transfer.compare import bad_pictures, load_embeddings
 from transfer.report.atlas import atlas
 from transfer.report.probes import shown_images
 from transfer.report.tables import network_table, picture_table
+from transfer.tables import read_table
 
 __all__ = ["NetworkFacts", "Sources"]
-
-_TEXT = {"model": str, "layer": str, "data": str, "path": str, "class_name": str, "task": str}
-_CLASSES = {"class_base": str, "class_tuned": str}
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Sources:
 
     @cached_property
     def bad(self) -> pd.DataFrame:
-        return pd.read_csv(self.results / "bad_channels.csv", dtype=_TEXT)
+        return read_table(self.results / "bad_channels.csv")
 
     def notes(self, network: str) -> dict[str, dict[str, Any]]:
         """Layer -> `thumbnails.layer_notes`."""
@@ -74,7 +71,7 @@ class Sources:
     @cached_property
     def summary(self) -> pd.DataFrame:
         files = [self.results / "compare" / name / "summary.csv" for name in self.tuned]
-        return pd.concat([pd.read_csv(file, dtype=_TEXT) for file in files] or [pd.DataFrame()], ignore_index=True)
+        return pd.concat([read_table(file) for file in files] or [pd.DataFrame()], ignore_index=True)
 
     def columns_files(self) -> list[Path]:
         files = [self.results / "compare" / name / "columns.yaml" for name in self.tuned]
@@ -84,7 +81,7 @@ class Sources:
         """The tables of the probe images of a tuned network, and `shown`, those that stand in a list of top images."""
         folder = self.results / "compare" / network / "probe"
         names = ("images", "selectivity", "layers", "top_images")
-        tables = {name: pd.read_csv(folder / f"{name}.csv", dtype=_TEXT | _CLASSES) for name in names}
+        tables = {name: read_table(folder / f"{name}.csv") for name in names}
         return {**tables, "shown": shown_images(tables["images"], tables["top_images"])}
 
     def probe_sheets(self, network: str) -> dict[str, Any]:
@@ -96,16 +93,13 @@ class Sources:
         names = [network.name for network in self.networks]
         bad = bad_pictures(str(self.results / "bad_channels.csv"), layer, names)
         files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
-        return atlas({name: self._embeddings(*one) for name, *one in zip(names, files, bad, strict=True)})
-
-    @staticmethod
-    def _embeddings(file: Path, bad: set[tuple[int, int]]) -> np.ndarray:
-        return load_embeddings(file, bad)[1]
+        sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
+        return atlas(dict(zip(names, sound, strict=True)))
 
     def film(self, network: str) -> pd.DataFrame:
         """What was measured at each epoch of a film; empty where there is none."""
         file = self._film(network) / "change.csv"
-        return pd.read_csv(file, dtype=_TEXT) if file.exists() else pd.DataFrame(columns=["layer", "channel", "epoch"])
+        return read_table(file) if file.exists() else pd.DataFrame(columns=["layer", "channel", "epoch"])
 
     def strip(self, network: str, layer: str, channel: int) -> dict[str, Any] | None:
         """The film of a channel as a sprite: its frames' names, their size and pitch in pixels."""

@@ -1,7 +1,7 @@
 """The tables of a run as the page needs them: a row a channel, in one order for all networks.
 
-That order is the layers of the config, and in each the channels by number. A column is then an array that needs no keys,
-and the page loads only the columns that it sorts, filters or draws by.
+That order is the layers of the config, and in each the channels by number. A column is then an array that needs no
+keys, and the page loads only the columns that it sorts, filters or draws by.
 """
 
 import math
@@ -13,10 +13,10 @@ import pandas as pd
 import yaml
 
 from feature_vis.errors import InputError
+from transfer.tables import read_table
 
 __all__ = ["PICTURE_COLUMNS", "column_meanings", "faulty_pictures", "network_table", "picture_table", "plain"]
 
-_TEXT = {"model": str, "layer": str}
 _KEYS = ["layer", "channel"]
 
 # name -> (unit, meaning); the columns that every network has, the base included
@@ -51,15 +51,15 @@ def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[
     Raises:
         InputError: a channel that has a picture and no row in the tables.
     """
-    ranked = pd.read_csv(ranking, dtype=_TEXT)
-    own = pd.concat([pd.read_csv(path, dtype=_TEXT) for path in layers], ignore_index=True)
+    ranked = read_table(ranking)
+    own = pd.concat([read_table(path) for path in layers], ignore_index=True)
     further = [name for name in own.columns if name not in ranked.columns]
     table = pictures.merge(ranked.drop(columns="model"), on=_KEYS, how="left", indicator="found", validate="1:1")
     if (lost := table["found"] != "both").any():
         layer, channel = table.loc[lost, _KEYS].iloc[0]
         raise InputError(f"{ranking} has no channel {channel} of {layer}: delete it and run again")
     table = table.drop(columns="found").merge(own[[*_KEYS, *further]], on=_KEYS, how="left", validate="1:1")
-    return table[[*_KEYS, *_in_order(table.columns)]]
+    return table[[*_KEYS, *_in_order(list(table.columns))]]
 
 
 def _in_order(columns: Sequence[str]) -> list[str]:
@@ -86,7 +86,9 @@ def column_meanings(files: Sequence[str | Path], names: Sequence[str]) -> dict[s
 
 def faulty_pictures(bad: pd.DataFrame) -> list[list[Any]]:
     """A row a faulty picture: network, layer, channel, seed, score, reason."""
-    return [[plain(value) for value in row] for row in bad[["model", "layer", "channel", "seed", "score", "reason"]].values]
+    return [
+        [plain(value) for value in row] for row in bad[["model", "layer", "channel", "seed", "score", "reason"]].values
+    ]
 
 
 def plain(value: Any) -> Any:

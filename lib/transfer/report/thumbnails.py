@@ -8,6 +8,7 @@ Beside its sheets a layer has a JSON file with what the PNGs say of themselves.
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def write_thumbnails(
     `paths`: PNGs of every seed, `…/[seed<s>/]channel<k>.png`; the first seed's are shown.
     """
     first = sorted((path for path in paths if seed_of(path) == 0), key=channel_of)
-    write_sheets(folder, layer, [lambda path=path: _open(path) for path in first], tile, workers)
+    write_sheets(folder, layer, [partial(_open, path) for path in first], tile, workers)
     notes = layer_notes(paths)
     write_text(folder / f"{layer}.json", json.dumps(notes, separators=(",", ":"), sort_keys=True))
     return notes
@@ -121,5 +122,5 @@ def _sheet(pictures: Sequence[Image.Image | None], tile: int) -> Image.Image:
         small = picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         left, top = place % ACROSS * tile, place // ACROSS * tile
         sheet.paste(small, (left + (tile - size[0]) // 2, top + (tile - size[1]) // 2))
-    opaque = sheet.getextrema()[3] == (255, 255)
+    opaque = sheet.getchannel("A").getextrema() == (255, 255)
     return sheet.convert("RGB") if opaque else sheet
