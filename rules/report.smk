@@ -24,7 +24,15 @@ rule contact_sheets:
     input:
         lambda wildcards: get_first_pictures(wildcards.network),
     output:
-        expand(f"{RESULTS}/plots/contact_sheets/{{{{network}}}}/{{layer}}.png", layer=plan.layers),
+        [
+            report(
+                f"{RESULTS}/plots/contact_sheets/{{network}}/{layer}.png",
+                caption="../report/contact_sheet.rst",
+                category="Pictures",
+                labels={"network": "{network}", "layer": layer},
+            )
+            for layer in plan.layers
+        ],
     log:
         f"{RESULTS}/logs/contact_sheets/{{network}}.log",
     benchmark:
@@ -43,8 +51,18 @@ rule plots:
         tables=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
     output:
-        similarity=f"{RESULTS}/plots/similarity.png",
-        training=f"{RESULTS}/plots/training.png",
+        similarity=report(
+            f"{RESULTS}/plots/similarity.png",
+            caption="../report/similarity.rst",
+            category="Change",
+            labels={"figure": "similarity by layer"},
+        ),
+        training=report(
+            f"{RESULTS}/plots/training.png",
+            caption="../report/training.rst",
+            category="Training",
+            labels={"figure": "training curves"},
+        ),
     log:
         f"{RESULTS}/logs/plots.log",
     benchmark:

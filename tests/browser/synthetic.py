@@ -4,6 +4,7 @@ Tables come from the statistics themselves, of random embeddings in which a thir
 ripples of a channel's own; a changed channel's are others in a tuned network. Names are as nasty as data can be.
 """
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
         _probe(folder, results, network, layers, random)
     if pictures:
         _film(results, "dogs", list(layers)[-1], [0, 1, 2])
-    write_text(results / "report" / "vega.js", chart_library())
+    write_text(results / "report" / "vega.js", _library())
     networks = [
         NetworkFacts(BASE, "resnet18", "random start", "shapes", 5, 0.98, 0.91, ["disc", "star"], "0" * 64),
         *(NetworkFacts(name, "resnet18", BASE, name, 5, 0.97, 0.88, CLASSES, "1" * 64) for name in TUNED),
@@ -58,6 +59,11 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     logs = {name: _training(random) for name in (BASE, *TUNED)}
     write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), _facts())
     return results / "report" / "index.html"
+
+
+@functools.cache
+def _library() -> str:
+    return chart_library()
 
 
 def _facts() -> dict[str, Any]:

@@ -157,7 +157,7 @@
       select("change", "Change", CHANGES, state.change, changed),
       select("sort", "Sort by", sortable(), state.sort, changed),
       turnButton,
-      featurediff.csvButton("channels.csv", ["network", "layer", "channel", state.sort], () => found.chosen.map(([network, place]) =>
+      featurediff.csvButton("channels.csv", () => [...new Set(["network", "layer", "channel", state.sort])], () => found.chosen.map(([network, place]) =>
         ({ network, layer: run.layers[run.layerOf[place]].name, channel: run.channelOf[place], [state.sort]: found.value([network, place]) }))));
     const body = h("div", { class: "view" }, h("h1", {}, "Browse channels"),
       h("p", { class: "note" }, run.tuned.length ? `Left of each pair the channel's picture in ${run.base}, right in the fine-tuned network. ` : "", "Arrow keys move from card to card."),

@@ -117,7 +117,7 @@
     return [featurediff.table("Main numbers", heads, MAIN.filter((name) => kept.includes(name)).map(line)),
       h("details", {}, h("summary", {}, `${rest.length} further numbers`), featurediff.table("Further numbers", heads, rest.map(line))),
       h("p", { class: "note" }, "Small print below a number: its 95 % interval over seeds. A dash: no number, the row's reason says why. "),
-      featurediff.csvButton(`${label(place).replace(":", "_")}.csv`, ["column", "unit", ...run.names], rows)];
+      featurediff.csvButton(`${label(place).replace(":", "_")}.csv`, () => ["column", "unit", ...run.names], rows)];
   }
 
   function recipe(place, known) {

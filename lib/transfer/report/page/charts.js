@@ -52,8 +52,9 @@
     setTimeout(() => URL.revokeObjectURL(made), 10_000);
   }
 
+  /* `columns` and `rows`: functions, asked when the button is pressed. */
   function csvButton(file, columns, rows) {
-    return h("button", { type: "button", class: "quiet", onclick: () => download(file, columns, rows()) }, `CSV`, h("span", { class: "unseen" }, ` of ${file}`));
+    return h("button", { type: "button", class: "quiet", onclick: () => download(file, columns(), rows()) }, `CSV`, h("span", { class: "unseen" }, ` of ${file}`));
   }
 
   /* ---- the figure ---- */
@@ -63,10 +64,11 @@
    * `link`: row => address, of a point; `file`: name of the download.
    */
   function figure({ title, spec, rows, columns, alt, file, link, note, height = 260 }) {
-    const plot = h("div", { class: "plot", role: "img", "aria-label": alt, style: { "min-height": `${height}px` } });
+    const canvas = h("div", { "aria-hidden": "true" }); // Vega writes its own words on what it draws into
+    const plot = h("div", { class: "plot", role: "img", "aria-label": alt, style: { "min-height": `${height}px` } }, canvas);
     const table = h("details", { class: "data" }, h("summary", {}, "Data as a table"));
     table.addEventListener("toggle", () => table.open && table.children.length < 2 && table.append(dataTable(columns, rows, link)));
-    const tools = h("div", { class: "tools" }, csvButton(file, columns, () => rows), table);
+    const tools = h("div", { class: "tools" }, csvButton(file, () => columns, () => rows), table);
     const whole = h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, title), note ? h("span", { class: "note" }, note) : null), plot, tools);
     let view = null;
     async function draw() {
@@ -74,12 +76,9 @@
         await vega();
         if (view) view.finalize();
         const full = { width: "container", height, autosize: { type: "fit", contains: "padding" }, data: { values: rows }, config: theme(), ...spec() };
-        const made = await window.vegaEmbed(plot, full, { actions: false, renderer: rows.length > 1500 ? "canvas" : "svg", ast: false });
+        const made = await window.vegaEmbed(canvas, full, { actions: false, renderer: rows.length > 1500 ? "canvas" : "svg", ast: false });
         view = made;
-        plot.querySelectorAll("svg, canvas").forEach((one) => {
-          one.removeAttribute("role");
-          one.setAttribute("aria-hidden", "true");
-        });
+        canvas.setAttribute("aria-hidden", "true");
         if (link) {
           plot.classList.add("linked");
           made.view.addEventListener("click", (_, item) => {

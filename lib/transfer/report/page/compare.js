@@ -144,7 +144,7 @@
     new ResizeObserver(draw).observe(field);
     const share = explained.map((one) => `${(100 * one).toFixed(1)} %`);
     return h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, `Pictures of ${layerName} in ${network}`), h("span", { class: "note" }, `Principal components of their embeddings, all networks together: PC1 (${share[0]} of the variance) to the right, PC2 (${share[1]}) upwards. Near pictures look alike. A line leads from where the channel was in ${run.base}.`)),
-      field, h("div", { class: "tools" }, featurediff.csvButton(`atlas_${layerName}_${network}.csv`, ["channel", "PC1", "PC2"], () => rows)));
+      field, h("div", { class: "tools" }, featurediff.csvButton(`atlas_${layerName}_${network}.csv`, () => ["channel", "PC1", "PC2"], () => rows)));
   }
 
   featurediff.views.compare = async ({ query, keep }) => {

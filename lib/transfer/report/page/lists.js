@@ -33,7 +33,7 @@
       title: "Faulty pictures",
       element: h("div", { class: "view" }, h("h1", {}, "Faulty pictures"),
         run.data.bad.length
-          ? [h("p", {}, "Pictures that stayed grey, whose channel was not excited more than at the start, or whose activation is no number. They are left out of every comparison. The score is the picture's distance to uniform grey (root of the summed squares, grey levels)."), h("p", {}, featurediff.csvButton("faulty.csv", columns, rows)), body]
+          ? [h("p", {}, "Pictures that stayed grey, whose channel was not excited more than at the start, or whose activation is no number. They are left out of every comparison. The score is the picture's distance to uniform grey (root of the summed squares, grey levels)."), h("p", {}, featurediff.csvButton("faulty.csv", () => columns, rows)), body]
           : h("p", {}, "None: every picture rose above its start and none stayed grey.")),
     };
   };
@@ -45,7 +45,7 @@
       title: "What the columns mean",
       element: h("div", { class: "view" }, h("h1", {}, "What the columns mean"),
         h("p", {}, "The same names stand in the tables below ", h("code", {}, "results/compare"), " and on this page."),
-        h("p", {}, featurediff.csvButton("columns.csv", ["column", "unit", "meaning"], () => rows)),
+        h("p", {}, featurediff.csvButton("columns.csv", () => ["column", "unit", "meaning"], () => rows)),
         table("Columns", [["column"], ["unit"], ["meaning"]], rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, row.column)), h("td", {}, row.unit || "–"), h("td", {}, row.meaning))))),
     };
   };
