@@ -100,7 +100,6 @@ rule report_thumbnails:
         mem_mb=2000,
         runtime=60,
     params:
-        layers=plan.layers,
         tile=plan.tile(),
         probe=lambda wildcards: (
             {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}

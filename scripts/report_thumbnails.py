@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from feature_vis.files import write_text
+from feature_vis.png import by_layer
 from transfer.job import job
 from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.thumbnails import write_thumbnails
@@ -14,9 +15,8 @@ from transfer.tables import read_table
 
 with job(snakemake.log[0]):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
-    for layer in params.layers:
-        of_layer = [path for path in snakemake.input.pictures if f"/features/{layer}/" in path]
-        write_thumbnails(folder, layer, of_layer, params.tile, workers)
+    for layer, (pictures,) in by_layer(snakemake.input.pictures).items():
+        write_thumbnails(folder, layer, pictures, params.tile, workers)
     if params.probe:
         images, top = (read_table(path) for path in snakemake.input.probe)
         shown = shown_images(images, top)
