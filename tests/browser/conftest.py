@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from browser.synthetic import write_run
 
@@ -55,12 +55,24 @@ def visit(browser: Browser, index: Path) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def opened(address: str = "", *, page: Path = index, width: int = 1280, height: int = 900, **settings: Any) -> Page:
+    def opened(
+        address: str = "",
+        *,
+        page: Path = index,
+        width: int = 1280,
+        height: int = 900,
+        lost_files: bool = False,
+        **settings: Any,
+    ) -> Page:
+        def hear(line: ConsoleMessage) -> None:
+            if line.type in ("error", "warning") and not (lost_files and "ERR_FILE_NOT_FOUND" in line.text):
+                complaints.append(line.text)
+
         context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **settings)
         context.set_default_timeout(20_000)
         contexts.append(context)
         tab = context.new_page()
-        tab.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+        tab.on("console", hear)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
         tab.on("request", lambda asked: complaints.append(asked.url) if _is_remote(asked.url) else None)

@@ -187,6 +187,9 @@ def test_a_page_without_its_results_still_shows_its_tiles(visit: Open, index: Pa
     shutil.copytree(index.parent, tmp_path / "alone")
     tab = visit("#/browser", page=tmp_path / "alone" / "index.html")
     assert tab.locator(".grid .tile").count() > 20
+    tab = visit(CHANNEL, page=tmp_path / "alone" / "index.html", lost_files=True)
+    expect(tab.locator("table.pictures tbody tr").first).to_contain_text("The full-size file is not beside this page.")
+    assert tab.locator("table.pictures .tile").count() == 3
 
 
 # ---- two networks ----

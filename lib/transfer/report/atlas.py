@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import svds
 
+from feature_vis.seeding import derive_seed
+
 __all__ = ["atlas"]
 
 
@@ -43,7 +45,8 @@ def _components(centred: np.ndarray) -> tuple[np.ndarray, list[float]]:
     total = float((centred**2).sum())
     if min(centred.shape) < 3 or total == 0:
         return np.zeros((len(centred), 2)), [0.0, 0.0]
-    start = np.ones(min(centred.shape))  # svds would draw it at random
+    # svds would start from a vector of its own drawing. It must not be a constant: centred columns sum to zero.
+    start = np.random.default_rng(derive_seed(0, "atlas")).standard_normal(min(centred.shape))
     left, values, right = svds(centred.astype(np.float64), k=2, v0=start)
     order = np.argsort(-values)
     left, values, right = left[:, order], values[order], right[order]

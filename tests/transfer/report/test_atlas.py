@@ -43,6 +43,13 @@ def test_faulty_pictures_are_left_out_and_a_channel_without_any_has_no_place() -
     np.testing.assert_allclose(points[1], atlas({"base": single})["points"]["base"][1])
 
 
+def test_a_frozen_layers_networks_lie_on_each_other() -> None:
+    embeddings = np.random.default_rng(2).normal(size=(8, 2, 512))
+    points = atlas({"base": embeddings, "dogs": embeddings, "cars": embeddings})["points"]
+    assert points["base"] == points["dogs"] == points["cars"]
+    assert np.ptp(np.array(points["base"]), axis=0).min() > 0
+
+
 def test_pictures_that_are_all_alike_lie_in_one_point() -> None:
     same = np.ones((4, 2, 5))
     assert atlas({"base": same, "tuned": same}) == {
