@@ -134,6 +134,7 @@ rule report:
             tuned=plan.tuned,
             name=["ranking.csv", "summary.csv", "columns.yaml", "probe/selectivity.csv", "probe/layers.csv"],
         ),
+        further=[*get_films(), *get_controls()],
         bad=f"{RESULTS}/bad_channels.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),

@@ -49,6 +49,7 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     for network in TUNED:
         _tables(results, network, layers, embeddings, random)
         _probe(folder, results, network, layers, random)
+    _control(results, list(layers))
     if pictures:
         _film(results, "dogs", list(layers)[-1], [0, 1, 2])
     write_text(results / "report" / "vega.js", _library())
@@ -216,7 +217,20 @@ def _film(results: Path, network: str, layer: str, channels: list[int]) -> None:
         rows += [[network, layer, channel, epoch, 0.9 - 0.1 * epoch, 0.1 * epoch] for epoch in frames[1:]]
     columns = ["model", "layer", "channel", "epoch", "paired_similarity", "visual_change"]
     _csv(results / network / "film" / "change.csv", rows, columns)
-    write_text(results / network / "film" / "columns.yaml", "epoch: {unit: '', meaning: number of the checkpoint}\n")
+    write_text(
+        results / network / "film" / "columns.yaml",
+        "epoch: {unit: '', meaning: number of the checkpoint}\nexcess: {unit: '', meaning: another scale}\n",
+    )
+
+
+def _control(results: Path, layers: list[str]) -> None:
+    """`cars` as if it were another run of `dogs`."""
+    numbers = {"channels": 9, "shared": 0.4, "shared_low": 0.1, "shared_high": 0.6, "spearman": 0.3}
+    numbers |= {"spearman_low": -0.1, "spearman_high": 0.5, "changed_both": 2, "by_chance": 0.5}
+    rows = [
+        {"model": "dogs", "control": "cars", "layer": layer, "measure": "correlation", **numbers} for layer in layers
+    ]
+    write_text(results / "compare" / "cars" / "control.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 def _training(random: np.random.Generator) -> pd.DataFrame:

@@ -36,6 +36,8 @@ def test_the_overview_says_what_was_run_and_draws_it(visit: Open) -> None:
     assert "resnet18" in body
     assert "88.0 %" in body  # the accuracy of the epoch that is shown
     assert "git 0123456789ab" in body
+    expect(tab.get_by_role("region", name="CKA by layer")).to_contain_text("0.800")
+    expect(tab.get_by_role("region", name="Controls")).to_contain_text("0.100 to 0.600")
     assert tab.locator(".cards .card").count() == 16  # eight of each network
     assert tab.locator(".plot svg").count() == tab.locator(".plot").count() == 5
     box = tab.locator(".plot").first.get_attribute("aria-label")

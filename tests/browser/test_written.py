@@ -27,6 +27,7 @@ def test_every_script_of_data_hands_over_its_own_key(index: Path) -> None:
     for network in TUNED:
         for number in range(len(columns[network])):
             assert len(found[f"networks/{network}/column-{number}"]) == TOTAL  # type: ignore[arg-type]
+    assert found["run"]["meanings"]["excess"]["unit"] == "spreads"  # the ranking's, not the film's
     assert found["run"]["networks"][1]["class_names"] == CLASSES  # type: ignore[index]
 
 

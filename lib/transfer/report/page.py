@@ -122,6 +122,7 @@ def _run(
             for name, log in sources.training.items()
         },
         "cka": {network: _records(sources.probe(network)["layers"]) for network in sources.tuned},
+        "controls": _records(sources.controls),
         "bad": faulty_pictures(sources.bad),
         "sheets": {"across": ACROSS, "per_sheet": PER_SHEET},
     }

@@ -38,7 +38,7 @@ class NetworkFacts:
 class Sources:
     """A finished run below `results`: the base, the tuned networks and the layers in the order of the config.
 
-    Only what the workflow declares is read, and films where there are some.
+    Only what the workflow declares is read; films and controls where there are some.
     """
 
     results: Path
@@ -74,8 +74,9 @@ class Sources:
         return pd.concat([read_table(file) for file in files] or [pd.DataFrame()], ignore_index=True)
 
     def columns_files(self) -> list[Path]:
-        files = [self.results / "compare" / name / "columns.yaml" for name in self.tuned]
-        return files + [file for name in self.tuned if (file := self._film(name) / "columns.yaml").exists()]
+        """What describes columns; where two describe one, the later is meant: a film's `excess` has another scale."""
+        films = [file for name in self.tuned if (file := self._film(name) / "columns.yaml").exists()]
+        return [*films, *(self.results / "compare" / name / "columns.yaml" for name in self.tuned)]
 
     def probe(self, network: str) -> dict[str, pd.DataFrame]:
         """The tables of the probe images of a tuned network, and `shown`, those that stand in a list of top images."""
@@ -95,6 +96,13 @@ class Sources:
         files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
         sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
         return atlas(dict(zip(names, sound, strict=True)))
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """What second runs of fine-tunings have in common with the first, by layer; empty where there is none."""
+        files = [self.results / "compare" / name / "control.csv" for name in self.tuned]
+        found = [read_table(file) for file in files if file.exists()]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
     def film(self, network: str) -> pd.DataFrame:
         """What was measured at each epoch of a film; empty where there is none."""

@@ -170,6 +170,28 @@
     })), told);
   }
 
+  /* ---- layers as a whole, and second runs ---- */
+
+  function wholes() {
+    const cka = Object.entries(run.data.cka).filter(([, rows]) => rows.length);
+    const of = (rows, layer) => (rows.find((row) => row.layer === layer.name) || {}).cka;
+    const table = cka.length ? [
+      h("h3", {}, "Layers as a whole"),
+      h("p", { class: "note" }, `Linear CKA of a layer's answers to the probe images in ${run.base} and in the network (unbiased): 1 where they say the same of the images.`),
+      featurediff.table("CKA by layer", [["layer"], ...cka.map(([network]) => [network, "n"])], run.layers.map((layer) =>
+        h("tr", {}, h("th", { scope: "row" }, layer.name), cka.map(([, rows]) => h("td", { class: "n" }, number(of(rows, layer))))))),
+    ] : null;
+    const within = (row, name) => [number(row[name]), row[`${name}_low`] === null ? null : h("span", { class: "interval" }, `${number(row[`${name}_low`])} to ${number(row[`${name}_high`])}`)];
+    const controls = run.data.controls.length ? [
+      h("h3", {}, "The task or the run?"),
+      h("p", { class: "note" }, "A control is a second run of the same training with another seed. Shared: the cosine between the changes of both runs, 1 the same, 0 nothing in common; small print: 95 % interval."),
+      featurediff.table("Controls", [["network"], ["control"], ["layer"], ["measure"], ["channels", "n"], ["shared", "n"], ["rank correlation", "n"], ["changed in both", "n"], ["by chance", "n"]], run.data.controls.map((row) =>
+        h("tr", {}, h("th", { scope: "row" }, row.model), h("td", {}, row.control), h("td", {}, row.layer), h("td", {}, row.measure), h("td", { class: "n" }, number(row.channels)),
+          h("td", { class: "n" }, within(row, "shared")), h("td", { class: "n" }, within(row, "spearman")), h("td", { class: "n" }, number(row.changed_both)), h("td", { class: "n" }, number(row.by_chance))))),
+    ] : null;
+    return [table, controls];
+  }
+
   /* ---- training ---- */
 
   function curves() {
@@ -213,7 +235,7 @@
   }
 
   featurediff.views.overview = async () => {
-    const charts = run.tuned.length ? [await distributions(), shares()] : [];
+    const charts = run.tuned.length ? [await distributions(), shares(), wholes()] : [];
     const cards = run.tuned.length ? h("section", { "aria-labelledby": "most" }, h("h2", { id: "most" }, "Most changed channels"),
       h("p", { class: "note" }, `Left the channel's picture in ${run.base}, right in the fine-tuned network.`), await Promise.all(run.tuned.map((network) => most(network)))) : null;
     const links = h("section", { "aria-labelledby": "files" }, h("h2", { id: "files" }, "Files"), h("ul", { class: "files" }, Object.entries(run.data.links).map(([words, file]) => h("li", {}, h("a", { href: file }, words)))),
