@@ -1,25 +1,6 @@
 """Plots, contact sheets, and the page that shows what changed."""
 
 
-def get_command():
-    """How the workflow was started, as far as it decides what is made: for the page's lines to rerun something."""
-    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
-    given = f" --configfile {' '.join(files)}" if files else ""
-    if RESULTS != "results":
-        given += f" --config results={RESULTS}"
-    return f"snakemake --cores 8{given}"
-
-
-def get_report_links():
-    """Title -> path from the page, of what is drawn for looking at it elsewhere."""
-    sheets = {
-        f"All pictures of {network}, {layer}": f"../plots/contact_sheets/{network}/{layer}.png"
-        for network in plan.networks
-        for layer in plan.layers
-    }
-    return {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png", **sheets}
-
-
 rule contact_sheets:
     input:
         lambda wildcards: get_first_pictures(wildcards.network),
@@ -165,7 +146,6 @@ rule report:
         runtime=10,
     params:
         title="What did fine-tuning change?",
-        results=RESULTS,
         project=workflow.basedir,
         base=plan.base,
         networks=[plan.summary(network) for network in plan.networks],

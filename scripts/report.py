@@ -27,7 +27,7 @@ def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_fil
 
 with job(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
-    results = Path(params.results)
+    results = Path(snakemake.output.page).parents[1]
     logs = {name: read_table(log) for name, log in zip(params.trained, given.logs, strict=True)}
     files = zip(params.networks, given.networks, strict=True)
     networks = [network_facts(network, logs.get(network["name"]), file) for network, file in files]
