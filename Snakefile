@@ -11,6 +11,9 @@ if "networks" not in config:
     configfile: "config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/finetune.smk"

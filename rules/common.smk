@@ -87,6 +87,25 @@ def get_final_tables():
     ]
 
 
+def get_command():
+    """How the workflow was started, as far as it decides what is made: for the page's lines to rerun something."""
+    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
+    given = f" --configfile {' '.join(files)}" if files else ""
+    if RESULTS != "results":
+        given += f" --config results={RESULTS}"
+    return f"snakemake --cores 8{given}"
+
+
+def get_report_links():
+    """Title -> path from the page, of what is drawn for looking at it elsewhere."""
+    sheets = {
+        f"All pictures of {network}, {layer}": f"../plots/contact_sheets/{network}/{layer}.png"
+        for network in plan.networks
+        for layer in plan.layers
+    }
+    return {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png", **sheets}
+
+
 def get_films():
     return [
         *expand(f"{RESULTS}/{{network}}/film/change.csv", network=plan.filmed),

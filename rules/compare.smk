@@ -69,11 +69,30 @@ rule compare_features:
         tables=expand(
             f"{RESULTS}/compare/{{{{tuned}}}}/{{layer}}.{{suffix}}", layer=plan.layers, suffix=["csv", "parquet"]
         ),
-        pairs=directory(
-            expand(f"{RESULTS}/compare/{{{{tuned}}}}/{{layer}}/{{kind}}", layer=plan.layers, kind=PAIR_KINDS)
+        pairs=[
+            report(
+                directory(f"{RESULTS}/compare/{{tuned}}/{layer}/{kind}"),
+                patterns=["rank{rank}_channel{channel}.png"],
+                caption="../report/pair.rst",
+                category="Pairs",
+                subcategory=kind.replace("_", " "),
+                labels={"network": "{tuned}", "layer": layer, "rank": "{rank}", "channel": "{channel}"},
+            )
+            for layer in plan.layers
+            for kind in PAIR_KINDS
+        ],
+        ranking=report(
+            f"{RESULTS}/compare/{{tuned}}/ranking.csv",
+            caption="../report/ranking.rst",
+            category="Change",
+            labels={"table": "all channels, most changed first", "network": "{tuned}"},
         ),
-        ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
-        summary=f"{RESULTS}/compare/{{tuned}}/summary.csv",
+        summary=report(
+            f"{RESULTS}/compare/{{tuned}}/summary.csv",
+            caption="../report/summary.rst",
+            category="Change",
+            labels={"table": "share that changed", "network": "{tuned}"},
+        ),
         columns=f"{RESULTS}/compare/{{tuned}}/columns.yaml",
     log:
         f"{RESULTS}/logs/compare_features/{{tuned}}.log",

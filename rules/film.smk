@@ -46,8 +46,22 @@ rule film:
         lambda wildcards: get_film_epochs(wildcards.tuned),
     output:
         table=f"{RESULTS}/{{tuned}}/film/change.csv",
-        plot=f"{RESULTS}/{{tuned}}/film/change.png",
-        films=directory(expand(f"{RESULTS}/{{{{tuned}}}}/film/{{layer}}", layer=plan.film_channels)),
+        plot=report(
+            f"{RESULTS}/{{tuned}}/film/change.png",
+            caption="../report/film_change.rst",
+            category="Through the epochs",
+            labels={"network": "{tuned}", "figure": "change by epoch"},
+        ),
+        films=[
+            report(
+                directory(f"{RESULTS}/{{tuned}}/film/{layer}"),
+                patterns=["channel{channel}.png"],
+                caption="../report/film.rst",
+                category="Through the epochs",
+                labels={"network": "{tuned}", "layer": layer, "channel": "{channel}"},
+            )
+            for layer in plan.film_channels
+        ],
     log:
         f"{RESULTS}/logs/film/{{tuned}}.log",
     benchmark:

@@ -5,7 +5,15 @@ rule contact_sheets:
     input:
         lambda wildcards: get_first_pictures(wildcards.network),
     output:
-        expand(f"{RESULTS}/plots/contact_sheets/{{{{network}}}}/{{layer}}.png", layer=plan.layers),
+        [
+            report(
+                f"{RESULTS}/plots/contact_sheets/{{network}}/{layer}.png",
+                caption="../report/contact_sheet.rst",
+                category="Pictures",
+                labels={"network": "{network}", "layer": layer},
+            )
+            for layer in plan.layers
+        ],
     log:
         f"{RESULTS}/logs/contact_sheets/{{network}}.log",
     benchmark:
@@ -24,8 +32,18 @@ rule plots:
         tables=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
     output:
-        similarity=f"{RESULTS}/plots/similarity.png",
-        training=f"{RESULTS}/plots/training.png",
+        similarity=report(
+            f"{RESULTS}/plots/similarity.png",
+            caption="../report/similarity.rst",
+            category="Change",
+            labels={"figure": "similarity by layer"},
+        ),
+        training=report(
+            f"{RESULTS}/plots/training.png",
+            caption="../report/training.rst",
+            category="Training",
+            labels={"figure": "training curves"},
+        ),
     log:
         f"{RESULTS}/logs/plots.log",
     benchmark:
@@ -41,22 +59,82 @@ rule plots:
         "../scripts/plots.py"
 
 
+# The page's pictures are one job a network, so that only that network's are made small again which has new ones.
+rule report_thumbnails:
+    input:
+        pictures=lambda wildcards: get_network_pictures(wildcards.network),
+        probe=lambda wildcards: (
+            [f"{RESULTS}/compare/{wildcards.network}/probe/{name}.csv" for name in ("images", "top_images")]
+            if wildcards.network in plan.tuned
+            else []
+        ),
+    output:
+        directory(f"{RESULTS}/report/thumbs/{{network}}"),
+    log:
+        f"{RESULTS}/logs/report_thumbnails/{{network}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_thumbnails/{{network}}.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    threads: plan.threads
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        tile=plan.tile(),
+        probe=lambda wildcards: (
+            {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}
+            if wildcards.network in plan.tuned
+            else {}
+        ),
+    script:
+        "../scripts/report_thumbnails.py"
+
+
+rule report_charts:
+    output:
+        f"{RESULTS}/report/vega.js",
+    log:
+        f"{RESULTS}/logs/report_charts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report_charts.tsv"
+    conda:
+        "../envs/featurediff.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/report_charts.py"
+
+
 rule report:
     input:
         tables=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
-        pairs=expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}/most_different", tuned=plan.tuned, layer=plan.layers),
-        changes=expand(f"{RESULTS}/compare/{{tuned}}/summary.csv", tuned=plan.tuned),
+        changes=expand(
+            f"{RESULTS}/compare/{{tuned}}/{{name}}",
+            tuned=plan.tuned,
+            name=["ranking.csv", "summary.csv", "columns.yaml", "probe/selectivity.csv", "probe/layers.csv"],
+        ),
+        further=[*get_films(), *get_controls()],
         bad=f"{RESULTS}/bad_channels.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),
         networks=ancient(expand(f"{RESULTS}/{{network}}/network.pth", network=plan.networks)),
+        embeddings=(
+            expand(f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz", network=plan.networks, layer=plan.layers)
+            if plan.tuned
+            else []
+        ),
+        thumbnails=expand(f"{RESULTS}/report/thumbs/{{network}}", network=plan.networks),
+        charts=f"{RESULTS}/report/vega.js",
         similarity=f"{RESULTS}/plots/similarity.png",
         training=f"{RESULTS}/plots/training.png",
         sheets=expand(
             f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png", network=plan.networks, layer=plan.layers
         ),
     output:
-        get_report(),
+        page=get_report(),
+        parts=directory([f"{RESULTS}/report/page", f"{RESULTS}/report/data"]),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -64,12 +142,18 @@ rule report:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
+        title="What did fine-tuning change?",
+        project=workflow.basedir,
         base=plan.base,
         networks=[plan.summary(network) for network in plan.networks],
+        layers=plan.layers,
         trained=plan.trained,
-        facts=plan.facts(),
+        seeds={"seed": plan.seed, "seeds": len(plan.seeds)},
+        tile=plan.tile(),
+        command=get_command(),
+        links=get_report_links(),
     script:
         "../scripts/report.py"

@@ -58,7 +58,12 @@ rule find_bad_channels:
     input:
         get_feature_tables(),
     output:
-        f"{RESULTS}/bad_channels.csv",
+        report(
+            f"{RESULTS}/bad_channels.csv",
+            caption="../report/bad_channels.rst",
+            category="Pictures",
+            labels={"table": "faulty pictures"},
+        ),
     log:
         f"{RESULTS}/logs/find_bad_channels.log",
     benchmark:

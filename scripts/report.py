@@ -1,47 +1,47 @@
-"""Write the page that shows what changed. Inputs: tables, logs, plots, sheets, pairs. Output: index.html."""
+"""Write the page that shows what changed. Inputs: tables, logs, embeddings, sheets. Outputs: index.html, code, data."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
 from transfer.job import job
-from transfer.report import Comparison, NetworkSummary, Pair, ReportData, Sheet, write_report
+from transfer.report import facts
+from transfer.report.page import write_page
+from transfer.report.sources import NetworkFacts, Sources
 from transfer.tables import read_table
 
 
-def summary(network: dict[str, str], log: str | None, network_file: str) -> NetworkSummary:
+def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
     """A network's row: the accuracies are those of the epoch that is visualized."""
     from transfer.network import load_network
 
     loaded = load_network(network_file)
-    shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    digest = Path(network_file).with_suffix(".sha256").read_text(encoding="utf-8").strip()
+    shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or [], "digest": digest}
     if log is not None:
-        row = read_table(log).set_index("epoch").loc[loaded.epoch]
+        row = log.set_index("epoch").loc[loaded.epoch]
         shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
-    return NetworkSummary(**shown)
-
-
-def comparison(table_file: str, folder: str) -> Comparison:
-    """A layer of a network, with the pairs that were written for it."""
-    table = read_table(table_file)
-    pairs = [Pair(int(file.stem.partition("_channel")[2]), file) for file in sorted(Path(folder).glob("rank*.png"))]
-    return Comparison(table["model"].iloc[0], table["layer"].iloc[0], table, pairs)
+    return NetworkFacts(**shown)
 
 
 with job(snakemake.log[0]):
     given, params = snakemake.input, snakemake.params
-    logs = dict(zip(params.trained, given.logs, strict=True))
+    results = Path(snakemake.output.page).parents[1]
+    logs = {name: read_table(log) for name, log in zip(params.trained, given.logs, strict=True)}
     files = zip(params.networks, given.networks, strict=True)
-    data = ReportData(
-        title="What did fine-tuning change?",
-        base=params.base,
-        networks=[summary(network, logs.get(network["name"]), file) for network, file in files],
-        comparisons=[comparison(*both) for both in zip(given.tables, given.pairs, strict=True)],
-        facts=params.facts,
-        training_curves=Path(given.training) if params.trained else None,
-        similarity_plot=Path(given.similarity),
-        sheets=[Sheet(Path(file).parent.name, Path(file).stem, Path(file)) for file in given.sheets],
-        changes=pd.concat([read_table(file) for file in given.changes] or [pd.DataFrame()]),
-        bad_channels=read_table(given.bad),
-    )
-    write_report(snakemake.output[0], data)
+    networks = [network_facts(network, logs.get(network["name"]), file) for network, file in files]
+    run = {
+        "title": params.title,
+        "tile": params.tile,
+        "command": params.command,
+        "seeds": params.seeds,
+        "links": params.links,
+        "results": str(results),
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "revision": facts.revision(params.project),
+        "versions": facts.versions(),
+        "devices": facts.devices(results / "logs"),
+        "seconds": facts.seconds_by_step(results / "benchmarks"),
+    }
+    write_page(results / "report", Sources(results, params.base, networks, params.layers, logs), run)

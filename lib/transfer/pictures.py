@@ -34,7 +34,16 @@ from feature_vis.colors import normalize
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
 
-__all__ = ["MAX_PIXELS", "PictureDataset", "PictureTransform", "faults", "load_rgb", "train_transform", "val_transform"]
+__all__ = [
+    "MAX_PIXELS",
+    "PictureDataset",
+    "PictureTransform",
+    "faults",
+    "load_rgb",
+    "train_transform",
+    "val_crop",
+    "val_transform",
+]
 
 # A picture file can claim a size that no memory holds; Pillow warns from this size on, here it is an error.
 MAX_PIXELS = 89_478_485
@@ -172,6 +181,12 @@ def val_transform(size: int, *, resize: int | None = None) -> PictureTransform:
     return partial(_centred, size=size, resize=resize)
 
 
+def val_crop(picture: Image.Image, size: int, *, resize: int | None = None) -> Image.Image:
+    """What a network is shown of a validation picture, size × size, before its colours are normalised."""
+    picture = _resized(picture, resize)
+    return _crop(picture, (picture.width - size) // 2, (picture.height - size) // 2, size)
+
+
 # Module-level functions, since a loader's workers may be spawned and then need to pickle them.
 def _augmented(
     picture: Image.Image, generator: torch.Generator, *, size: int, resize: int | None, rotation: float, flip: bool
@@ -190,8 +205,7 @@ def _augmented(
 def _centred(
     picture: Image.Image, _generator: torch.Generator | None = None, *, size: int, resize: int | None
 ) -> Tensor:
-    picture = _resized(picture, resize)
-    return _normalised(_crop(picture, (picture.width - size) // 2, (picture.height - size) // 2, size))
+    return _normalised(val_crop(picture, size, resize=resize))
 
 
 def _between(share: float, room: int) -> int:

@@ -267,16 +267,10 @@ class Plan:
         origin = {"name": network, "architecture": self.architecture(network)}
         return {**origin, "weights": settings.get("weights") or "random start", "data": settings.get("data", "")}
 
-    def facts(self) -> dict[str, str]:
-        """What the report says of the run: each layer's channels and recipe, and the seed."""
-        facts = {"seed": str(self.seed), "seeds": f"{len(self.seeds)} pictures of every channel"}
-        for layer in self.layers:
-            recipe = self.recipe(layer)
-            facts[layer] = (
-                f"{len(self.channels[layer])} channels, {recipe['size']} px, {recipe['steps']} steps at learning rate "
-                f"{recipe['learning_rate']:g}, objective {recipe['objective']}, transforms {recipe['transforms']}"
-            )
-        return facts
+    def tile(self) -> int:
+        """Pixels of a small picture's side on the page: smaller ones in large runs, to keep the page's folder small."""
+        pictures = len(self.networks) * sum(len(channels) for channels in self.channels.values())
+        return 64 if pictures > 4096 else 96
 
     def _overrides(self, layer: str) -> dict[int, dict[str, Any]]:
         given = self.config["visualize"]["layers"][layer].get("overrides", {})

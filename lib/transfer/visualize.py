@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -25,7 +26,7 @@ from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from transfer.network import load_network
 
-__all__ = ["Target", "adopt", "layer_digests", "make_targets", "visualize"]
+__all__ = ["Target", "adopt", "layer_digests", "make_targets", "thinned", "visualize"]
 
 log = logging.getLogger("featurediff")
 
@@ -144,10 +145,17 @@ def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
         "activation_start": result.activation_start,
         "activation_reached": result.activation_reached,
         "steps": len(result.trajectory),
+        "trajectory": thinned(result.trajectory),
         "stopped": result.stopped,
         "recipe": result.recipe.settings(),
         "key": target.key,
     }
+
+
+def thinned(trajectory: np.ndarray, count: int = 32) -> list[float]:
+    """At most `count` values of a trajectory, evenly spaced, first and last among them; four significant digits."""
+    places = np.linspace(0, len(trajectory) - 1, min(count, len(trajectory))).round().astype(int)
+    return [float(f"{value:.4g}") for value in trajectory[places]]
 
 
 def layer_digests(network_file: str, layers: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from feature_vis.png import channel_of, read_notes
 from feature_vis.recipe import Recipe
 from transfer import visualize as module
 from transfer.network import Network, load_network, save_network
-from transfer.visualize import Target, adopt, layer_digests, make_targets, visualize
+from transfer.visualize import Target, adopt, layer_digests, make_targets, thinned, visualize
 
 CPU = torch.device("cpu")
 RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
@@ -47,6 +48,18 @@ def test_the_overridden_channel_has_its_own_recipe(network_file: str, tmp_path: 
     visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
     steps = [(read_notes(tmp_path / f"channel{channel}.png") or {})["recipe"]["steps"] for channel in range(3)]
     assert steps == [2, 3, 2]
+
+
+def test_a_picture_holds_its_course_thinned(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    notes = read_notes(tmp_path / "channel1.png") or {}
+    assert len(notes["trajectory"]) == notes["steps"] == 3
+    course = np.arange(256, dtype=np.float32) ** 2 / 3
+    thin = thinned(course)
+    assert len(thin) == 32
+    assert thin[0] == 0
+    np.testing.assert_allclose([thin[-1], thin[1]], [course[-1], course[8]], rtol=1e-3)
+    assert thinned(course[:1]) == [0.0]
 
 
 def test_each_seed_has_its_own_folder_and_noise(network_file: str, tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
         "plots/training.png",
         "plots/contact_sheets/cars/layer4.1.png",
         "report/index.html",
+        "report/page/core.js",
+        "report/data/run.js",
+        "report/data/networks/dogs/layer4.1-0.js",
+        "report/thumbs/cars/layer3.1-0.webp",
+        "report/thumbs/cars/probe-0.webp",
+        "report/vega.js",
     ):
         assert (results / path).exists(), path
     assert not list(results.rglob("*.tmp*"))

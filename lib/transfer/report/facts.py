@@ -1,0 +1,71 @@
+"""What made a run: the project's revision, versions, devices, and the seconds that its jobs took."""
+
+import csv
+import os
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["devices", "revision", "seconds_by_step", "versions"]
+
+_PACKAGES = ("featurediff", "torch", "torchvision", "snakemake", "numpy", "pandas", "scipy", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that decide results, as far as they are installed here."""
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def revision(folder: str | Path) -> str:
+    """The git revision of the project, with a word where its files differ from it; empty where there is none."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise OSError(done.stderr)
+        return done.stdout.strip()
+
+    try:
+        changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changed
+    except OSError:  # no git, or no repository
+        return ""
+
+
+def devices(logs: Path) -> list[str]:
+    """The GPUs that the jobs' logs name, or the processor of this machine where they name none."""
+    found = set()
+    for log in sorted(logs.rglob("*.log")):
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            found |= {match[1] for line in lines if (match := re.match(r"using GPU \S+ \((.+)\)", line))}
+    return sorted(found) or [f"CPU, {_processor()}, {os.cpu_count()} threads"]
+
+
+def _processor() -> str:
+    try:
+        names = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        names = None
+    return names[1] if names else platform.processor() or platform.machine()
+
+
+def seconds_by_step(benchmarks: Path) -> dict[str, float]:
+    """Seconds that the last run of each job took, summed by step, the longest first."""
+    seconds: dict[str, float] = {}
+    for file in sorted(benchmarks.rglob("*.tsv")):
+        step = file.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        with file.open(encoding="utf-8") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                try:
+                    seconds[step] = seconds.get(step, 0.0) + float(row["s"])
+                except (KeyError, TypeError, ValueError):
+                    continue
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))

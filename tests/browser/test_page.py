@@ -1,0 +1,334 @@
+"""The page as it is used: from `file://`, with the network off, by mouse, by keyboard, on a phone, in the dark."""
+
+import csv
+import io
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from browser.conftest import Open, draw_all, shown
+from browser.synthetic import FORMULA, LAYERS, NASTY, write_run
+
+CHANNEL = "#/channel/layer4.1:2?network=dogs"
+VIEWS = ("#/overview", "#/browser", CHANNEL, "#/compare", "#/faulty", "#/columns")
+TOTAL = sum(LAYERS.values())
+
+
+def labels(tab: Page) -> list[str]:
+    return tab.locator(".grid .card b").all_inner_texts()
+
+
+def ranking(index: Path, network: str) -> pd.DataFrame:
+    return pd.read_csv(index.parents[1] / "compare" / network / "ranking.csv")
+
+
+# ---- what is shown ----
+
+
+def test_the_overview_says_what_was_run_and_draws_it(visit: Open) -> None:
+    tab = draw_all(visit())
+    body = tab.inner_text("main")
+    assert "resnet18" in body
+    assert "88.0 %" in body  # the accuracy of the epoch that is shown
+    assert "git 0123456789ab" in body
+    expect(tab.get_by_role("region", name="CKA by layer")).to_contain_text("0.800")
+    expect(tab.get_by_role("region", name="Controls")).to_contain_text("0.100 to 0.600")
+    assert tab.locator(".cards .card").count() == 16  # eight of each network
+    assert tab.locator(".plot svg").count() == tab.locator(".plot").count() == 5
+    box = tab.locator(".plot").first.get_attribute("aria-label")
+    assert box is not None
+    assert "noise floor: median 0." in box
+
+
+@pytest.mark.parametrize("view", ["#/overview", CHANNEL, "#/compare"])
+def test_every_chart_has_a_text_its_data_and_units(visit: Open, view: str) -> None:
+    tab = draw_all(visit(view))
+    charts = tab.locator("figure.chart")
+    assert charts.count() >= 2
+    for chart in charts.all():
+        assert chart.locator("button", has_text="CSV").count() == 1
+        words = chart.locator("[role=img], [role=group]").first.get_attribute("aria-label")
+        assert words is not None
+        assert len(words) > 30
+    if view == "#/overview":
+        tab.locator("summary", has_text="Data as a table").first.click()
+        expect(tab.locator("figure.chart table").first).to_contain_text("noise floor")
+        assert "similarity (cosine)" in tab.locator(".plot svg").first.inner_html()
+
+
+def test_what_comes_from_data_stays_text(visit: Open) -> None:
+    for view in (CHANNEL, "#/overview", "#/faulty"):
+        tab = visit(view)
+        assert NASTY in tab.inner_text("main")
+        assert tab.locator("main script").count() == 0
+
+
+def test_a_download_cannot_run_in_a_spreadsheet(visit: Open) -> None:
+    tab = visit()
+    rows = [{"name": text, "value": -1.5} for text in (FORMULA, "+1", "-1", "@x", "\t=1", 'a "b", c', "plain")]
+    text = tab.evaluate("(rows) => featurediff.csv(['name', 'value'], rows)", rows)
+    cells = [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+    assert cells == [f"'{FORMULA}", "'+1", "'-1", "'@x", "'\t=1", 'a "b", c', "plain"]
+    assert ",-1.5\r\n" in text  # a number is a number
+
+
+# ---- the browser ----
+
+
+def test_the_browser_is_in_the_order_of_ranks_and_sorts_by_each_column(visit: Open, index: Path) -> None:
+    tab = visit("#/browser?network=dogs")
+    table = ranking(index, "dogs")
+    best = table.sort_values("rank").iloc[:3]
+    assert labels(tab)[:3] == [f"{row.layer}:{row.channel}" for row in best.itertuples()]
+    tab.select_option("#choose-sort", "correlation")
+    expect(tab.locator("#order")).to_have_text("▲ rising")
+    lowest, highest = (table.loc[table["correlation"].agg(which)] for which in ("idxmin", "idxmax"))
+    expect(tab.locator(".grid .card b").first).to_have_text(f"{lowest['layer']}:{lowest['channel']}")
+    tab.click("#order")
+    expect(tab.locator(".grid .card b").first).to_have_text(f"{highest['layer']}:{highest['channel']}")
+    options = tab.locator("#choose-sort option").evaluate_all("(all) => all.map((one) => one.value)")
+    assert {"excess", "q_visual", "visual_change", "weight_change", "gram_layer1"} <= set(options)
+
+
+def test_filters_tell_how_many_are_left(visit: Open, index: Path) -> None:
+    tab = visit("#/browser")
+    expect(tab.locator("#count")).to_have_text(f"{2 * TOTAL} of {2 * TOTAL} channels")
+    tab.select_option("#choose-network", "cars")
+    tab.select_option("#choose-layer", "layer4.1")
+    expect(tab.locator("#count")).to_have_text(f"{LAYERS['layer4.1']} of {TOTAL} channels")
+    tab.select_option("#choose-layer", "")
+    tab.select_option("#choose-change", "excess")
+    found = int((ranking(index, "cars")["q_excess"] < 0.05).sum())
+    assert 0 < found < TOTAL
+    expect(tab.locator("#count")).to_have_text(f"{found} of {TOTAL} channels")
+    tab.select_option("#choose-change", "")
+    tab.select_option("#choose-pictures", "faulty")
+    expect(tab.locator("#count")).to_have_text(f"1 of {TOTAL} channels")  # the base's picture of it failed
+    expect(tab.locator(".grid .card")).to_contain_text(["layer3.1:3"])
+
+
+def test_search_finds_a_channel_and_opens_it(visit: Open) -> None:
+    tab = visit("#/browser")
+    tab.fill("#search", "layer4.1:17 dogs")
+    expect(tab.locator("#count")).to_have_text(f"1 of {2 * TOTAL} channels")
+    tab.press("#search", "Enter")
+    expect(tab.locator("h1")).to_have_text("layer4.1:17")
+    tab.goto(tab.url.partition("#")[0] + "#/browser?q=nothing:99")
+    expect(tab.get_by_text("No channel is like that.")).to_be_visible()
+
+
+def test_a_view_that_is_sent_is_the_view_that_is_seen(visit: Open) -> None:
+    tab = visit("#/browser")
+    tab.select_option("#choose-network", "dogs")
+    tab.select_option("#choose-sort", "weight_change")
+    tab.fill("#search", "layer4.1")
+    expect(tab.locator("#count")).to_have_text(f"{LAYERS['layer4.1']} of {TOTAL} channels")
+    expect(tab.locator("#order")).to_have_text("▼ falling")
+    address = tab.evaluate("location.hash")
+    again = visit(address)
+    assert labels(again) == labels(tab)
+    assert again.input_value("#search") == "layer4.1"
+    with tab.expect_download() as started:
+        tab.locator(".controls button", has_text="CSV").click()
+    saved = pd.read_csv(started.value.path())
+    assert list(saved.columns) == ["network", "layer", "channel", "weight_change"]
+    assert len(saved) == LAYERS["layer4.1"]
+    assert saved["weight_change"].is_monotonic_decreasing
+
+
+# ---- one channel ----
+
+
+def test_a_channel_shows_every_picture_and_number(visit: Open, index: Path) -> None:
+    tab = draw_all(visit(CHANNEL))
+    tab.wait_for_function(
+        "[...document.querySelectorAll('table.pictures img')].every((one) => one.complete && one.naturalWidth)"
+    )
+    assert tab.locator("table.pictures .full").count() == 6  # three networks, two seeds
+    assert tab.locator(".difference").count() == 2
+    row = ranking(index, "dogs").set_index(["layer", "channel"]).loc[("layer4.1", 2)]
+    numbers = tab.locator("section[aria-labelledby=numbers]")
+    similarity = numbers.locator("tr", has_text="paired_similarity").first
+    assert f"{row['paired_similarity']:.3g}"[:5] in similarity.inner_text()
+    assert "cosine" in similarity.inner_text()
+    again = tab.inner_text("section[aria-labelledby=again]")
+    assert "rm -f results/base/features/layer4.1/channel2.png" in again
+    assert "snakemake --cores 8 results/base/features/layer4.1/channel2.png" in again
+
+
+def test_the_film_follows_its_slider(visit: Open) -> None:
+    tab = visit(CHANNEL)
+    frame, slider = tab.locator(".film .tile"), tab.locator("#film-dogs")
+    place = "(frame) => frame.style.backgroundPosition"
+    seen = [frame.evaluate(place)]
+    assert slider.get_attribute("aria-valuetext") == "after epoch 5"
+    slider.focus()
+    for words in ("after epoch 2", "after epoch 0", "base (base)"):
+        slider.press("ArrowLeft")
+        expect(slider).to_have_attribute("aria-valuetext", words)
+        seen.append(frame.evaluate(place))
+    assert len(set(seen)) == 4
+    assert seen[-1].startswith(("0px", "-0px"))
+
+
+def test_a_channel_of_its_own_recipe_and_one_that_is_not_there(visit: Open) -> None:
+    tab = visit("#/channel/layer3.1:1")
+    tab.locator("summary", has_text="recipe of these pictures").click()
+    expect(tab.locator("section[aria-labelledby=again] dd", has_text="this channel's own")).to_contain_text("512")
+    tab.evaluate("console.warn = () => {}")  # what follows is a user's mistake, and said on the page
+    tab.evaluate("location.hash = '#/channel/layer9:1'")
+    expect(tab.locator("main")).to_contain_text("There is no channel layer9:1")
+
+
+def test_a_page_without_its_results_still_shows_its_tiles(visit: Open, index: Path, tmp_path: Path) -> None:
+    shutil.copytree(index.parent, tmp_path / "alone")
+    tab = visit("#/browser", page=tmp_path / "alone" / "index.html")
+    assert tab.locator(".grid .tile").count() > 20
+    tab = visit(CHANNEL, page=tmp_path / "alone" / "index.html", lost_files=True)
+    expect(tab.locator("table.pictures tbody tr").first).to_contain_text("The full-size file is not beside this page.")
+    assert tab.locator("table.pictures .tile").count() == 3
+
+
+# ---- two networks ----
+
+
+def test_a_point_leads_to_its_channel(visit: Open) -> None:
+    tab = draw_all(visit("#/compare"))
+    tab.locator(".plot svg .mark-symbol path").first.click(force=True)
+    tab.wait_for_function("location.hash.startsWith('#/channel/')")
+    expect(tab.locator("h1")).to_have_text(tab.evaluate("decodeURIComponent(location.hash.split(/[/?]/)[2])"))
+
+
+def test_the_atlas_goes_by_arrow_keys_and_leads_to_channels(visit: Open) -> None:
+    tab = visit("#/compare")
+    tab.locator(".atlas a[tabindex='0']").focus()
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("document.activeElement === document.querySelectorAll('.atlas a')[1]")
+    assert tab.locator(".atlas line").count() == 1  # from where it was in the base
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("location.hash.startsWith('#/channel/')")
+
+
+# ---- ways to use it ----
+
+
+def test_dark_follows_the_system_and_a_choice_is_kept(visit: Open) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark, light = (visit(color_scheme=scheme).evaluate(ground) for scheme in ("dark", "light"))
+    assert dark != light
+    tab = visit(color_scheme="light")
+    tab.click("#theme")
+    tab.click("#theme")
+    assert tab.evaluate(ground) == dark
+    tab.reload()
+    assert shown(tab).evaluate(ground) == dark
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_needs_no_scrolling_sideways(visit: Open, view: str) -> None:
+    tab = visit(view, width=400, height=800)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_by_keyboard_alone(visit: Open) -> None:
+    tab = visit("#/browser?network=dogs")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.id") == "skip"
+    tab.keyboard.press("Enter")
+    for _ in range(20):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.matches('.grid a')"):
+            break
+    names = "document.activeElement.querySelector('b').textContent"
+    assert tab.evaluate(names) == labels(tab)[0]
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate(names) == labels(tab)[1]
+    tab.keyboard.press("End")
+    assert tab.evaluate("document.activeElement.closest('li').ariaSetSize") == str(TOTAL)
+    assert tab.evaluate("document.activeElement.closest('li').ariaPosInSet") == str(TOTAL)
+    name = tab.evaluate(names)
+    height = tab.evaluate("scrollY")
+    assert height > 0
+    tab.keyboard.press("Enter")
+    expect(tab.locator("h1")).to_have_text(name)
+    tab.go_back()
+    expect(tab.locator("h1")).to_have_text("Browse channels")
+    shown(tab)
+    assert abs(tab.evaluate("scrollY") - height) < 50
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_no_serious_fault(visit: Open, view: str) -> None:
+    tab = draw_all(visit(view))
+    # All that folds is unfolded, but of the charts' tables, which are alike, the first alone.
+    tab.evaluate("document.querySelectorAll('details:not(.data)').forEach((one) => { one.open = true; })")
+    tab.evaluate("document.querySelectorAll('details.data').forEach((one, at) => { one.open = at === 0; })")
+    assert serious_faults(tab, {}) == []
+    if view != "#/compare":  # it has no colours of its own
+        tab.emulate_media(color_scheme="dark")
+        assert serious_faults(tab, {"runOnly": ["color-contrast"]}) == []
+
+
+def serious_faults(tab: Page, options: dict[str, object]) -> list[tuple[str, list[str]]]:
+    """What axe-core calls serious or critical; it may not read style sheets again, as no page from a file may."""
+    found = Axe().run(tab, options={"preload": False, **options}).response["violations"]
+    return [
+        (fault["id"], [node["html"][:160] for node in fault["nodes"][:3]])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+# ---- at full size ----
+
+
+def test_21504_pictures(visit: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    layers = {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
+    index = write_run(tmp_path, layers, pictures=False)
+    begun = time.monotonic()
+    tab = visit("#/browser", page=index)
+    tab.evaluate(
+        """async () => {
+            const addresses = [...document.querySelectorAll(".grid .tile")]
+                .map((tile) => tile.style.backgroundImage.slice(5, -2));
+            await Promise.all([...new Set(addresses)].map((address) => {
+                const image = new Image();
+                image.src = address;
+                return image.decode();
+            }));
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }"""
+    )
+    first = time.monotonic() - begun
+    expect(tab.locator("#count")).to_have_text("14,336 of 14,336 channels")
+    # Wherever one scrolls to, two frames later every row in the window holds a card.
+    blank, slowest = tab.evaluate(
+        """async () => {
+            const whole = document.documentElement.scrollHeight - innerHeight;
+            let [blank, slowest] = [0, 0];
+            for (let turn = 1; turn <= 24; turn += 1) {
+                const begun = performance.now();
+                scrollTo(0, turn % 2 ? (whole * turn) / 25 : scrollY + 700);
+                await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+                slowest = Math.max(slowest, performance.now() - begun);
+                const grid = document.querySelector(".grid").getBoundingClientRect();
+                for (let y = Math.max(70, grid.top + 10); y < Math.min(innerHeight, grid.bottom) - 10; y += 60) {
+                    if (!document.elementFromPoint(200, y).closest(".grid li")) blank += 1;
+                }
+            }
+            return [blank, slowest];
+        }"""
+    )
+    assert blank == 0
+    assert tab.locator(".grid li").count() < 200
+    code = sum(file.stat().st_size for file in (index.parent / "page").iterdir())
+    weight = code + sum((index.parent / name).stat().st_size for name in ("index.html", "vega.js", "data/run.js"))
+    assert weight < 1_500_000
+    with capsys.disabled():
+        print(f"\n21,504 pictures: first screen after {first:.2f} s, scrolled in {slowest:.0f} ms or less a step")
+    assert first < 20  # two seconds where nothing else runs; no test is lost to a busy machine
