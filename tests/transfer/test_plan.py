@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from transfer.plan import Plan, batches, check_config, parse_channels, picture_paths
+from transfer.config_check import check_config, find_mistakes
+from transfer.config_file import read_config
+from transfer.plan import Plan, batches, parse_channels, picture_paths
 
 CONFIG: dict[str, Any] = {
     "data": {"d": {"format": "csv", "root": "d"}},
@@ -206,6 +208,23 @@ def test_mistakes_are_said_in_words(mistake: str, config, schema) -> None:
     change(config)
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         check_config(config, schema)
+
+
+def test_names_are_looked_up_in_what_the_schema_allows(config, schema) -> None:
+    config["networks"]["base"]["epochs"] = 3  # belongs into `training`
+    config["networks"]["tuned"]["data"] = "e"
+    config["networks"]["other"] = {"weights": "tuned", "model": 3}
+    paths = {mistake.path for mistake in find_mistakes(config, schema)}
+    assert paths == {("networks", "base", "epochs"), ("networks", "tuned", "data"), ("networks", "other", "model")}
+
+
+def test_a_mistake_says_its_line(config, schema, tmp_path) -> None:
+    config["networks"]["tuned"]["training"]["epochs"] = "many"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    read = read_config(tmp_path / "config.yaml")
+    line = 1 + (tmp_path / "config.yaml").read_text().splitlines().index("      epochs: many")
+    with pytest.raises(InputError, match=rf"config\.yaml:{line}: networks\.tuned\.training\.epochs: 'many'"):
+        check_config(read.config, schema, [read])
 
 
 def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
