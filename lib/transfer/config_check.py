@@ -45,15 +45,19 @@ def without(config: Config, paths: list[tuple[str, ...]]) -> Config:
     pruned = copy.deepcopy(config)
     for path in sorted(paths, key=len, reverse=True):
         parent: Any = pruned
-        for name in path[:-1]:
-            parent = {str(key): value for key, value in parent.items()}[name] if isinstance(parent, dict) else None
-        if not isinstance(parent, dict):
-            continue
-        for key in [key for key in parent if str(key) == path[-1]]:
-            if len(path) == 2 and path[0] in ("networks", "data") and isinstance(key, str):
+        for depth, name in enumerate(path, start=1):
+            key = next((key for key in parent if str(key) == name), None)
+            if key is None:
+                break
+            if depth < len(path) and isinstance(parent[key], dict):
+                parent = parent[key]
+                continue
+            # the value itself, or the list that it is an item of
+            if depth == 2 and path[0] in ("networks", "data") and isinstance(key, str):
                 parent[key] = {}
             else:
                 del parent[key]
+            break
     return pruned
 
 

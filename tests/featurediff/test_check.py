@@ -238,6 +238,8 @@ def test_whatever_stands_in_a_config_it_is_said_in_words(
 ) -> None:
     monkeypatch.chdir(folder)
     spoilt = copy.deepcopy(config)
+    spoilt["networks"]["control"] = {**copy.deepcopy(config["networks"]["birds"]), "control_of": "birds"}
+    spoilt["film"] = {"channels": {"layer4.1": [0]}, "epochs": [0, 1], "seeds": 1}
     for _ in range(data.draw(st.integers(1, 3))):
         *above, last = data.draw(st.sampled_from(places(spoilt)))
         parent = spoilt
