@@ -15,11 +15,14 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHO
 
 from feature_vis.errors import InputError
 from feature_vis.recipe import RECIPE_VERSION
-from transfer.plan import Plan, check_config, picture_paths
+from transfer.config_check import check_config
+from transfer.config_file import read_config
+from transfer.plan import Plan, picture_paths
 from transfer.settings import TRAINING_VERSION
 
 try:
-    check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"))
+    files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]
+    check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"), files)
     plan = Plan(config)
 except InputError as error:
     raise WorkflowError(str(error)) from None

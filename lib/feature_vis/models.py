@@ -13,6 +13,7 @@ from feature_vis.vision import torchvision
 
 __all__ = [
     "build",
+    "cached_weights",
     "head_name",
     "load_file",
     "load_state",
@@ -45,11 +46,22 @@ def build(name: str, classes: int | None = None, weights: str | None = None) -> 
     try:
         return torchvision.models.get_model(name, **options).eval()
     except OSError as error:
-        file = Path(options["weights"].url).name if weights else "its weights"
+        file = cached_weights(name, weights) if weights else Path("its weights")
         raise InputError(
-            f"{weights} of {name} could not be fetched ({error}). On a machine without network, put the file {file} "
-            f"into {Path(torch.hub.get_dir()) / 'checkpoints'}, or name a state dict by its path"
+            f"{weights} of {name} could not be fetched ({error}). On a machine without network, put the file "
+            f"{file.name} into {file.parent}, or name a state dict by its path"
         ) from None
+
+
+def cached_weights(name: str, weights: str) -> Path:
+    """Where torchvision keeps, or will keep, the file of its weights of that name.
+
+    Raises:
+        InputError: a network, or weights of it, that torchvision does not have.
+    """
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        build(name)  # says so, with close names
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(_weights_by_name(name, weights).url).name
 
 
 def _weights_by_name(name: str, weights: str) -> Any:

@@ -4,7 +4,7 @@ to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 
 import logging
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from transfer.drift import Drift
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
 from transfer.probing import Probing
+from transfer.progress import progress
 from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise
 from transfer.tables import read_table
 from transfer.visual_change import visual_table
@@ -90,7 +91,11 @@ def embed_pictures(embedder: Embedder, paths: Sequence[str]) -> tuple[np.ndarray
     """
     by_place = {(channel_of(path), seed_of(path)): path for path in paths}
     channels, seeds = (sorted(set(numbers)) for numbers in zip(*by_place, strict=True))
-    found = [embeddings for batch in _batches(by_place, channels, seeds) for embeddings in embedder.embed(batch)]
+    found: list[torch.Tensor] = []
+    with progress(len(paths), "embedding", "img") as advance:
+        for batch in _batches(by_place, channels, seeds):
+            found += embedder.embed(batch)
+            advance(len(batch))
     stacked = torch.stack(found).float().cpu().numpy().reshape(len(channels), len(seeds), -1)  # (K, S, D)
     return np.array(channels), np.array(seeds), stacked
 
@@ -153,15 +158,16 @@ def compare_files(
     """
     base, tuned = pictures
     first_bad = [{channel for channel, seed in pairs if seed == 0} for pairs in bad]
-    table = compare_layer(
-        embedder,
-        _pairs(base, tuned),
-        model=model,
-        layer=layer,
-        channels=[channel_of(path) for path in base],
-        bad_base=first_bad[0],
-        bad_tuned=first_bad[1],
-    )
+    with progress(len(base), f"{model} {layer}", "pair") as advance:
+        table = compare_layer(
+            embedder,
+            _pairs(base, tuned, advance),
+            model=model,
+            layer=layer,
+            channels=[channel_of(path) for path in base],
+            bad_base=first_bad[0],
+            bad_tuned=first_bad[1],
+        )
     (channels, of_base), (_, of_tuned) = (load_embeddings(*one) for one in zip(embeddings, bad, strict=True))
     visual = visual_table(of_base, of_tuned, model=model, layer=layer, channels=channels.tolist())
     log.info(
@@ -273,6 +279,9 @@ def write_pairs(
         pair_picture(left, right).save(folder / f"rank{rank}_channel{channel}.png")
 
 
-def _pairs(base: Sequence[str], tuned: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    base: Sequence[str], tuned: Sequence[str], advance: Callable[[int], None]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for first, second in zip(base, tuned, strict=True):
         yield read_picture(first)[0], read_picture(second)[0]
+        advance(1)

@@ -22,6 +22,7 @@ from transfer.dataset import read_split
 from transfer.frozen import frozen_layers, layers_before
 from transfer.pictures import PictureDataset, val_transform
 from transfer.probing import Label, Probing
+from transfer.progress import progress
 from transfer.tables import write_table
 
 __all__ = ["COLUMNS", "compare_units", "probe_images", "write_probing"]
@@ -64,14 +65,16 @@ def probe_images(
         waiting: list[Tensor] = []
         labels: list[Label] = []
         shown = (picture for pictures in sets.values() for picture, _ in (pictures[i] for i in range(len(pictures))))
-        for picture, (data, class_name) in zip(shown, images[["data", "class_name"]].values, strict=True):
-            waiting.append(picture)
-            labels.append(Label(data, class_name))
-            if len(waiting) == _BATCH:
+        with progress(len(images), "probe images", "img") as advance:
+            for picture, (data, class_name) in zip(shown, images[["data", "class_name"]].values, strict=True):
+                waiting.append(picture)
+                labels.append(Label(data, class_name))
+                advance(1)
+                if len(waiting) == _BATCH:
+                    yield torch.stack(waiting), labels
+                    waiting, labels = [], []
+            if waiting:
                 yield torch.stack(waiting), labels
-                waiting, labels = [], []
-        if waiting:
-            yield torch.stack(waiting), labels
 
     return images, batches()
 

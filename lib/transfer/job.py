@@ -19,6 +19,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from feature_vis.errors import InputError
+from transfer.progress import BesideBars
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +31,16 @@ log = logging.getLogger("featurediff")
 
 @contextmanager
 def job(log_file: str | Path, *, threads: int = 1, gpu: int | None = None) -> Iterator["torch.device | None"]:
-    """Run a rule's work: messages go to the terminal and to `log_file`, an `InputError` ends it without traceback.
+    """Run a rule's work: messages and warnings go to the terminal and to `log_file`.
+
+    An `InputError` ends it without traceback.
 
     Where `gpu` is given, torch is limited to `threads` threads and a device is yielded: a GPU that no other job
     holds where `gpu` is above 0 and there is one, the CPU otherwise.
     """
     _end_with_parents()
     _log_to(Path(log_file))
+    logging.captureWarnings(True)  # those of the libraries belong to the story
     try:
         with ExitStack() as stack:
             yield None if gpu is None else stack.enter_context(_device(threads, gpu))
@@ -46,6 +50,8 @@ def job(log_file: str | Path, *, threads: int = 1, gpu: int | None = None) -> It
     except BaseException:
         log.exception("this is a defect of featurediff, or the machine's")
         raise
+    finally:
+        logging.captureWarnings(False)
 
 
 def visible_gpus() -> list[str]:
@@ -98,15 +104,14 @@ def _device(threads: int, gpu: int) -> Iterator["torch.device"]:
 
 def _log_to(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(sys.stderr),
-        logging.FileHandler(file, mode="w", encoding="utf-8"),
-    ]
-    for handler in handlers:
+    terminal, whole = BesideBars(sys.stderr), logging.FileHandler(file, mode="w", encoding="utf-8")
+    terminal.setLevel(logging.INFO)  # the file's lines about progress are a bar there
+    for handler in (terminal, whole):
         handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers[:] = handlers
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    for logger in (log, logging.getLogger("py.warnings")):
+        logger.handlers[:] = [terminal, whole]
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
 
 
 def _end_with_parents(poll_seconds: float = 1.0) -> None:

@@ -11,7 +11,15 @@ from feature_vis.files import atomic_path
 from feature_vis.models import build, load_file, load_state, state_digest
 from feature_vis.seeding import derive_seed
 
-__all__ = ["Network", "load_network", "load_weights", "network_of_checkpoint", "save_network", "start_network"]
+__all__ = [
+    "Network",
+    "is_weights_name",
+    "load_network",
+    "load_weights",
+    "network_of_checkpoint",
+    "save_network",
+    "start_network",
+]
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,17 @@ def load_network(path: str | Path) -> Network:
         raise InputError(f"{path} is not a network of this workflow (no {error}): delete it and run again") from None
 
 
+def is_weights_name(weights: str) -> bool:
+    """Whether weights are meant to be torchvision's of that name, not a file."""
+    return "/" not in weights and "." not in weights and not Path(weights).exists()
+
+
 def load_weights(architecture: str, weights: str) -> Network:
     """A network with torchvision's weights of that name, or with those of a state dict's path.
 
     A file may be a plain state dict or a checkpoint that holds one under `model` or `state_dict`.
     """
-    if "/" not in weights and "." not in weights and not Path(weights).exists():
+    if is_weights_name(weights):
         return Network(architecture, build(architecture, weights=weights).state_dict())
     loaded = load_file(weights)
     state = next((loaded[key] for key in ("model", "state_dict") if isinstance(loaded.get(key), dict)), loaded)

@@ -28,11 +28,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
-from tqdm import tqdm
 
 from feature_vis.colors import normalize
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
+from transfer.progress import progress
 
 __all__ = [
     "MAX_PIXELS",
@@ -87,14 +87,14 @@ def faults(root: Path, paths: Sequence[str]) -> dict[str, Fault]:
     """
     threads = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     found: dict[str, Fault] = {}
-    bar = tqdm(total=len(paths), desc="checking pictures", unit="img", disable=None, leave=False)
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool, bar:
+    bar = progress(len(paths), "checking pictures", "img")
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool, bar as advance:
         # What Pillow only warns of, such as a bad EXIF block, is no fault; a size above MAX_PIXELS is one below.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for start in range(0, len(paths), 512):  # a bounded queue
             some = paths[start : start + 512]
             for path, fault in zip(some, pool.map(_fault, (root / path for path in some)), strict=True):
-                bar.update()
+                advance(1)
                 if fault is not None:
                     found[path] = fault
     return found

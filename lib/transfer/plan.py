@@ -3,124 +3,30 @@
 The workflow reads this module while it builds its graph; it must stay quick to import.
 """
 
-import difflib
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import jsonschema
-import yaml
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from feature_vis.recipe import Recipe
 
-__all__ = ["Plan", "batches", "check_config", "parse_channels", "picture_paths"]
+__all__ = [
+    "Plan",
+    "architecture",
+    "batches",
+    "overrides",
+    "parse_channels",
+    "picture_paths",
+    "recipe_settings",
+]
 
 Config = dict[str, Any]
-
-
-def check_config(config: Config, schema_file: str | Path) -> None:
-    """Check a config against the schema and for names that lead nowhere; all problems in one InputError."""
-    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [line for error in errors for line in _in_words(error)]
-    if not problems:
-        problems = list(_dangling(config))
-    if problems:
-        raise InputError("the config cannot be followed:\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-def _in_words(error: jsonschema.ValidationError) -> list[str]:
-    where = ".".join(str(part) for part in error.absolute_path) or "the config"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
-        unknown = [key for key in error.instance if key not in known]
-        return [f"{where} has an unknown key {key!r}{_did_you_mean(key, known)}" for key in unknown]
-    return [f"{where}: {error.message}"]
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known)}"
-
-
-def _dangling(config: Config) -> Iterator[str]:
-    """Names in a valid config that no other part of it defines."""
-    networks, data = config["networks"], config.get("data", {})
-    base = config.get("base", "base")
-    if base not in networks:
-        yield f"base: there is no network {base!r}{_did_you_mean(base, list(networks))}"
-    for name, network in networks.items():
-        at = f"networks.{name}"
-        if "training" in network and "data" not in network:
-            yield f"{at}: training needs data"
-        if "data" in network and network["data"] not in data:
-            yield f"{at}.data: there is no data set {network['data']!r}{_did_you_mean(network['data'], list(data))}"
-        if "training" not in network and network.get("weights") is None:
-            yield f"{at}: has neither weights nor training"
-        if network.get("weights") not in networks and "model" not in network:
-            yield f"{at}: needs a model, or as weights the name of a network above"
-        if network.get("weights") in networks and _circular(networks, name):
-            yield f"{at}.weights: {network['weights']} starts from {name} itself"
-    yield from _film_problems(config)
-    yield from _control_problems(config)
-    embedder = config.get("compare", {}).get("embedder", {})
-    if "network" in embedder and embedder["network"] not in networks:
-        yield f"compare.embedder.network: there is no network {embedder['network']!r}"
-    if ("model" in embedder) != ("weights" in embedder):
-        yield "compare.embedder: model and weights go together"
-    if "network" in embedder and "model" in embedder:
-        yield "compare.embedder: either network, or model and weights"
-
-
-def _film_problems(config: Config) -> Iterator[str]:
-    film, seeds, layers = config.get("film", {}), config.get("seeds", 4), list(config["visualize"]["layers"])
-    if isinstance(named := film.get("channels"), dict):
-        for layer in (name for name in named if name not in layers):
-            yield f"film.channels: {layer} is not among visualize.layers{_did_you_mean(layer, layers)}"
-    if film.get("seeds", 1) > seeds:
-        yield f"film.seeds: {film['seeds']} is more than seeds, {seeds}"
-    if isinstance(epochs := film.get("epochs"), list):
-        for name, network in config["networks"].items():
-            trained = network.get("training", {}).get("epochs")
-            if name != config.get("base", "base") and trained is not None and min(epochs) >= trained:
-                yield f"film.epochs: none of them is an epoch of {name}, 0 to {trained - 1}"
-
-
-def _control_problems(config: Config) -> Iterator[str]:
-    networks, base = config["networks"], config.get("base", "base")
-    for name, network in networks.items():
-        at, model = f"networks.{name}.control_of", network.get("control_of")
-        if model is None:
-            continue
-        if model not in networks:
-            yield f"{at}: there is no network {model!r}{_did_you_mean(model, list(networks))}"
-        elif model == name or base in (model, name):
-            yield f"{at}: two fine-tuned networks are compared, not {name} and {model}"
-        else:
-            run, other = ({**networks[one], "training": {**networks[one].get("training", {})}} for one in (name, model))
-            seeds = [each["training"].pop("seed", config.get("seed", 0)) for each in (run, other)]
-            if any(run.get(key) != other.get(key) for key in ("weights", "data", "training")):
-                yield f"{at}: {name} and {model} must have the same weights, data and training, but for its seed"
-            elif seeds[0] == seeds[1]:
-                yield f"{at}: {name} is trained just as {model} is: give its training a seed of its own"
-
-
-def _circular(networks: Config, name: str) -> bool:
-    seen, current = set(), name
-    while current in networks:
-        if current in seen:
-            return True
-        seen.add(current)
-        current = networks[current].get("weights")
-    return False
 
 
 def parse_channels(spec: int | str | list[int | str], count: int | None) -> list[int]:
@@ -160,11 +66,36 @@ def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
     return [tuple(channels[first : first + size]) for first in range(0, len(channels), size)]
 
 
-class Plan:
-    """All that the rules ask of a checked config."""
+def architecture(config: Config, network: str) -> str:
+    """The torchvision name of a network, its own or that of the network it starts from."""
+    settings = config["networks"][network]
+    return settings["model"] if "model" in settings else architecture(config, settings["weights"])
 
-    def __init__(self, config: Config) -> None:
+
+def overrides(config: Config, layer: str) -> dict[int, Config]:
+    """The settings of a layer's single channels."""
+    given = config["visualize"]["layers"][layer].get("overrides", {})
+    return {int(channel): settings for channel, settings in given.items()}
+
+
+def recipe_settings(config: Config, layer: str, channel: int | None = None) -> dict[str, Any]:
+    """The recipe's settings for a layer, or for one of its channels: general, then layer's, then channel's."""
+    visualize = config["visualize"]
+    of_layer = visualize["layers"][layer].get("recipe", {})
+    of_channel = {} if channel is None else overrides(config, layer).get(channel, {})
+    settings = {"seed": config.get("seed", 0)} | visualize.get("recipe", {}) | of_layer | of_channel
+    return Recipe.from_settings(settings).settings()
+
+
+class Plan:
+    """All that the rules ask of a checked config.
+
+    `counts`: how many channels each layer has, for who knows it already; else a process of its own counts them.
+    """
+
+    def __init__(self, config: Config, counts: Mapping[str, int] | None = None) -> None:
         self.config = config
+        self._counts = counts
         self.seed: int = config.get("seed", 0)
         self.results = Path(config.get("results", "results"))
         self.base: str = config.get("base", "base")
@@ -186,8 +117,7 @@ class Plan:
 
     def architecture(self, network: str) -> str:
         """The torchvision name of a network, its own or that of the network it starts from."""
-        settings = self.config["networks"][network]
-        return settings["model"] if "model" in settings else self.architecture(settings["weights"])
+        return architecture(self.config, network)
 
     def starts_from(self, network: str) -> str | None:
         """The other network whose weights it starts from, if any."""
@@ -203,11 +133,7 @@ class Plan:
 
     def recipe(self, layer: str, channel: int | None = None) -> dict[str, Any]:
         """The recipe's settings for a layer, or for one of its channels: general, then layer's, then channel's."""
-        visualize = self.config["visualize"]
-        at_layer = visualize["layers"][layer]
-        override = {} if channel is None else self._overrides(layer).get(channel, {})
-        settings = {"seed": self.seed} | visualize.get("recipe", {}) | at_layer.get("recipe", {}) | override
-        return Recipe.from_settings(settings).settings()
+        return recipe_settings(self.config, layer, channel)
 
     def recipes(self, layer: str, channels: tuple[int, ...]) -> dict[str, Any]:
         """What a batch needs: the layer's recipe, and those of its channels that differ from it."""
@@ -273,12 +199,11 @@ class Plan:
         return 64 if pictures > 4096 else 96
 
     def _overrides(self, layer: str) -> dict[int, dict[str, Any]]:
-        given = self.config["visualize"]["layers"][layer].get("overrides", {})
-        return {int(channel): settings for channel, settings in given.items()}
+        return overrides(self.config, layer)
 
     def _all_channels(self) -> dict[str, list[int]]:
         layers = self.config["visualize"]["layers"]
-        counts = self._channel_counts()
+        counts = self._channel_counts() if self._counts is None else self._counts
         channels, problems = {}, []
         for layer, settings in layers.items():
             try:

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from feature_vis.activations import call_order
 from feature_vis.errors import InputError
@@ -28,6 +27,7 @@ from feature_vis.models import head_name, load_file, replace_head, state_digest
 from feature_vis.seeding import derive_seed, generator
 from transfer.dataset import PictureDataset
 from transfer.pictures import train_transform, val_transform
+from transfer.progress import progress
 from transfer.settings import TrainingSettings
 
 __all__ = [
@@ -116,34 +116,40 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         model.load_state_dict(last["model"])
         optimizer.load_state_dict(last["optimizer"])
         scheduler.load_state_dict(last["scheduler"])
-    for epoch in range(len(files), settings.epochs):
-        row: dict[str, Any] = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
-        row |= _train_one_epoch(trainable, prepared.train, optimizer, settings, epoch, device)
-        row |= _evaluate(model, prepared.validation, settings, device)
-        scheduler.step()
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        row["weights_sha256"] = state_digest(state)
-        files.append(store / f"epoch{epoch}.pth")
-        with atomic_path(files[-1]) as temporary:
-            torch.save(
-                {
-                    "model": state,
-                    "optimizer": optimizer.state_dict(),
-                    "scheduler": scheduler.state_dict(),
-                    "epoch": epoch,
-                    "arguments": asdict(settings),
-                    "class_names": prepared.class_names,
-                    "log": row,
-                    "key": key,
-                },
-                temporary,
+    missing = range(len(files), settings.epochs)
+    work = progress(len(missing) * (len(prepared.train) + len(prepared.validation)), "training", "img")
+    with work as advance:
+        for epoch in missing:
+            row: dict[str, Any] = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
+            row |= _train_one_epoch(trainable, prepared.train, optimizer, settings, epoch, device, advance)
+            row |= _evaluate(model, prepared.validation, settings, device, advance)
+            scheduler.step()
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+            row["weights_sha256"] = state_digest(state)
+            files.append(store / f"epoch{epoch}.pth")
+            with atomic_path(files[-1]) as temporary:
+                torch.save(
+                    {
+                        "model": state,
+                        "optimizer": optimizer.state_dict(),
+                        "scheduler": scheduler.state_dict(),
+                        "epoch": epoch,
+                        "arguments": asdict(settings),
+                        "class_names": prepared.class_names,
+                        "log": row,
+                        "key": key,
+                    },
+                    temporary,
+                )
+            log.info(
+                "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
+                epoch + 1,
+                settings.epochs,
+                *(
+                    row[name]
+                    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_second")
+                ),
             )
-        log.info(
-            "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
-            epoch + 1,
-            settings.epochs,
-            *(row[name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_second")),
-        )
     return files
 
 
@@ -260,14 +266,14 @@ def _train_one_epoch(
     settings: TrainingSettings,
     epoch: int,
     device: torch.device,
+    advance: Callable[[int], None],
 ) -> dict[str, float]:
     data.set_epoch(epoch)
     order = torch.randperm(len(data), generator=generator(settings.seed, "order", epoch))
     batches = _batches(order, settings.batch_size)
     trainable.train()
     losses, right, began = 0.0, 0, time.monotonic()
-    bar = tqdm(total=len(data), desc=f"epoch {epoch + 1}/{settings.epochs}", unit="img", disable=None, leave=False)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), bar:
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(settings.seed, "dropout", epoch))
         for number, (pictures, labels) in enumerate(
             _batches_on(_loader(data, batches, settings.workers, device), device)
@@ -286,7 +292,7 @@ def _train_one_epoch(
             optimizer.step()
             losses += value * len(labels)
             right += int((logits.argmax(1) == labels).sum())
-            bar.update(len(labels))
+            advance(len(labels))
     seconds = time.monotonic() - began
     return {
         "train_loss": losses / len(data),
@@ -297,7 +303,11 @@ def _train_one_epoch(
 
 @torch.no_grad()
 def _evaluate(
-    model: nn.Module, data: PictureDataset, settings: TrainingSettings, device: torch.device
+    model: nn.Module,
+    data: PictureDataset,
+    settings: TrainingSettings,
+    device: torch.device,
+    advance: Callable[[int], None],
 ) -> dict[str, float]:
     model.eval()
     batches = [part.tolist() for part in torch.split(torch.arange(len(data)), settings.batch_size)]
@@ -307,4 +317,5 @@ def _evaluate(
             logits = _logits(model(pictures)).float()  # (B, classes)
         losses += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
         right += int((logits.argmax(1) == labels).sum())
+        advance(len(labels))
     return {"val_loss": losses / len(data), "val_accuracy": right / len(data)}

@@ -6,7 +6,6 @@ next one finds there what this one had finished.
 """
 
 import logging
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from feature_vis.files import write_bytes
 from feature_vis.models import weights_digest
@@ -25,6 +23,7 @@ from feature_vis.png import channel_of, read_notes, seed_of, write_picture
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from transfer.network import load_network
+from transfer.progress import progress
 
 __all__ = ["Target", "adopt", "layer_digests", "make_targets", "thinned", "visualize"]
 
@@ -118,14 +117,14 @@ def _render_to_staging(
     unit = Objectives(model)
     image_steps = sum(target.recipe.steps for target in targets)
     with (
-        tqdm(total=image_steps, desc=layer, unit="step", disable=None, leave=False, file=sys.stderr) as bar,
+        progress(image_steps, layer, "step") as advance,
         ThreadPoolExecutor(max_workers=1) as writer,  # a picture is packed while the next ones are rendered
     ):
         pictures = render(
             [unit(layer, target.channel) for target in targets],
             [target.recipe for target in targets],
             device=device,
-            progress=bar.update,
+            progress=advance,
             resume=staging / "unfinished",
         )
         written = []

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from transfer.plan import Plan, batches, check_config, parse_channels, picture_paths
+from transfer.config_check import check_config, find_mistakes
+from transfer.config_file import read_config
+from transfer.plan import Plan, batches, parse_channels, picture_paths
 
+SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 CONFIG: dict[str, Any] = {
     "data": {"d": {"format": "csv", "root": "d"}},
     "networks": {
@@ -206,6 +209,40 @@ def test_mistakes_are_said_in_words(mistake: str, config, schema) -> None:
     change(config)
     with pytest.raises(InputError, match=message.replace("(", r"\(")):
         check_config(config, schema)
+
+
+def test_names_are_looked_up_in_what_the_schema_allows(config, schema) -> None:
+    config["networks"]["base"]["epochs"] = 3  # belongs into `training`
+    config["networks"]["tuned"]["data"] = "e"
+    config["networks"]["other"] = {"weights": "tuned", "model": 3}
+    paths = {mistake.path for mistake in find_mistakes(config, schema)}
+    assert paths == {("networks", "base", "epochs"), ("networks", "tuned", "data"), ("networks", "other", "model")}
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_stands_in_a_config_the_mistakes_have_words(data: st.DataObject) -> None:
+    spoilt = copy.deepcopy(CONFIG)
+    spoilt["networks"]["control"] = {**copy.deepcopy(CONFIG["networks"]["tuned"]), "control_of": "tuned"}
+    spoilt["film"] = {"channels": {"layer4": [0]}, "epochs": [0, 1], "seeds": 1}
+    for _ in range(data.draw(st.integers(1, 3))):
+        parent: Any = spoilt
+        while True:
+            key = data.draw(st.sampled_from(list(parent) if isinstance(parent, dict) else list(range(len(parent)))))
+            if not isinstance(parent[key], dict | list) or not parent[key] or data.draw(st.booleans()):
+                break
+            parent = parent[key]
+        parent[key] = data.draw(st.sampled_from([None, -1, 7, "base", "all", [], [None], {}, {"base": 1}, {7: {}}]))
+    assert all(mistake.text for mistake in find_mistakes(spoilt, SCHEMA))
+
+
+def test_a_mistake_says_its_line(config, schema, tmp_path) -> None:
+    config["networks"]["tuned"]["training"]["epochs"] = "many"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    read = read_config(tmp_path / "config.yaml")
+    line = 1 + (tmp_path / "config.yaml").read_text().splitlines().index("      epochs: many")
+    with pytest.raises(InputError, match=rf"config\.yaml:{line}: networks\.tuned\.training\.epochs: 'many'"):
+        check_config(read.config, schema, [read])
 
 
 def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:

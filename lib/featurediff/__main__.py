@@ -1,0 +1,6 @@
+"""`python -m featurediff` is `featurediff`."""
+
+from featurediff.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="featurediff")

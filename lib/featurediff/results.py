@@ -1,0 +1,175 @@
+"""What a results folder holds, a half finished one as well: pictures and tables by network, layer and channel.
+
+No torch and no pandas here: a command that prints a row shall not take seconds to start.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from feature_vis.errors import InputError, close_names
+
+__all__ = ["Results", "Row", "Unit", "parse_unit"]
+
+Row = dict[str, str]
+
+
+class Unit(NamedTuple):
+    """A channel of a layer, `layer4.2:1276`."""
+
+    layer: str
+    channel: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}:{self.channel}"
+
+
+def parse_unit(text: str) -> Unit:
+    """`layer4.2:1276` -> the layer's dotted name and the channel's number.
+
+    Raises:
+        InputError: anything else.
+    """
+    match = re.fullmatch(r"([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*):([0-9]{1,9})", text.strip())
+    if match is None:
+        raise InputError(f"{text!r} is not a layer and a channel: write it as layer4.2:1276")
+    return Unit(match[1], int(match[2]))
+
+
+class Results:
+    """A results folder.
+
+    Raises:
+        InputError: no such folder, or nothing of the workflow in it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(
+                f"there is no folder {self.folder}: run the workflow first (snakemake --cores 8), or name its results "
+                "by --results"
+            )
+        self.networks = sorted(path.parent.name for path in self.folder.glob("*/features") if path.is_dir())
+        self.tuned = sorted(path.name for path in self.folder.glob("compare/*") if any(path.glob("*.csv")))
+        if not self.networks and not self.tuned:
+            raise InputError(f"{self.folder} holds no pictures and no tables yet: has the workflow run?")
+
+    @property
+    def base(self) -> str:
+        """The network that the others are compared with, as far as the folder tells."""
+        others = [name for name in self.networks if name not in self.tuned]
+        return others[0] if len(others) == 1 else "base"
+
+    def layers(self) -> list[str]:
+        """Layers of which there are pictures, or a table."""
+        pictures = {path.name for path in self.folder.glob("*/features/*") if path.is_dir()}
+        tables = {path.stem for path in self.folder.glob("compare/*/*.csv")} - {
+            "ranking",
+            "summary",
+            "units",
+            "control",
+        }
+        return sorted(layer for layer in pictures | tables if not layer.startswith("."))
+
+    def check(self, unit: Unit) -> None:
+        """Refuse a channel that the folder knows nothing of."""
+        self.known("layer", unit.layer, self.layers())
+        there = {_number(path.stem) for path in self.folder.glob(f"*/features/{unit.layer}/channel*[0-9].png")}
+        there |= {int(row["channel"]) for name in self.tuned for row in self.rows(name) if row["layer"] == unit.layer}
+        if unit.channel not in there:
+            raise InputError(
+                f"{unit} was not rendered: of {unit.layer} there are {_ranges(there) or 'no pictures yet'}"
+            )
+
+    def known(self, kind: str, name: str, names: Collection[str]) -> None:
+        """Refuse a name that is not among these; the close ones are said."""
+        if name not in names:
+            there = ", ".join(sorted(names)) or "none yet"
+            hint = close_names(name, names) or f"; there are: {there}"
+            raise InputError(f"{self.folder} has no {kind} {name!r}{hint}")
+
+    def pictures(self, network: str, unit: Unit) -> list[Path]:
+        """Those of the first seed, of the second, and so on."""
+        folder = self.folder / network / "features" / unit.layer
+        seeds = sorted(folder.glob(f"seed*/channel{unit.channel}.png"), key=lambda path: _number(path.parent.name))
+        first = folder / f"channel{unit.channel}.png"
+        return [first, *seeds] if first.exists() else seeds
+
+    def pairs(self, tuned: str, unit: Unit) -> list[Path]:
+        """Pictures that show the base and the tuned network side by side: of the extreme channels alone."""
+        return sorted((self.folder / "compare" / tuned / unit.layer).glob(f"most_*/rank*_channel{unit.channel}.png"))
+
+    def rows(self, tuned: str) -> list[Row]:
+        """All channels of a network, most changed first; unranked, layer by layer, where only those tables exist."""
+        folder = self.folder / "compare" / tuned
+        ranking = folder / "ranking.csv"
+        if ranking.exists():
+            return _read_table(ranking)
+        return [row for layer in self.layers() for row in _read_table(folder / f"{layer}.csv", missing_is_empty=True)]
+
+    def row(self, tuned: str, unit: Unit) -> Row | None:
+        """A channel's numbers: those of the ranking, and what the layer's table has beside them."""
+        ranked = [row for row in self.rows(tuned) if (row["layer"], row["channel"]) == (unit.layer, str(unit.channel))]
+        table = self.folder / "compare" / tuned / f"{unit.layer}.csv"
+        own = [row for row in _read_table(table, missing_is_empty=True) if row["channel"] == str(unit.channel)]
+        return (
+            ranked[0] | {name: text for name, text in own[0].items() if name not in ranked[0]}
+            if own and ranked
+            else next(iter(ranked or own), None)
+        )
+
+    def meanings(self, tuned: str) -> dict[str, str]:
+        """Column -> what it says, with its unit; empty where the tables are not described yet."""
+        file = self.folder / "compare" / tuned / "columns.yaml"
+        try:
+            described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+            return {name: _meaning(entry["unit"], entry["meaning"]) for name, entry in described.items()}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+            raise InputError(f"{file} cannot be read ({error}): delete it and run snakemake again") from None
+
+
+def _meaning(unit: str, meaning: str) -> str:
+    return f"{meaning} [{unit}]" if unit else meaning
+
+
+def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[Row]:
+    if missing_is_empty and not file.exists():
+        return []
+    try:
+        with file.open(encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text, strict=True))
+        if not rows or any(None in row or None in row.values() for row in rows):  # a row too long, or cut off
+            raise ValueError("it is empty or cut off")
+        for row in rows:
+            if not row["channel"].isascii() or not row["channel"].isdigit() or not row["layer"]:
+                raise ValueError("a row has no layer or no channel")
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"{file} is not a whole table ({error}): delete it and run snakemake again") from None
+    return rows
+
+
+def _number(name: str) -> int:
+    digits = re.sub(r"\D", "", name)
+    return int(digits) if digits else 0
+
+
+def _ranges(numbers: Collection[int]) -> str:
+    """`0-7, 12` of 0 to 7 and 12."""
+
+    def runs() -> Iterator[tuple[int, int]]:
+        first = last = None
+        for number in sorted(numbers):
+            if first is None or last is None or number != last + 1:
+                if first is not None and last is not None:
+                    yield first, last
+                first = number
+            last = number
+        if first is not None and last is not None:
+            yield first, last
+
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs())

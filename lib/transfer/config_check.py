@@ -1,0 +1,168 @@
+"""Everything about a config that is wrong by itself: what the schema forbids, and names that lead nowhere."""
+
+import copy
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from feature_vis.errors import InputError
+from transfer.config_file import ConfigFile, Mistake, in_words
+
+__all__ = ["check_config", "find_mistakes", "without"]
+
+Config = dict[str, Any]
+
+
+def check_config(config: Config, schema_file: str | Path, files: Sequence[ConfigFile] = ()) -> None:
+    """Check a config against the schema and for names that lead nowhere; all mistakes in one InputError.
+
+    With the `files` that it was read from, each mistake is said with its line.
+    """
+    if mistakes := find_mistakes(config, schema_file):
+        raise InputError("the config cannot be followed:\n" + in_words(mistakes, files))
+
+
+def find_mistakes(config: Config, schema_file: str | Path) -> list[Mistake]:
+    """All that the schema forbids, and the names in what it allows that no part of the config defines."""
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    mistakes = [mistake for error in errors for mistake in _of_schema(error)]
+    wrong = [mistake.path for mistake in mistakes]
+    if any(path in ((), ("networks",), ("data",)) for path in wrong):
+        return mistakes
+    dangling = _dangling(without(config, wrong))
+    # what is said of a whole may be the fault of a part that is wrong already
+    return mistakes + [other for other in dangling if not any(path[: len(other.path)] == other.path for path in wrong)]
+
+
+def without(config: Config, paths: list[tuple[str, ...]]) -> Config:
+    """A copy without the values at these paths; networks and data sets stay by their names, and are empty."""
+    pruned = copy.deepcopy(config)
+    for path in sorted(paths, key=len, reverse=True):
+        parent: Any = pruned
+        for depth, name in enumerate(path, start=1):
+            key = next((key for key in parent if str(key) == name), None)
+            if key is None:
+                break
+            if depth < len(path) and isinstance(parent[key], dict):
+                parent = parent[key]
+                continue
+            # the value itself, or the list that it is an item of
+            if depth == 2 and path[0] in ("networks", "data") and isinstance(key, str):
+                parent[key] = {}
+            else:
+                del parent[key]
+            break
+    return pruned
+
+
+def _of_schema(error: jsonschema.ValidationError) -> list[Mistake]:
+    path = tuple(str(part) for part in error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        path = (*path, str(error.instance))
+    where = ".".join(path) or "the config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
+        unknown = [str(key) for key in error.instance if key not in known]
+        return [
+            Mistake((*path, key), f"{where} has an unknown key {key!r}{_did_you_mean(key, known)}") for key in unknown
+        ]
+    return [Mistake(path, f"{where}: {error.message}")]
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known)}"
+
+
+def _dangling(config: Config) -> Iterator[Mistake]:
+    """Names in a valid config that no other part of it defines."""
+    networks, data = config["networks"], config.get("data", {})
+    base = config.get("base", "base")
+    if base not in networks:
+        yield Mistake(("base",), f"base: there is no network {base!r}{_did_you_mean(base, list(networks))}")
+    for name, network in networks.items():
+        for key, text in _dangling_of_network(name, network, networks, data):
+            path = ("networks", name, key) if key else ("networks", name)
+            yield Mistake(path, f"{'.'.join(path)}: {text}")
+    yield from _film_problems(config)
+    yield from _control_problems(config)
+    embedder = config.get("compare", {}).get("embedder", {})
+    path = ("compare", "embedder")
+    if "network" in embedder and embedder["network"] not in networks:
+        yield Mistake((*path, "network"), f"compare.embedder.network: there is no network {embedder['network']!r}")
+    if ("model" in embedder) != ("weights" in embedder):
+        yield Mistake(path, "compare.embedder: model and weights go together")
+    if "network" in embedder and "model" in embedder:
+        yield Mistake(path, "compare.embedder: either network, or model and weights")
+
+
+def _dangling_of_network(name: str, network: Config, networks: Config, data: Config) -> Iterator[tuple[str, str]]:
+    """The key, empty for the network as a whole, and what is wrong with it."""
+    if "training" in network and "data" not in network:
+        yield "", "training needs data"
+    if "data" in network and network["data"] not in data:
+        yield "data", f"there is no data set {network['data']!r}{_did_you_mean(network['data'], list(data))}"
+    if "training" not in network and network.get("weights") is None:
+        yield "", "has neither weights nor training"
+    if network.get("weights") not in networks and "model" not in network:
+        hint = f", not {network['weights']!r}" if "weights" in network else ""
+        yield "weights" if hint else "", f"needs a model, or as weights the name of a network above{hint}"
+    if network.get("weights") in networks and _circular(networks, name):
+        yield "weights", f"{network['weights']} starts from {name} itself"
+
+
+def _film_problems(config: Config) -> Iterator[Mistake]:
+    film, seeds = config.get("film", {}), config.get("seeds", 4)
+    layers = list(config.get("visualize", {}).get("layers", {}))
+    if isinstance(named := film.get("channels"), dict):
+        for layer in (name for name in named if name not in layers):
+            text = f"film.channels: {layer} is not among visualize.layers{_did_you_mean(layer, layers)}"
+            yield Mistake(("film", "channels", layer), text)
+    if film.get("seeds", 1) > seeds:
+        yield Mistake(("film", "seeds"), f"film.seeds: {film['seeds']} is more than seeds, {seeds}")
+    if isinstance(epochs := film.get("epochs"), list):
+        for name, network in config["networks"].items():
+            trained = network.get("training", {}).get("epochs")
+            if name != config.get("base", "base") and trained is not None and min(epochs) >= trained:
+                text = f"film.epochs: none of them is an epoch of {name}, 0 to {trained - 1}"
+                yield Mistake(("film", "epochs"), text)
+
+
+def _control_problems(config: Config) -> Iterator[Mistake]:
+    for name, network in config["networks"].items():
+        model = network.get("control_of")
+        text = None if model is None else _control_problem(config, name, model)
+        if text is not None:
+            yield Mistake(("networks", name, "control_of"), f"networks.{name}.control_of: {text}")
+
+
+def _control_problem(config: Config, name: str, model: str) -> str | None:
+    """Why `name` cannot be a second run of `model`'s training."""
+    networks, base = config["networks"], config.get("base", "base")
+    if model not in networks:
+        return f"there is no network {model!r}{_did_you_mean(model, list(networks))}"
+    if model == name or base in (model, name):
+        return f"two fine-tuned networks are compared, not {name} and {model}"
+    run, other = ({**networks[one], "training": {**networks[one].get("training", {})}} for one in (name, model))
+    seeds = [each["training"].pop("seed", config.get("seed", 0)) for each in (run, other)]
+    if any(run.get(key) != other.get(key) for key in ("weights", "data", "training")):
+        return f"{name} and {model} must have the same weights, data and training, but for its seed"
+    if seeds[0] == seeds[1]:
+        return f"{name} is trained just as {model} is: give its training a seed of its own"
+    return None
+
+
+def _circular(networks: Config, name: str) -> bool:
+    seen, current = set(), name
+    while current in networks:
+        if current in seen:
+            return True
+        seen.add(current)
+        current = networks[current].get("weights")
+    return False

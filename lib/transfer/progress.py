@@ -1,0 +1,52 @@
+"""One bar a job, with rate and time left: at a terminal only. The log file gets a line a minute either way."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+__all__ = ["BesideBars", "progress"]
+
+log = logging.getLogger("featurediff")
+
+_EVERY = 60.0  # seconds between lines in the log file
+
+
+@contextmanager
+def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many of `total` things were done since it was last called."""
+    began = noted = time.monotonic()
+    done = 0
+    # `disable=None`: no bar where stderr is no terminal
+    bar = tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, dynamic_ncols=True, file=sys.stderr)
+
+    def advance(count: int) -> None:
+        nonlocal done, noted
+        done += count
+        bar.update(count)
+        now = time.monotonic()
+        if now - noted >= _EVERY and done:
+            noted = now
+            rate = done / (now - began)
+            left = tqdm.format_interval(max(total - done, 0) / rate)
+            log.debug("%s: %d of %d, %.3g %s/s, %s left", what, done, total, rate, unit, left)
+
+    with bar:
+        yield advance
+
+
+class BesideBars(logging.StreamHandler):
+    """Messages to stderr that do not tear a bar apart which stands there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            with tqdm.external_write_mode(file=self.stream):
+                self.stream.write(self.format(record) + "\n")
+                self.flush()
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
