@@ -17,7 +17,7 @@ from feature_vis.errors import InputError
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_check import check_config
 from transfer.config_file import read_config
-from transfer.plan import Plan, picture_paths
+from transfer.plan import Plan, code_digest, picture_paths
 from transfer.settings import TRAINING_VERSION
 
 try:
@@ -28,6 +28,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = str(plan.results)
+CODE = code_digest(LIB)  # a parameter of every rule that measures or shows
 PAIR_KINDS = ["most_different", "most_similar"]
 
 

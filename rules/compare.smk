@@ -19,6 +19,7 @@ rule embed_features:
         mem_mb=8000,
         runtime=120,
     params:
+        code=CODE,
         embedder=plan.embedder,
         layers=plan.layers,
     script:
@@ -51,6 +52,7 @@ rule compare_units:
         mem_mb=8000,
         runtime=120,
     params:
+        code=CODE,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
     script:
         "../scripts/compare_units.py"
@@ -106,6 +108,7 @@ rule compare_features:
         mem_mb=8000,
         runtime=120,
     params:
+        code=CODE,
         embedder=plan.embedder,
         pairs=config.get("compare", {}).get("pairs", 10),
         base=plan.base,

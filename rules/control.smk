@@ -28,6 +28,7 @@ rule compare_runs:
         mem_mb=8000,
         runtime=120,
     params:
+        code=CODE,
         runs=lambda wildcards: get_runs(wildcards.control),
         features=lambda wildcards: [f"{RESULTS}/{name}/features" for name in get_runs(wildcards.control)],
         channels=plan.channels,

@@ -30,6 +30,7 @@ rule film_epoch:
         mem_mb=8000,
         runtime=240,
     params:
+        code=CODE,
         film=lambda wildcards: {"version": RECIPE_VERSION, **plan.film(wildcards.tuned)},
         embedder=plan.embedder,
         base=plan.base,
@@ -74,6 +75,7 @@ rule film:
         mem_mb=2000,
         runtime=30,
     params:
+        code=CODE,
         layers=list(plan.film_channels),
         base_features=f"{RESULTS}/{plan.base}/features",
         store=f"{RESULTS}/{{tuned}}/.film",

@@ -23,6 +23,8 @@ rule contact_sheets:
     resources:
         mem_mb=2000,
         runtime=15,
+    params:
+        code=CODE,
     script:
         "../scripts/contact_sheets.py"
 
@@ -54,6 +56,7 @@ rule plots:
         mem_mb=1000,
         runtime=10,
     params:
+        code=CODE,
         trained=plan.trained,
     script:
         "../scripts/plots.py"
@@ -81,6 +84,7 @@ rule report_thumbnails:
         mem_mb=2000,
         runtime=60,
     params:
+        code=CODE,
         tile=plan.tile(),
         probe=lambda wildcards: (
             {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}
@@ -103,6 +107,8 @@ rule report_charts:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=CODE,
     script:
         "../scripts/report_charts.py"
 
@@ -145,6 +151,7 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
+        code=CODE,
         title="What did fine-tuning change?",
         project=workflow.basedir,
         base=plan.base,

@@ -50,6 +50,8 @@ rule list_features:
     resources:
         mem_mb=1000,
         runtime=30,
+    params:
+        code=CODE,
     script:
         "../scripts/list_features.py"
 
@@ -74,6 +76,7 @@ rule find_bad_channels:
         mem_mb=1000,
         runtime=10,
     params:
+        code=CODE,
         rule=get_bad_rule(),
     script:
         "../scripts/find_bad_channels.py"

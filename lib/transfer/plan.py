@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "architecture",
     "batches",
+    "code_digest",
     "overrides",
     "parse_channels",
     "picture_paths",
@@ -85,6 +86,20 @@ def recipe_settings(config: Config, layer: str, channel: int | None = None) -> d
     of_channel = {} if channel is None else overrides(config, layer).get(channel, {})
     settings = {"seed": config.get("seed", 0)} | visualize.get("recipe", {}) | of_layer | of_channel
     return Recipe.from_settings(settings).settings()
+
+
+def code_digest(lib: str | Path) -> str:
+    """SHA-256, 64 hex digits, of the code that measures and shows: tables are made again by another version of it.
+
+    By content, so that a checkout, which touches every file, changes nothing. Weights and pictures have versions of
+    their own, `TRAINING_VERSION` and `RECIPE_VERSION`: they cost too much for a changed comment.
+    """
+    digest = hashlib.sha256()
+    for package in ("feature_vis", "transfer"):
+        for file in sorted(Path(lib, package).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(lib).as_posix()}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 class Plan:

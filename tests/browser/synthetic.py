@@ -22,7 +22,7 @@ from transfer.report.page import chart_library, write_page
 from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.sources import NetworkFacts, Sources
 from transfer.report.thumbnails import PER_SHEET, sheet_name, write_sheets, write_thumbnails
-from transfer.statistics import visual_table
+from transfer.visual_change import visual_table
 
 BASE, TUNED = "base", ("dogs", "cars")
 NASTY = "<script>alert(1)</script>"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feature_vis.errors import InputError
 from transfer.config_check import check_config, find_mistakes
 from transfer.config_file import read_config
-from transfer.plan import Plan, batches, parse_channels, picture_paths
+from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths
 
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 CONFIG: dict[str, Any] = {
@@ -281,3 +281,17 @@ def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
     assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
     for name, choices in CHOICES.items():
         assert tuple(recipe[name]["enum"]) == choices, name
+
+
+def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:
+    for name in ("feature_vis/a.py", "transfer/report/page/b.js", "featurediff/cli.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one")
+    before = code_digest(tmp_path)
+    (tmp_path / "transfer" / "__pycache__").mkdir()
+    (tmp_path / "transfer" / "__pycache__" / "a.pyc").write_text("compiled")
+    (tmp_path / "feature_vis" / "a.py").touch()
+    (tmp_path / "featurediff" / "cli.py").write_text("the command line makes no table")
+    assert code_digest(tmp_path) == before
+    (tmp_path / "transfer" / "report" / "page" / "b.js").write_text("two")
+    assert code_digest(tmp_path) != before
