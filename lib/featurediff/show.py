@@ -12,7 +12,7 @@ __all__ = ["describe", "picture_to_open", "table"]
 
 # What stands beside another number rather than on a line of its own.
 _FLOORS = {"paired_similarity": "floor", "first_similarity": "floor", "between_similarity": "floor"}
-_TESTS = {"visual_change": "visual", "excess": "excess"}
+_TESTED = {"visual": "visual_change", "response": "response_excess"}  # p_<test> -> its column; elsewhere one name
 _NAMES = frozenset({"model", "layer", "channel", "rank"})
 _HEADER = ("", "value", "95 % interval", "floor", "p", "q", "")
 
@@ -68,7 +68,8 @@ def _comparison(results: Results, name: str, unit: Unit, row: Row) -> Iterator[s
 
 
 def _has_a_line(column: str, row: Mapping[str, str]) -> bool:
-    beside = column.startswith(("p_", "q_")) or any(
+    test = column[2:] if column.startswith(("p_", "q_")) else ""
+    beside = _TESTED.get(test, test) in row or any(
         column.endswith(end) and column.removesuffix(end) in row for end in ("_low", "_high")
     )
     return not (beside or column in _NAMES or column == "floor" or column.endswith("reason"))
@@ -76,7 +77,7 @@ def _has_a_line(column: str, row: Mapping[str, str]) -> bool:
 
 def _numbers(column: str, row: Row, meanings: Mapping[str, str]) -> tuple[str, ...]:
     low, high = (short(row.get(f"{column}_{end}", "")) for end in ("low", "high"))
-    test = _TESTS.get(column, "")
+    test = next((test for test, tested in _TESTED.items() if tested == column), column)
     return (
         column,
         short(row[column]) or "-",

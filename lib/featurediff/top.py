@@ -11,17 +11,35 @@ from featurediff.show import short, table
 
 __all__ = ["as_csv", "as_lines", "choose_network", "most_changed"]
 
-_COLUMNS = ("rank", "layer", "channel", "excess", "paired_similarity", "floor", "visual_change", "q_visual", "q_excess")
+# Shown of a ranking, as far as it has them: what it is sorted by, the pictures' numbers, false discovery rates.
+_COLUMNS = (
+    *("rank", "layer", "channel", "joined", "excess", "paired_similarity", "floor", "visual_change"),
+    *("q_joined", "q_visual", "q_excess"),
+)
 
 # Columns that are no measure, although they may look like one where all of their rows are empty.
-_WORDS = frozenset({"model", "layer", "channel", "reason", "weight_reason", "cross_reason", "probe_reason", "filters"})
+_WORDS = frozenset(
+    {
+        "model",
+        "layer",
+        "channel",
+        "reason",
+        "weight_reason",
+        "cross_reason",
+        "probe_reason",
+        "response_reason",
+        "filters",
+        "joined_parts",
+        "joined_reason",
+    }
+)
 
 # Columns in which a small number means that much has changed.
 _SMALL_IS_CHANGED = frozenset(
     {
         *("rank", "paired_similarity", "first_similarity", "between_similarity", "retained", "correlation", "cosine"),
+        *("picture_correlation",),
         *("weight_cosine", "base_likes_tuned_picture", "tuned_likes_base_picture"),
-        *("p_visual", "q_visual", "p_excess", "q_excess"),
     }
 )
 
@@ -55,7 +73,7 @@ def most_changed(
     if layer is not None:
         results.known("layer", layer, {row["layer"] for row in rows})
         rows = [row for row in rows if row["layer"] == layer]
-    sign = 1 if by in _SMALL_IS_CHANGED else -1
+    sign = 1 if by in _SMALL_IS_CHANGED or by.startswith(("p_", "q_")) else -1
 
     def order(row: Row) -> tuple[bool, float]:
         value = _value(row, by)

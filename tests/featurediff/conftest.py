@@ -13,6 +13,7 @@ from feature_vis.models import build
 from feature_vis.png import write_picture
 from featurediff.cli import main
 from transfer.compare import describe_columns, rank_layers
+from transfer.joined import join_scores
 from transfer.network import Network, save_network
 from transfer.visual_change import visual_table
 
@@ -78,7 +79,7 @@ def write_tables(folder: Path, network: str, rng: np.random.Generator) -> None:
         base, tuned = embeddings(rng, change)
         tables.append(visual_table(base, tuned, model=network, layer=layer, channels=list(CHANNELS)))
         tables[-1].assign(cosine=0.5).to_csv(folder / f"{layer}.csv", index=False)
-    ranking, summary = rank_layers(tables)
+    ranking, summary = rank_layers([join_scores(table) for table in tables])
     ranking.to_csv(folder / "ranking.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "columns.yaml").write_text(describe_columns())
