@@ -95,6 +95,7 @@ rule compare_features:
             category="Change",
             labels={"table": "share that changed", "network": "{tuned}"},
         ),
+        agreement=f"{RESULTS}/compare/{{tuned}}/agreement.csv",
         columns=f"{RESULTS}/compare/{{tuned}}/columns.yaml",
     log:
         f"{RESULTS}/logs/compare_features/{{tuned}}.log",
@@ -112,6 +113,7 @@ rule compare_features:
         embedder=plan.embedder,
         pairs=config.get("compare", {}).get("pairs", 10),
         base=plan.base,
+        seed=plan.seed,
         layers=plan.layers,
     script:
         "../scripts/compare_features.py"

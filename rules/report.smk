@@ -119,7 +119,14 @@ rule report:
         changes=expand(
             f"{RESULTS}/compare/{{tuned}}/{{name}}",
             tuned=plan.tuned,
-            name=["ranking.csv", "summary.csv", "columns.yaml", "probe/selectivity.csv", "probe/layers.csv"],
+            name=[
+                "ranking.csv",
+                "summary.csv",
+                "agreement.csv",
+                "columns.yaml",
+                "probe/selectivity.csv",
+                "probe/layers.csv",
+            ],
         ),
         further=[*get_films(), *get_controls()],
         bad=f"{RESULTS}/bad_channels.csv",
@@ -158,6 +165,7 @@ rule report:
         networks=[plan.summary(network) for network in plan.networks],
         layers=plan.layers,
         trained=plan.trained,
+        embedder=plan.embedder_in_words(),
         seeds={"seed": plan.seed, "seeds": len(plan.seeds)},
         tile=plan.tile(),
         command=get_command(),

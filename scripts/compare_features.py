@@ -1,7 +1,8 @@
 """Compare a fine-tuned network's pictures with the base's, layer by layer, and rank all its channels.
 
 Inputs: both networks' PNGs and embeddings, the bad channels, the units' table, the embedder. Outputs: for each layer a
-table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary by layer, the columns.
+table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary by layer, the agreement of
+pictures and answers, the columns.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from transfer.compare import (
     join_units,
     load_embedder,
     rank_layers,
+    visual_and_functional,
     write_pairs,
 )
 from transfer.job import job
@@ -37,4 +39,5 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     ranking, summary = rank_layers(tables)
     write_table(ranking, output.ranking)
     write_table(summary, output.summary)
+    write_table(visual_and_functional(ranking, params.seed), output.agreement)
     write_text(output.columns, describe_columns())

@@ -35,6 +35,7 @@ with job(snakemake.log[0]):
         "title": params.title,
         "tile": params.tile,
         "command": params.command,
+        "embedder": params.embedder,
         "seeds": params.seeds,
         "links": params.links,
         "results": str(results),

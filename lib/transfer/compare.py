@@ -24,7 +24,7 @@ from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
 from transfer.probing import Probing
 from transfer.progress import progress
-from transfer.statistics import COLUMNS, add_q_values, rank_channels, summarise
+from transfer.statistics import COLUMNS, add_q_values, agreement, rank_channels, summarise
 from transfer.tables import read_table
 from transfer.visual_change import visual_table
 
@@ -41,6 +41,7 @@ __all__ = [
     "load_embedder",
     "load_embeddings",
     "rank_layers",
+    "visual_and_functional",
     "without_bad",
     "write_pairs",
 ]
@@ -253,6 +254,16 @@ def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
     return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
+
+
+def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Do pictures and answers put a layer's channels in the same order of change? See `transfer.statistics.agreement`.
+
+    Of the pictures: `visual_change`, `excess`. Of the answers to probe images: 1 - `correlation`, called so.
+    """
+    answers = "1 - correlation"
+    table = ranking.assign(**{answers: 1 - ranking["correlation"]})
+    return pd.concat([agreement(table, of_pictures, answers, seed=seed) for of_pictures in ("visual_change", "excess")])
 
 
 def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:

@@ -202,6 +202,13 @@ class Plan:
             return None
         return settings["training"].get("train_from")
 
+    def embedder_in_words(self) -> str:
+        """What the report says of the network that embeds pictures: no neutral judge where it is one under test."""
+        network = self.embedder.get("network")
+        if network is None:
+            return f"{self.embedder['model']} with the weights {self.embedder['weights']}"
+        return f"{network}, itself one of the networks under test"
+
     def summary(self, network: str) -> dict[str, str]:
         """What the report says of a network's origin."""
         settings = self.config["networks"][network]

@@ -17,7 +17,7 @@ from PIL import Image
 
 from feature_vis.files import write_text
 from feature_vis.png import write_picture
-from transfer.compare import describe_columns, rank_layers
+from transfer.compare import describe_columns, rank_layers, visual_and_functional
 from transfer.report.page import chart_library, write_page
 from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.sources import NetworkFacts, Sources
@@ -72,6 +72,7 @@ def _facts() -> dict[str, Any]:
         "title": f"What did fine-tuning change? {NASTY}",
         "tile": SIZE,
         "command": "snakemake --cores 8",
+        "embedder": "base, itself one of the networks under test",
         "seeds": {"seed": 0, "seeds": 2},
         "links": {"Similarity by layer": "../plots/similarity.png"},
         "results": "results",
@@ -169,6 +170,7 @@ def _tables(
     ranking, summary = rank_layers(tables)
     write_text(folder / "ranking.csv", ranking.to_csv(index=False))
     write_text(folder / "summary.csv", summary.to_csv(index=False))
+    write_text(folder / "agreement.csv", visual_and_functional(ranking, 0).to_csv(index=False))
     write_text(folder / "columns.yaml", describe_columns())
 
 

@@ -18,6 +18,7 @@ from transfer.compare import (
     join_units,
     load_embeddings,
     rank_layers,
+    visual_and_functional,
     without_bad,
 )
 from transfer.distance import Embedder
@@ -105,3 +106,12 @@ def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp
     assert (ranking["q_joined"] <= 0.05).sum() == 2
     assert summary.set_index(["layer", "test"])["changed"][("all", "joined")] == 2
     assert set(ranking) <= set(yaml.safe_load(describe_columns()))
+
+
+def test_pictures_that_move_as_far_as_answers_agree_with_them() -> None:
+    change = np.arange(12) / 12
+    ranking = pd.DataFrame({"model": "dogs", "layer": "layer4", "channel": range(12), "correlation": 1 - change})
+    ranking["visual_change"], ranking["excess"] = change**3, -change
+    table = visual_and_functional(ranking, 0).set_index("first")
+    assert table["spearman"].to_dict() == pytest.approx({"visual_change": 1, "excess": -1})
+    assert set(table["second"]) == {"1 - correlation"}

@@ -295,3 +295,10 @@ def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:
     assert code_digest(tmp_path) == before
     (tmp_path / "transfer" / "report" / "page" / "b.js").write_text("two")
     assert code_digest(tmp_path) != before
+
+
+def test_the_report_says_whether_the_embedder_is_under_test() -> None:
+    networks = {"networks": CONFIG["networks"], "data": CONFIG["data"], "visualize": CONFIG["visualize"]}
+    assert Plan(networks).embedder_in_words() == "base, itself one of the networks under test"
+    other = {**networks, "compare": {"embedder": {"model": "vgg11", "weights": "vgg.pth"}}}
+    assert Plan(other).embedder_in_words() == "vgg11 with the weights vgg.pth"

@@ -24,6 +24,7 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
         "base/embeddings/layer3.1.npz",
         "compare/dogs/ranking.csv",
         "compare/dogs/summary.csv",
+        "compare/dogs/agreement.csv",
         "compare/dogs/columns.yaml",
         "plots/similarity.png",
         "plots/training.png",

@@ -117,6 +117,7 @@ def _run(
         "columns": columns,
         "meanings": column_meanings(sources.columns_files(), [*names, *(name for name in filmed if name not in names)]),
         "summary": _records(sources.summary),
+        "agreement": _records(sources.agreement),
         "training": {
             name: _records(log.drop(columns="weights_sha256", errors="ignore"))
             for name, log in sources.training.items()

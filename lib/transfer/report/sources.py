@@ -70,7 +70,15 @@ class Sources:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        files = [self.results / "compare" / name / "summary.csv" for name in self.tuned]
+        return self._of_all("summary")
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        return self._of_all("agreement")
+
+    def _of_all(self, table: str) -> pd.DataFrame:
+        """A table of every comparison, one below the other."""
+        files = [self.results / "compare" / name / f"{table}.csv" for name in self.tuned]
         return pd.concat([read_table(file) for file in files] or [pd.DataFrame()], ignore_index=True)
 
     def columns_files(self) -> list[Path]:

@@ -26,11 +26,12 @@
   }
 
   function facts() {
-    const { seeds, revision, versions, devices, seconds: steps, made } = run.data;
+    const { seeds, embedder, revision, versions, devices, seconds: steps, made } = run.data;
     const total = Object.values(steps).reduce((sum, one) => sum + one, 0);
     const rows = [
       ["layers", run.layers.map((layer) => `${layer.name} (${count(layer.count)} channels)`).join(", ")],
       ["pictures", `${seeds.seeds} of every channel, each from its own noise; seed ${seeds.seed}`],
+      ["embedder", embedder],
       ["device", devices.join("; ")],
       ["time", total ? `${seconds(total)} in jobs: ${Object.entries(steps).slice(0, 4).map(([step, one]) => `${step.replace(/_\d+$/, "")} ${seconds(one)}`).join(", ")}` : "–"],
       ["project", revision ? `git ${revision}` : "no git revision"],
@@ -144,7 +145,7 @@
   /* ---- shares ---- */
 
   function shares() {
-    const words = { visual: "changed at all", excess: "beyond the layer's drift" };
+    const words = { visual: "changed at all", excess: "whose pictures changed beyond the layer's drift", response: "whose answers to pictures changed beyond the layer's drift", joined: "changed by all measures together" };
     const rows = run.data.summary.filter((row) => row.share !== null).map((row) => ({
       network: row.model, layer: row.layer, test: words[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
     }));
@@ -189,7 +190,14 @@
         h("tr", {}, h("th", { scope: "row" }, row.model), h("td", {}, row.control), h("td", {}, row.layer), h("td", {}, row.measure), h("td", { class: "n" }, number(row.channels)),
           h("td", { class: "n" }, within(row, "shared")), h("td", { class: "n" }, within(row, "spearman")), h("td", { class: "n" }, number(row.changed_both)), h("td", { class: "n" }, number(row.by_chance))))),
     ] : null;
-    return [table, controls];
+    const agreement = run.data.agreement.length ? [
+      h("h3", {}, "Do pictures and answers agree?"),
+      h("p", { class: "note" }, "Spearman's rank correlation, over a layer's channels, of how far the pictures moved and how far the answers to probe images did; small print: 95 % interval."),
+      featurediff.table("Agreement of visual and functional change", [["network"], ["layer"], ["of the pictures"], ["of the answers"], ["channels", "n"], ["rank correlation", "n"]], run.data.agreement.map((row) =>
+        h("tr", {}, h("th", { scope: "row" }, row.model), h("td", {}, row.layer), h("td", {}, row.first), h("td", {}, row.second), h("td", { class: "n" }, number(row.channels)),
+          h("td", { class: "n" }, row.spearman === null ? row.reason : within(row, "spearman"))))),
+    ] : null;
+    return [table, agreement, controls];
   }
 
   /* ---- training ---- */
@@ -224,12 +232,12 @@
 
   async function most(network, many = 8) {
     const size = innerWidth < 560 ? 78 : 104;
-    const [ranks, similar, excess] = await Promise.all(["rank", "paired_similarity", "excess"].map((name) => column(network, name)));
+    const [ranks, similar, joined] = await Promise.all(["rank", "paired_similarity", "joined"].map((name) => column(network, name)));
     const ranked = [...ranks.keys()].filter((place) => ranks[place] !== null).sort((a, b) => ranks[a] - ranks[b]).slice(0, many);
     const card = (place) => h("li", {}, h("a", { class: "card large", href: link("channel", label(place), { network }) },
       featurediff.pair(network, place, size),
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
-      h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
+      h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), joined && joined[place] !== null ? h("span", {}, `joined ${number(joined[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
       ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, "No channel has a rank: with one seed a channel there is no floor to rank against. ", h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
   }
