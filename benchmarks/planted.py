@@ -43,7 +43,7 @@ from transfer.cross_activation import cross_activation
 from transfer.distance import Embedder
 from transfer.joined import join_scores
 from transfer.network import load_network, load_weights
-from transfer.picture_response import picture_response
+from transfer.picture_response import compare_answers, picture_response, show_pictures
 from transfer.pictures import load_rgb, val_transform
 from transfer.planted import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from transfer.probing import Label, probe
@@ -135,40 +135,66 @@ def of_units(setting: Setting, base: nn.Module, tuned: nn.Module) -> pd.DataFram
     return table.merge(found.channels[["channel", "correlation"]], on="channel", validate="one_to_one")
 
 
-def compare(setting: Setting, base: View, tuned: View, units: pd.DataFrame) -> pd.DataFrame:
-    """The workflow's table of a layer."""
-    layer, channels = setting.layer, base.channels.tolist()
-    table = visual_table(base.embeddings, tuned.embeddings, model="tuned", layer=layer, channels=channels)
+@dataclass(frozen=True)
+class Pair:
+    """Base and tuned network, and all that is measured but once.
+
+    `units`: a row for each of the layer's channels. `answers`: (2, 2, K, S, K), which network is asked, whose picture
+    it is, of which channel and seed, and which channel answers.
+    """
+
+    base: View
+    tuned: View
+    units: pd.DataFrame
+    answers: np.ndarray
+
+    def of(self, rows: np.ndarray, seeds: slice) -> "Pair":
+        views = (view.of(rows, seeds) for view in (self.base, self.tuned))
+        return Pair(*views, self.units, self.answers[:, :, rows][:, :, :, seeds][..., rows])
+
+
+def pair_up(setting: Setting, base: View, tuned: View) -> Pair:
+    """`base` may have more seeds than `tuned`; they are left out."""
+    channels, count = base.channels.tolist(), tuned.pictures.shape[1]
+    base = base.of(np.arange(len(channels)), slice(0, count))
+    units = of_units(setting, base.model, tuned.model)
+    first = base.pictures[:, 0], tuned.pictures[:, 0]
+    crossed = cross_activation(base.model, tuned.model, setting.layer, channels, *first)
+    units = units.merge(crossed.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
     shown = chain.from_iterable(view.pictures.reshape(-1, *view.pictures.shape[2:]) for view in (base, tuned))
-    for part in (
-        picture_response(base.model, tuned.model, layer, channels, shown),
-        cross_activation(base.model, tuned.model, layer, channels, base.pictures[:, 0], tuned.pictures[:, 0]),
-    ):
-        table = table.merge(part.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
-    table = table.merge(units, on="channel", validate="one_to_one")
-    return add_q_values(join_scores(table))
+    answers = show_pictures(base.model, tuned.model, setting.layer, channels, shown)
+    return Pair(base, tuned, units, answers.reshape(2, 2, len(channels), count, len(channels)))
 
 
-def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of rows, (K, D) x (K, D) -> (K,)."""
+def compare(setting: Setting, pair: Pair) -> pd.DataFrame:
+    """The workflow's table of a layer."""
+    layer, channels = setting.layer, pair.base.channels.tolist()
+    embeddings = pair.base.embeddings, pair.tuned.embeddings
+    table = visual_table(*embeddings, model="tuned", layer=layer, channels=channels)
+    response = compare_answers(layer, channels, pair.answers.reshape(2, -1, len(channels)))
+    table = table.merge(response.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
+    return add_q_values(join_scores(table.merge(pair.units, on="channel", validate="one_to_one")))
+
+
+def unpaired_similarity(base: View, tuned: View) -> np.ndarray:
+    """The original's recipe, (K,): the base's second seed against the tuned network's first."""
+    a, b = base.embeddings[:, 1], tuned.embeddings[:, 0]
     return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
 
 
 def study(
-    setting: Setting, base: View, tuned: View, units: pd.DataFrame, changes: Sequence[Change], seeds: int
+    setting: Setting, pair: Pair, unpaired: np.ndarray, changes: Sequence[Change], seeds: int
 ) -> dict[str, pd.DataFrame]:
     """Kind of change -> table of its channels and the unchanged ones, made of the first `seeds` alone.
 
-    Beside the workflow's columns: `kind`, and `unpaired_similarity`, the original's recipe, for which the base has a
-    second seed also where one is asked for.
+    Beside the workflow's columns: `kind`, and `unpaired_similarity`.
     """
     kinds = np.array([change.kind for change in changes])
     tables = {}
     for kind in dict.fromkeys([*KINDS, UNCHANGED]):
         rows = np.flatnonzero((kinds == kind) | (kinds == UNCHANGED))
-        views = (view.of(rows, slice(0, seeds)) for view in (base, tuned))
-        unpaired = cosine(base.embeddings[rows, 1], tuned.embeddings[rows, 0])
-        tables[kind] = compare(setting, *views, units).assign(kind=kinds[rows], unpaired_similarity=unpaired)
+        table = compare(setting, pair.of(rows, slice(0, seeds)))
+        tables[kind] = table.assign(kind=kinds[rows], unpaired_similarity=unpaired[rows])
     return tables
 
 
@@ -241,7 +267,7 @@ def null_tables(setting: Setting, base: View, options: argparse.Namespace, noise
     for draw in range(1, options.nulls + 1):
         tuned = drifted(base.model, options.train_from, noise, options.seed + draw)
         view = look(setting, tuned, base.channels.tolist(), range(base.pictures.shape[1]))
-        yield compare(setting, base, view, of_units(setting, base.model, tuned)).assign(kind=UNCHANGED)
+        yield compare(setting, pair_up(setting, base, view)).assign(kind=UNCHANGED)
 
 
 def photographs(folder: Path, size: int, count: int) -> Tensor:
@@ -306,8 +332,9 @@ def main() -> None:
     results: dict[float, dict[int, dict[str, pd.DataFrame]]] = {}
     for noise in options.noise:
         tuned = drifted(planted(model, layer, changes, size), options.train_from, noise, options.seed)
-        view, units = look(setting, tuned, channels, seeds), of_units(setting, model, tuned)
-        results[noise] = {n: study(setting, base, view, units, changes, n) for n in range(1, options.seeds + 1)}
+        view = look(setting, tuned, channels, seeds)
+        pair, unpaired = pair_up(setting, base, view), unpaired_similarity(base, view)
+        results[noise] = {n: study(setting, pair, unpaired, changes, n) for n in range(1, options.seeds + 1)}
     name = options.network or options.model
     print(
         f"\n{name}, {layer}, {options.size} px, {options.steps} steps, {options.seeds} seeds; {options.planted} ",
@@ -350,8 +377,7 @@ def nulls(
         first = base.of(rows, slice(None))
         seeds = range(first.pictures.shape[1], 2 * first.pictures.shape[1])
         other = look(setting, base.model, first.channels.tolist(), seeds)
-        units = of_units(setting, base.model, base.model)
-        table = compare(setting, first, other, units).assign(kind=UNCHANGED)
+        table = compare(setting, pair_up(setting, first, other)).assign(kind=UNCHANGED)
         cases.append((f"base against base, other seeds, {len(rows)} channels", [table]))
     return cases
 

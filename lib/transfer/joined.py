@@ -6,7 +6,7 @@ more in the same way, which takes up that they depend on one another. No part ha
 
 A part that the layer does not have at all (no probe images) is left out of all its channels, and `joined_parts` says
 which were used; where a single channel lacks one that the others have, its number would not compare with theirs and is
-NaN. The ratios of cross activation are no parts: on planted changes they saw least (`benchmarks/RESULTS.md`).
+NaN. No parts are the ratios of cross activation: of all they saw least of planted changes (`benchmarks/RESULTS.md`).
 """
 
 from collections.abc import Mapping

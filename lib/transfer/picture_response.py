@@ -30,7 +30,7 @@ from transfer.drift import fit_bulk, log_above_zero
 from transfer.frozen import EXPECTED
 from transfer.probing import Moments
 
-__all__ = ["COLUMNS", "picture_response"]
+__all__ = ["COLUMNS", "compare_answers", "picture_response", "show_pictures"]
 
 # Of a correlation over fewer pictures the error is as large as what it is to show.
 FEW_PICTURES = 10
@@ -51,6 +51,16 @@ COLUMNS = {
 
 
 def picture_response(
+    base: nn.Module, tuned: nn.Module, layer: str, channels: Sequence[int], pictures: Iterable[np.ndarray]
+) -> pd.DataFrame:
+    """Show the pictures to both networks, once: a row for each of the channels, see `COLUMNS`.
+
+    Arguments and errors are those of `show_pictures`.
+    """
+    return compare_answers(layer, channels, show_pictures(base, tuned, layer, channels, pictures))
+
+
+def show_pictures(
     base: nn.Module,
     tuned: nn.Module,
     layer: str,
@@ -60,11 +70,11 @@ def picture_response(
     batch: int = 32,
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
-) -> pd.DataFrame:
-    """Show the pictures to both networks, once: a row for each of the channels, see `COLUMNS`.
+) -> np.ndarray:
+    """What each of the channels answers to each picture in base and tuned network, (2, N, K) float64.
 
-    `pictures`: (H, W, 3) uint8, of any of the layer's channels, both networks', in any order. A batch of pictures is
-    held in memory at a time, and of each picture two numbers a channel.
+    `pictures`: N of (H, W, 3) uint8, of any of the layer's channels, both networks', in any order; a batch of them is
+    held in memory at a time.
 
     Raises:
         InputError: a layer or channel that does not exist, networks that differ in it, or unusable pictures.
@@ -76,49 +86,11 @@ def picture_response(
             axis = _axis(base, tuned, layer, channels, (shown.shape[1], shown.shape[2]))
         sides = [_answers(network, layer, axis, shown, mean, std)[:, list(channels)] for network in (base, tuned)]
         answers.append(np.stack(sides))
-    return _table(layer, channels, np.concatenate(answers, 1) if answers else np.empty((2, 0, len(channels))))
+    return np.concatenate(answers, 1) if answers else np.empty((2, 0, len(channels)))
 
 
-def _answers(
-    network: nn.Module, layer: str, axis: int, pictures: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
-) -> np.ndarray:
-    """The mean of each channel's map before the layer's last ReLU, (B, K) float64."""
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    inputs = normalize(torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255, mean, std)
-    with activations_of(network.eval(), [layer], before_relu=True, axes={layer: axis}) as activations, torch.no_grad():
-        answer = activations(inputs)[layer]
-    means = answer.flatten(2).mean(2, dtype=torch.float64) if answer.dim() > 2 else answer.double()
-    return means.cpu().numpy()
-
-
-def _batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """(B, H, W, 3) uint8, of one size each."""
-    waiting: list[np.ndarray] = []
-    for picture in chain(pictures, [None]):
-        if picture is not None and (picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3):
-            raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
-        if waiting and (picture is None or len(waiting) == size or picture.shape != waiting[0].shape):
-            yield np.stack(waiting)
-            waiting = []
-        if picture is not None:
-            waiting.append(picture)
-
-
-def _axis(base: nn.Module, tuned: nn.Module, layer: str, channels: Sequence[int], size: tuple[int, int]) -> int:
-    """Where the layer's channels stand."""
-    (shapes, problems), (others, _) = (layer_shapes(network, [layer], size) for network in (base, tuned))
-    if problems:
-        raise InputError("\n".join(problems))
-    shape, axis = shapes[layer]
-    if others.get(layer, (shape, axis))[0][axis] != shape[axis]:
-        raise InputError(f"{layer or 'the output'} differs between base and tuned network: {shape}, {others[layer][0]}")
-    if strangers := [channel for channel in channels if not 0 <= channel < shape[axis]]:
-        raise InputError(f"{layer or 'the output'} has {shape[axis]} channels, 0 to {shape[axis] - 1}, not {strangers}")
-    return axis
-
-
-def _table(layer: str, channels: Sequence[int], answers: np.ndarray) -> pd.DataFrame:
-    """From (2, N, K) activations."""
+def compare_answers(layer: str, channels: Sequence[int], answers: np.ndarray) -> pd.DataFrame:
+    """The table of `picture_response` from what `show_pictures` found, (2, N, K)."""
     shown = answers.shape[1]
     finite, constant = np.isfinite(answers).all((0, 1)), np.zeros(len(channels), bool)
     correlation = np.full(len(channels), np.nan)
@@ -162,3 +134,41 @@ def _table(layer: str, channels: Sequence[int], answers: np.ndarray) -> pd.DataF
             "reason": reasons,
         }
     )
+
+
+def _answers(
+    network: nn.Module, layer: str, axis: int, pictures: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]
+) -> np.ndarray:
+    """The mean of each channel's map before the layer's last ReLU, (B, K) float64."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    inputs = normalize(torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255, mean, std)
+    with activations_of(network.eval(), [layer], before_relu=True, axes={layer: axis}) as activations, torch.no_grad():
+        answer = activations(inputs)[layer]
+    means = answer.flatten(2).mean(2, dtype=torch.float64) if answer.dim() > 2 else answer.double()
+    return means.cpu().numpy()
+
+
+def _batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """(B, H, W, 3) uint8, of one size each."""
+    waiting: list[np.ndarray] = []
+    for picture in chain(pictures, [None]):
+        if picture is not None and (picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3):
+            raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+        if waiting and (picture is None or len(waiting) == size or picture.shape != waiting[0].shape):
+            yield np.stack(waiting)
+            waiting = []
+        if picture is not None:
+            waiting.append(picture)
+
+
+def _axis(base: nn.Module, tuned: nn.Module, layer: str, channels: Sequence[int], size: tuple[int, int]) -> int:
+    """Where the layer's channels stand."""
+    (shapes, problems), (others, _) = (layer_shapes(network, [layer], size) for network in (base, tuned))
+    if problems:
+        raise InputError("\n".join(problems))
+    shape, axis = shapes[layer]
+    if others.get(layer, (shape, axis))[0][axis] != shape[axis]:
+        raise InputError(f"{layer or 'the output'} differs between base and tuned network: {shape}, {others[layer][0]}")
+    if strangers := [channel for channel in channels if not 0 <= channel < shape[axis]]:
+        raise InputError(f"{layer or 'the output'} has {shape[axis]} channels, 0 to {shape[axis] - 1}, not {strangers}")
+    return axis

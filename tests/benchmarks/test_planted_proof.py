@@ -50,7 +50,8 @@ def tables(setting: proof.Setting, base: proof.View) -> dict[str, pd.DataFrame]:
     """At a noise of 5 %, with two seeds."""
     tuned = drifted(planted(base.model, LAYER, CHANGES, SIZE), FROM, 0.05, 0)
     view = proof.look(setting, tuned, base.channels.tolist(), range(2))
-    return proof.study(setting, base, view, proof.of_units(setting, base.model, tuned), CHANGES, 2)
+    pair = proof.pair_up(setting, base, view)
+    return proof.study(setting, pair, proof.unpaired_similarity(base, view), CHANGES, 2)
 
 
 def test_planted_channels_are_told_from_drifting_ones(tables: dict[str, pd.DataFrame]) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError
-from transfer.picture_response import COLUMNS, picture_response
+from transfer.picture_response import COLUMNS, compare_answers, picture_response, show_pictures
 
 CHANNELS = 14
 
@@ -71,7 +71,8 @@ def test_excess_is_the_log_distance_above_the_layers_middle(base, tuned, picture
 
 def test_batches_and_order_decide_nothing(base, tuned, pictures) -> None:
     whole = picture_response(base, tuned, "0", range(CHANNELS), pictures)["picture_correlation"]
-    parts = picture_response(base, tuned, "0", range(CHANNELS), iter(pictures[::-1]), batch=7)["picture_correlation"]
+    backwards = show_pictures(base, tuned, "0", range(CHANNELS), iter(pictures[::-1]), batch=7)  # (2, 40, K)
+    parts = compare_answers("0", range(CHANNELS), backwards)["picture_correlation"]
     assert parts.to_numpy() == pytest.approx(whole.to_numpy(), abs=1e-5)
     sizes = [*pictures[:20, :4], *pictures[20:]]  # pictures of two sizes
     assert picture_response(base, tuned, "0", range(CHANNELS), sizes)["picture_correlation"].notna().all()

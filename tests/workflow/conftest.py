@@ -16,6 +16,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist asks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process runs them all: the finished experiment is made once."""
     for item in items:

@@ -8,7 +8,7 @@ from workflow.conftest import Experiment
 
 def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experiment, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
-    finished.run("--report", str(report))
+    Experiment(finished.folder, finished.config).run("--report", str(report))
     text = report.read_text(encoding="utf-8")
     results = finished.folder / "results"
     wanted = [
