@@ -5,7 +5,7 @@
 
 Every weight from `--train-from` on moves by noise, relative to its tensor's spread; in channels drawn from the layer
 the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or turned in sign
-(`transfer.planted`). Base and perturbed network are rendered as the workflow renders them, and the workflow's tables
+(`transfer.planting`). Base and perturbed network are rendered as the workflow renders them, and the workflow's tables
 are made of them: once for every kind of change, of its channels and the unchanged ones, since a layer's drift is taken
 from its bulk. Beside them, from the same pictures, the original's recipe: one picture of each network, each from noise
 of its own, and the cosine of what enters the embedder's last layer.
@@ -45,7 +45,7 @@ from transfer.joined import join_scores
 from transfer.network import load_network, load_weights
 from transfer.picture_response import compare_answers, picture_response, show_pictures
 from transfer.pictures import load_rgb, val_transform
-from transfer.planted import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
+from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from transfer.probing import Label, probe
 from transfer.statistics import TESTS, add_q_values
 from transfer.visual_change import visual_table

@@ -17,7 +17,7 @@ import planted as proof
 from feature_vis.models import build
 from feature_vis.recipe import Recipe
 from transfer.distance import Embedder
-from transfer.planted import UNCHANGED, draw_changes, drifted, planted
+from transfer.planting import UNCHANGED, draw_changes, drifted, planted
 
 LAYER, FROM, SIZE = "layer2.0", "layer2.0", (32, 32)  # no shortcut without weights: the filters make the channel
 CHANGES = draw_changes(128, 5, 20, 0)

@@ -8,7 +8,7 @@ from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.models import build, state_digest
-from transfer.planted import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
+from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from transfer.weight_change import effective_filters, find_makers
 
 
