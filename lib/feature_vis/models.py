@@ -89,8 +89,11 @@ def load_file(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
-def load_state(name: str, state: dict[str, Tensor], source: str | Path) -> nn.Module:
+def load_state(name: str, state: dict[str, Tensor], source: str | Path, *, headless: bool = False) -> nn.Module:
     """The network `name` with exactly these weights; the head's size follows the state dict.
+
+    `headless`: the head's weights may be missing and are zeros then, for who reads what enters the head. The weights of
+    self-supervised networks, such as DINO's, come without.
 
     Raises:
         InputError: keys or shapes that do not fit, each named.
@@ -102,6 +105,8 @@ def load_state(name: str, state: dict[str, Tensor], source: str | Path) -> nn.Mo
     if rows is not None:
         model = replace_head(model, rows.shape[0], seed=0)
     expected = model.state_dict()
+    if headless:
+        state = {key: torch.zeros_like(value) for key, value in expected.items() if key.startswith(f"{head}.")} | state
     problems = [f"  missing: {key}" for key in expected if key not in state]
     problems += [f"  unexpected: {key}" for key in state if key not in expected]
     problems += [

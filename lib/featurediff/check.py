@@ -123,7 +123,7 @@ def _examine_networks(config: Config, found: Examined) -> Iterator[Mistake]:
                 if not file.exists():
                     found.notes.append(f"{'.'.join(path)}: torchvision will fetch {weights} to {file}")
             else:
-                found.networks[model] = load_weights(model, weights).module()
+                found.networks[model] = load_weights(model, weights, headless=path[-1] == "embedder").module()
         except InputError as error:
             names = f"; networks here: {', '.join(config['networks'])}" if is_weights_name(weights) else ""
             yield Mistake((*path, "weights"), f"{'.'.join(path)}.weights: {error}{names}")

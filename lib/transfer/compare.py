@@ -69,11 +69,14 @@ log = logging.getLogger("featurediff")
 
 
 def load_embedder(settings: dict[str, Any], network_file: str | None, device: torch.device) -> Embedder:
-    """The embedder of the config: one of the experiment's networks, or torchvision's by name with weights."""
+    """The embedder of the config: one of the experiment's networks, or torchvision's by name with weights.
+
+    A file of weights may lack the head, as those of DINO do: an embedding is what enters it.
+    """
     if network_file is not None:
         network = load_network(network_file)
     else:
-        network = load_weights(settings["model"], settings["weights"])
+        network = load_weights(settings["model"], settings["weights"], headless=True)
     return Embedder(network.module().to(device))
 
 

@@ -68,16 +68,18 @@ def is_weights_name(weights: str) -> bool:
     return "/" not in weights and "." not in weights and not Path(weights).exists()
 
 
-def load_weights(architecture: str, weights: str) -> Network:
+def load_weights(architecture: str, weights: str, *, headless: bool = False) -> Network:
     """A network with torchvision's weights of that name, or with those of a state dict's path.
 
-    A file may be a plain state dict or a checkpoint that holds one under `model` or `state_dict`.
+    A file may be a plain state dict or a checkpoint that holds one under `model` or `state_dict`. `headless`: it may
+    lack the head, see `feature_vis.models.load_state`.
     """
     if is_weights_name(weights):
         return Network(architecture, build(architecture, weights=weights).state_dict())
     loaded = load_file(weights)
     state = next((loaded[key] for key in ("model", "state_dict") if isinstance(loaded.get(key), dict)), loaded)
-    return Network(architecture, load_state(architecture, state, weights).state_dict(), loaded.get("class_names"))
+    model = load_state(architecture, state, weights, headless=headless)
+    return Network(architecture, model.state_dict(), loaded.get("class_names"))
 
 
 def network_of_checkpoint(path: str | Path, architecture: str) -> Network:

@@ -69,6 +69,18 @@ def test_weights_that_do_not_fit_are_all_named(resnet) -> None:
         load_state("resnet18", state, "w.pth")
 
 
+def test_weights_without_a_head_serve_who_reads_what_enters_it(resnet) -> None:
+    state = {key: value for key, value in resnet.state_dict().items() if not key.startswith("fc.")}
+    with pytest.raises(InputError, match=r"missing: fc\.weight"):
+        load_state("resnet18", state, "dino.pth")
+    loaded = load_state("resnet18", state, "dino.pth", headless=True)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in state.items())
+    assert not loaded.fc.weight.any()
+    del state["conv1.weight"]
+    with pytest.raises(InputError, match=r"missing: conv1\.weight"):
+        load_state("resnet18", state, "dino.pth", headless=True)
+
+
 class Bomb:
     def __reduce__(self) -> tuple:
         return (print, ("code was run",))
