@@ -9,8 +9,9 @@ from snakemake.exceptions import WorkflowError
 # The checkout's lib, before an installed copy of it; a rule's conda environment sees it through sys.path.
 LIB = os.path.join(workflow.basedir, "lib")
 sys.path.insert(0, LIB)
-# Threads that wait for each other by spinning starve one another where a machine is shared (measured: 10 times slower).
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# How long OpenMP's threads spin before they sleep. With its own value, 300 times as much, two threads on two cores that
+# somebody else uses as well took 10 times their time (benchmarks/NOTES.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
 
 from feature_vis.errors import InputError
