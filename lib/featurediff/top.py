@@ -13,8 +13,8 @@ __all__ = ["as_csv", "as_lines", "choose_network", "most_changed"]
 
 # Shown of a ranking, as far as it has them: what it is sorted by, the pictures' numbers, false discovery rates.
 _COLUMNS = (
-    *("rank", "layer", "channel", "joined", "excess", "paired_similarity", "floor", "visual_change"),
-    *("q_joined", "q_visual", "q_excess"),
+    *("rank", "layer", "channel", "excess", "paired_similarity", "floor", "visual_change", "joined"),
+    *("q_excess", "q_visual", "q_joined"),
 )
 
 # Columns that are no measure, although they may look like one where all of their rows are empty.

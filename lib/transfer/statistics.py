@@ -29,8 +29,9 @@ __all__ = [
 # Columns p_<test>, in the order in which their results are shown; a table may lack some.
 TESTS = ("visual", "excess", "response", "joined")
 
-# Channels are ranked by the first of these that the table has numbers of.
-RANKED_BY = ("joined", "excess")
+# Channels are ranked by the first of these that the table has numbers of: how much more their pictures changed than those
+# of the layer, which has an interval and is what a reader of pictures sees; with one seed by all measures together.
+RANKED_BY = ("excess", "joined")
 
 # name -> (unit, meaning)
 COLUMNS: dict[str, tuple[str, str]] = {

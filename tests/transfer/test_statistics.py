@@ -49,8 +49,9 @@ def test_ranking() -> None:
     ranked = rank_channels(rows)
     assert ranked["channel"].tolist() == [5, 3, 6, 4]
     assert ranked["rank"].tolist() == [1, 2, 3, pd.NA]
-    assert rank_channels(rows.assign(joined=[1, 2, 3, np.nan]))["channel"].tolist() == [5, 4, 3, 6]
-    assert rank_channels(rows.assign(joined=np.nan))["channel"].tolist() == [5, 3, 6, 4]
+    one_seed = rows.assign(excess=np.nan, joined=[1, 2, 3, np.nan])
+    assert rank_channels(one_seed)["channel"].tolist() == [5, 4, 3, 6]
+    assert rank_channels(rows.assign(joined=[1, 2, 3, np.nan]))["channel"].tolist() == [5, 3, 6, 4]
 
 
 def test_summary_counts_what_was_tested() -> None:

@@ -232,12 +232,12 @@
 
   async function most(network, many = 8) {
     const size = innerWidth < 560 ? 78 : 104;
-    const [ranks, similar, joined] = await Promise.all(["rank", "paired_similarity", "joined"].map((name) => column(network, name)));
+    const [ranks, similar, excess] = await Promise.all(["rank", "paired_similarity", "excess"].map((name) => column(network, name)));
     const ranked = [...ranks.keys()].filter((place) => ranks[place] !== null).sort((a, b) => ranks[a] - ranks[b]).slice(0, many);
     const card = (place) => h("li", {}, h("a", { class: "card large", href: link("channel", label(place), { network }) },
       featurediff.pair(network, place, size),
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
-      h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), joined && joined[place] !== null ? h("span", {}, `joined ${number(joined[place])}`) : null)));
+      h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
       ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, "No channel has a rank: with one seed a channel there is no floor to rank against. ", h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
   }
