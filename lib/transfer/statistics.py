@@ -29,8 +29,8 @@ __all__ = [
 # Columns p_<test>, in the order in which their results are shown; a table may lack some.
 TESTS = ("visual", "excess", "response", "joined")
 
-# Channels are ranked by the first of these that the table has numbers of: how much more their pictures changed than those
-# of the layer, which has an interval and is what a reader of pictures sees; with one seed by all measures together.
+# Channels are ranked by the first of these that the table has numbers of: how much more their pictures changed than
+# their layer's, which has an interval and is what a reader of pictures sees; with one seed by all measures together.
 RANKED_BY = ("excess", "joined")
 
 # name -> (unit, meaning)
@@ -65,7 +65,7 @@ def rank_channels(table: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
     `by`: the first of `RANKED_BY` that has numbers where None.
     """
     if by is None:
-        by = next((name for name in RANKED_BY if name in table and table[name].notna().any()), RANKED_BY[-1])
+        by = next((name for name in RANKED_BY if name in table and table[name].notna().any()), RANKED_BY[0])
     if by not in table:
         raise InputError(f"channels cannot be ranked by {by!r}{close_names(by, list(table.columns))}")
     rank = table[by].rank(method="first", ascending=False).astype("Int64")
