@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@echo "The report lies at $(CURDIR)/results/report/index.html"
 
 test: $(STAMP)
-	PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --numprocesses $(CORES) --dist loadgroup --durations 15
+	PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --numprocesses $(CORES) --durations 15
 
 check: $(STAMP)
 	$(RUN)/ruff format --check .

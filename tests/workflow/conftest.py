@@ -11,17 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist asks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs them all: the finished experiment is made once."""
-    for item in items:
-        if Path(item.fspath).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
 
 
 def tiny_config() -> dict[str, Any]:
@@ -116,12 +109,19 @@ def copy_of(experiment: Experiment, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    """The tiny experiment, run to its end: only to be looked at."""
-    folder = tmp_path_factory.mktemp("tiny")
-    draw_pictures(folder / "pictures" / "first", 0)
-    draw_pictures(folder / "pictures" / "second", 1)
-    return Experiment(folder, tiny_config()).run()
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Experiment:
+    """The tiny experiment, run to its end: only to be looked at. The first of the test processes runs it for all."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    experiment = Experiment(shared / "tiny", tiny_config())
+    output = shared / "tiny.txt"
+    with FileLock(shared / "tiny.lock"):
+        if not output.exists():
+            draw_pictures(experiment.folder / "pictures" / "first", 0)
+            draw_pictures(experiment.folder / "pictures" / "second", 1)
+            output.write_text(experiment.run().output)
+    experiment.output = output.read_text()
+    return experiment
 
 
 @pytest.fixture
