@@ -16,8 +16,8 @@ rule embed_features:
     threads: plan.threads
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         embedder=plan.embedder,
@@ -49,8 +49,8 @@ rule compare_units:
     threads: plan.threads
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
@@ -106,8 +106,8 @@ rule compare_features:
     threads: plan.threads
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         embedder=plan.embedder,

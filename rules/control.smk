@@ -25,8 +25,8 @@ rule compare_runs:
     threads: plan.threads
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         runs=lambda wildcards: get_runs(wildcards.control),
