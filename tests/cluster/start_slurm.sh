@@ -19,7 +19,8 @@ if [ "$(getent ahostsv4 "$host" | awk 'NR == 1 { print $1 }')" != 127.0.0.1 ]; t
   printf '127.0.0.1 %s\n%s\n' "$host" "$(cat "$folder/hosts.before")" >/etc/hosts # in place: it may be a mount
 fi
 
-# More cores and memory than there are (config_overrides): jobs ask for what real ones need.
+# More cores and memory than there are (config_overrides): jobs ask for what real ones need. A job whose node was lost
+# waits for cred_expire, 120 s where it is not set, before it starts again.
 {
   cat <<CONF
 ClusterName=featurediff-test
@@ -28,7 +29,7 @@ SlurmctldPort=16917
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$folder/munge.sock
+AuthInfo=socket=$folder/munge.sock,cred_expire=5
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool/%n
 SlurmctldPidFile=$folder/slurmctld.pid
