@@ -134,7 +134,9 @@ def graph(arguments: argparse.Namespace) -> None:
             runs["one job a picture"].append(snakemake(folder, *theirs, snakefile=control))
             runs["pictures"].append(snakemake(folder, "pictures", *ours))
             runs["everything"].append(snakemake(folder, *ours))
-    print(f"{pictures} PNGs, {len(plan.layers)} layers, {len(plan.networks)} networks; `snakemake -n`, nothing made yet\n")
+    print(
+        f"{pictures} PNGs, {len(plan.layers)} layers, {len(plan.networks)} networks; `snakemake -n`, nothing made yet\n"
+    )
     print("| graph | s | of the control's | MiB |\n|---|---|---|---|")
     reference = median(cost.seconds for cost in runs["one job a picture"])
     for name, costs in runs.items():
@@ -198,14 +200,18 @@ def renderer(arguments: argparse.Namespace) -> None:
         torch.save(model.state_dict(), folder / "weights.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         for _ in range(arguments.repeats):
-            alone.append(sum(timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers))
+            alone.append(
+                sum(timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers)
+            )
             cost = snakemake(folder, "pictures", "--cores", str(arguments.threads))
             assert len(list(folder.glob("results/base/features/*/channel*.png"))) == len(layers) * len(channels)
             whole.append(cost.seconds)
             shutil.rmtree(folder / "results")
     more = median(whole) - median(alone)
     jobs = len(layers)
-    print(f"{jobs} batches of {arguments.batch} pictures, {arguments.size} px, {arguments.steps} steps, {arguments.threads} threads:")
+    print(
+        f"{jobs} batches of {arguments.batch} pictures, {arguments.size} px, {arguments.steps} steps, {arguments.threads} threads:"
+    )
     print(f"renderer alone {median(alone):.1f} s, workflow {median(whole):.1f} s")
     print(f"{more:.1f} s more, {more / median(alone):.1%} of the rendering")
 

@@ -15,7 +15,7 @@ rule embed_features:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
+        gpu=plan.gpu,
         mem_mb=scaled(8000),
         runtime=scaled(120),
     params:
@@ -48,7 +48,7 @@ rule compare_units:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
+        gpu=plan.gpu,
         mem_mb=scaled(8000),
         runtime=scaled(120),
     params:
@@ -105,7 +105,7 @@ rule compare_features:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
+        gpu=plan.gpu,
         mem_mb=scaled(8000),
         runtime=scaled(120),
     params:

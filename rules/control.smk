@@ -24,7 +24,7 @@ rule compare_runs:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
+        gpu=plan.gpu,
         mem_mb=scaled(8000),
         runtime=scaled(120),
     params:

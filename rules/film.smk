@@ -26,7 +26,7 @@ rule film_epoch:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
+        gpu=plan.gpu,
         mem_mb=scaled(8000),
         runtime=scaled(240),
     params:

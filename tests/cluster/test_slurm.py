@@ -79,6 +79,6 @@ def test_ctrl_c_cancels_the_jobs_and_a_node_that_is_lost_costs_nothing(
 def test_a_cluster_without_gpus(one_gpu: ClusterRun) -> None:
     before = one_gpu.pictures()
     (one_gpu.folder / "results" / "base" / "features" / "layer1.0" / "channel1.png").unlink()
-    assert one_gpu.start("--resources", "gpu=0").finish() == 0, one_gpu.output
+    assert one_gpu.start("--config", "gpu=0").finish() == 0, one_gpu.output
     assert [(job.state, job.gpus) for job in one_gpu.jobs()] == [("COMPLETED", 0)]
     assert one_gpu.pictures() == before

@@ -8,15 +8,22 @@ import pytest
 import torch
 import yaml
 from snakemake.cli import get_argument_parser
-from workflow.conftest import REPOSITORY, Experiment
 
 from feature_vis.models import build
+from workflow.conftest import REPOSITORY, Experiment
 
 PROFILES = sorted(path.parent.name for path in (REPOSITORY / "profiles").glob("*/config.yaml"))
 # Settings of snakemake-executor-plugin-kubernetes 0.5.1, whose many packages only a Kubernetes needs.
 KUBERNETES = {
     f"kubernetes-{name}"
-    for name in ("namespace", "cpu-scalar", "service-account-name", "privileged", "persistent-volumes", "omit-job-cleanup")
+    for name in (
+        "namespace",
+        "cpu-scalar",
+        "service-account-name",
+        "privileged",
+        "persistent-volumes",
+        "omit-job-cleanup",
+    )
 }
 
 
@@ -53,8 +60,10 @@ def test_every_profile_limits_the_gpus_and_goes_on_after_ctrl_c(name: str) -> No
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_dry_run_says_what_would_run(name: str, loaded: Experiment) -> None:
-    if name == "kubernetes" and find_spec("snakemake_executor_plugin_kubernetes") is None:
-        pytest.skip("needs snakemake-executor-plugin-kubernetes")
+    if name == "kubernetes" and not (
+        find_spec("snakemake_executor_plugin_kubernetes") and find_spec("snakemake_storage_plugin_fs")
+    ):
+        pytest.skip("needs snakemake-executor-plugin-kubernetes and snakemake-storage-plugin-fs")
     output = loaded.run("pictures", "-n", "--workflow-profile", name).output
     assert "load_network" in output
     assert "visualize_0" in output
