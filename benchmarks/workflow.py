@@ -1,4 +1,4 @@
-"""What the workflow itself costs: its graph, a run with nothing to do, one channel again, and beside the renderer alone.
+"""What the workflow costs: its graph, a run with nothing to do, one channel again, and beside the renderer alone.
 
     python benchmarks/workflow.py graph
     python benchmarks/workflow.py finished --folder FOLDER --configfile config.yaml
@@ -32,8 +32,7 @@ from statistics import median
 import torch
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "lib"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from feature_vis.models import build
 from feature_vis.objectives import Objectives
@@ -42,6 +41,8 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import render
 from transfer.network import load_network
 from transfer.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # A rule that has one PNG as its output, and as its input what the workflow's jobs have.
 ONE_JOB_A_PICTURE = """
@@ -208,10 +209,8 @@ def renderer(arguments: argparse.Namespace) -> None:
             whole.append(cost.seconds)
             shutil.rmtree(folder / "results")
     more = median(whole) - median(alone)
-    jobs = len(layers)
-    print(
-        f"{jobs} batches of {arguments.batch} pictures, {arguments.size} px, {arguments.steps} steps, {arguments.threads} threads:"
-    )
+    what = f"{arguments.size} px, {arguments.steps} steps, {arguments.threads} threads"
+    print(f"{len(layers)} batches of {arguments.batch} pictures, {what}:")
     print(f"renderer alone {median(alone):.1f} s, workflow {median(whole):.1f} s")
     print(f"{more:.1f} s more, {more / median(alone):.1%} of the rendering")
 

@@ -21,7 +21,7 @@ for network in plan.trained:
             "../envs/featurediff.yaml"
         threads: plan.threads
         resources:
-            gpu=1,
+            gpu=plan.gpu,
             mem_mb=scaled(8000),
             runtime=scaled(1440),
         params:

@@ -23,7 +23,7 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
             "../envs/featurediff.yaml"
         threads: plan.threads
         resources:
-            gpu=1,
+            gpu=plan.gpu,
             mem_mb=scaled(8000),
             runtime=scaled(240),
         params:

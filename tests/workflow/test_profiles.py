@@ -1,4 +1,4 @@
-"""The profiles for clusters: every key is one of Snakemake's, and the workflow goes through each as far as it can here."""
+"""The profiles: every key is one of Snakemake's, and the workflow goes through each as far as it can here."""
 
 import os
 from importlib.util import find_spec
