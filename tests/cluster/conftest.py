@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"a real Slurm needs {', '.join(missing)}"))
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
@@ -166,7 +166,7 @@ class ClusterRun:
             )
         return self
 
-    def finish(self, seconds: float = 150) -> int:
+    def finish(self, seconds: float = 300) -> int:
         assert self.process is not None
         return self.process.wait(timeout=seconds)
 

@@ -58,8 +58,8 @@ def test_ctrl_c_cancels_the_jobs_and_a_node_that_is_lost_costs_nothing(
     run = new_run().start()
     wait_for(lambda: len(run.running()) == 2, "two jobs that render, one a node")
     run.interrupt()
-    assert run.finish(30) != 0
-    wait_for(lambda: not slurm.ask("squeue", "--noheader"), "an empty queue", 20)
+    assert run.finish(60) != 0
+    wait_for(lambda: not slurm.ask("squeue", "--noheader"), "an empty queue", 60)
     assert {job.state for job in run.jobs("visualize")} == {"CANCELLED"}
 
     run.start()
