@@ -20,6 +20,7 @@ check: $(STAMP)
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
+	$(RUN)/hadolint Dockerfile
 	$(RUN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --lint
 

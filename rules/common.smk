@@ -38,6 +38,11 @@ def one_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
+def scaled(amount):
+    """So much at the first attempt, twice as much at the second: what ran out of memory or time may then pass."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 wildcard_constraints:
     network=one_of(plan.networks),
     tuned=one_of(plan.tuned),

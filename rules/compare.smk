@@ -15,9 +15,9 @@ rule embed_features:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         embedder=plan.embedder,
@@ -48,9 +48,9 @@ rule compare_units:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
@@ -105,9 +105,9 @@ rule compare_features:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         embedder=plan.embedder,

@@ -24,9 +24,9 @@ rule compare_runs:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(120),
     params:
         code=CODE,
         runs=lambda wildcards: get_runs(wildcards.control),

@@ -13,8 +13,8 @@ rule draw_demo_data:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         draw=lambda wildcards: {
             **config["data"][wildcards.dataset]["draw"],
@@ -38,8 +38,8 @@ rule split_data:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
     params:
         data=lambda wildcards: {**config["data"][wildcards.dataset], "seed": plan.seed},
     script:

@@ -26,9 +26,9 @@ rule film_epoch:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        gpu=1,
-        mem_mb=8000,
-        runtime=240,
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(240),
     params:
         code=CODE,
         film=lambda wildcards: {"version": RECIPE_VERSION, **plan.film(wildcards.tuned)},
@@ -72,8 +72,8 @@ rule film:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=scaled(2000),
+        runtime=scaled(30),
     params:
         code=CODE,
         layers=list(plan.film_channels),

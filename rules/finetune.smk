@@ -21,9 +21,9 @@ for network in plan.trained:
             "../envs/featurediff.yaml"
         threads: plan.threads
         resources:
-            gpu=1,
-            mem_mb=8000,
-            runtime=1440,
+            gpu=plan.gpu,
+            mem_mb=scaled(8000),
+            runtime=scaled(1440),
         params:
             training={
                 "version": TRAINING_VERSION,
@@ -56,8 +56,8 @@ rule select_checkpoint:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=scaled(4000),
+        runtime=scaled(15),
     params:
         network=lambda wildcards: {
             "model": plan.architecture(wildcards.network),
@@ -84,8 +84,8 @@ rule load_network:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=4000,
-        runtime=15,
+        mem_mb=scaled(4000),
+        runtime=scaled(15),
     params:
         network=lambda wildcards: {
             "model": plan.architecture(wildcards.network),

@@ -21,8 +21,8 @@ rule contact_sheets:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        mem_mb=scaled(2000),
+        runtime=scaled(15),
     params:
         code=CODE,
     script:
@@ -53,8 +53,8 @@ rule plots:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         code=CODE,
         trained=plan.trained,
@@ -81,8 +81,8 @@ rule report_thumbnails:
         "../envs/featurediff.yaml"
     threads: plan.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
     params:
         code=CODE,
         tile=plan.tile(),
@@ -105,8 +105,8 @@ rule report_charts:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         code=CODE,
     script:
@@ -155,8 +155,8 @@ rule report:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=scaled(2000),
+        runtime=scaled(10),
     params:
         code=CODE,
         title="What did fine-tuning change?",

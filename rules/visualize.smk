@@ -23,9 +23,9 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
             "../envs/featurediff.yaml"
         threads: plan.threads
         resources:
-            gpu=1,
-            mem_mb=8000,
-            runtime=240,
+            gpu=plan.gpu,
+            mem_mb=scaled(8000),
+            runtime=scaled(240),
         params:
             recipes=lambda wildcards, batch=batch: {
                 "version": RECIPE_VERSION,
@@ -48,8 +48,8 @@ rule list_features:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=scaled(1000),
+        runtime=scaled(30),
     params:
         code=CODE,
     script:
@@ -73,8 +73,8 @@ rule find_bad_channels:
     conda:
         "../envs/featurediff.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
     params:
         code=CODE,
         rule=get_bad_rule(),

@@ -55,13 +55,13 @@ def job(log_file: str | Path, *, threads: int = 1, gpu: int | None = None) -> It
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs this process may use, by the names that CUDA_VISIBLE_DEVICES gives them."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+    """The GPUs this process may use, in torch's order, each by the id that it was built with.
+
+    By that and not by its number: where a cluster hides other jobs' GPUs, every job counts its own from 0.
+    """
     import torch
 
-    return [str(index) for index in range(torch.cuda.device_count())]
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
 
 
 @contextmanager
@@ -93,12 +93,15 @@ def _device(threads: int, gpu: int) -> Iterator["torch.device"]:
     torch.set_num_threads(threads)
     names = visible_gpus() if gpu > 0 and torch.cuda.is_available() else []
     if not names:
+        if gpu > 0:  # for the log alone: whoever has a GPU finds there why it was not used
+            given = os.environ.get("CUDA_VISIBLE_DEVICES", "(not set)")
+            log.debug("no GPU for torch %s, CUDA_VISIBLE_DEVICES=%s: on the CPU", torch.__version__, given)
         yield torch.device("cpu")
         return
     # one folder a user and a machine: the devices are the machine's, not the working folder's
     folder = Path(tempfile.gettempdir()) / f"featurediff-gpu-{os.getuid()}"
     with lock_device(names, folder) as index:
-        log.info("using GPU %s (%s)", names[index], torch.cuda.get_device_name(index))
+        log.info("using GPU %d (%s, %s)", index, torch.cuda.get_device_name(index), names[index])
         yield torch.device("cuda", index)
 
 

@@ -121,6 +121,7 @@ class Plan:
         self.drawn = [name for name, data in config.get("data", {}).items() if "draw" in data]
         self.layers: list[str] = list(config["visualize"]["layers"])
         self.threads: int = config.get("threads", 8)
+        self.gpu: int = config.get("gpu", 1)
         self.seeds = range(config.get("seeds", 4))
         self.filmed = [name for name in self.tuned if name in self.trained and "film" in config]
         self.controls: dict[str, str] = {

@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,12 +50,83 @@ def test_a_device_is_free_again_when_its_holder_is_killed(tmp_path) -> None:
         assert device == 0
 
 
-@pytest.mark.parametrize(
-    ("given", "names"), [("2,5", ["2", "5"]), ("", []), ("-1", []), ("GPU-ab, 3", ["GPU-ab", "3"])]
-)
-def test_the_clusters_choice_of_devices_is_respected(given: str, names: list[str], monkeypatch) -> None:
+@pytest.fixture
+def four_gpus(tmp_path, monkeypatch) -> None:
+    """A machine with four GPUs as torch shows it: only those of CUDA_VISIBLE_DEVICES, counted from 0."""
+
+    def visible() -> list[str]:
+        return [f"GPU-{name}" for name in os.environ.get("CUDA_VISIBLE_DEVICES", "0,1,2,3").split(",") if name]
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(visible()))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(visible()))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=visible()[index]))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "fake")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path) -> None:
+    held: list[torch.device | None] = []
+    got = threading.Event()
+
+    def fifth() -> None:
+        with job(tmp_path / "fifth.log", gpu=1) as device:
+            held.append(device)
+            got.set()
+
+    with ExitStack() as others:
+        jobs = [ExitStack() for _ in range(4)]
+        devices = [
+            others.enter_context(one).enter_context(job(tmp_path / f"{n}.log", gpu=1)) for n, one in enumerate(jobs)
+        ]
+        assert {str(device) for device in devices} == {"cuda:0", "cuda:1", "cuda:2", "cuda:3"}
+        thread = threading.Thread(target=fifth)
+        thread.start()
+        assert not got.wait(0.5)
+        jobs[2].close()
+        assert got.wait(5)
+    thread.join(timeout=5)
+    assert held == [devices[2]]
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_no_job_waits_while_a_device_is_free(tmp_path) -> None:
+    """Whichever the free one is: the time is far below one round of waiting."""
+    for free in range(4):
+        with ExitStack() as stack:
+            devices = [
+                stack.enter_context(lock_device([f"GPU-{n}"], tmp_path / "locks")) for n in range(4) if n != free
+            ]
+            assert len(devices) == 3
+            started = time.monotonic()
+            with lock_device(visible_gpus(), tmp_path / "locks", poll_seconds=10) as device:
+                assert device == free
+            assert time.monotonic() - started < 5
+
+
+@pytest.mark.usefixtures("four_gpus")
+def test_the_clusters_choice_of_devices_is_respected(tmp_path, monkeypatch) -> None:
+    """Two jobs of a cluster on one machine: each calls its GPU 0, and neither waits for the other's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    with job(tmp_path / "a.log", gpu=1) as first:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+        with job(tmp_path / "b.log", gpu=1) as second:
+            assert (str(first), str(second)) == ("cuda:0", "cuda:0")
+            assert "GPU-3" in (tmp_path / "b.log").read_text()
+    assert "GPU-2" in (tmp_path / "a.log").read_text()
+
+
+@pytest.mark.usefixtures("four_gpus")
+@pytest.mark.parametrize(("given", "gpu"), [("", 1), ("2,3", 0)])
+def test_on_the_cpu_without_a_device_or_where_none_is_asked_for(given: str, gpu: int, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert visible_gpus() == names
+    with job(tmp_path / "a.log", gpu=gpu) as device:
+        assert str(device) == "cpu"
+    assert ("CUDA_VISIBLE_DEVICES=" in (tmp_path / "a.log").read_text()) == (gpu > 0)
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,238 @@
+"""What the workflow costs: its graph, a run with nothing to do, one channel again, and beside the renderer alone.
+
+    python benchmarks/workflow.py graph
+    python benchmarks/workflow.py finished --folder FOLDER --configfile config.yaml
+    python benchmarks/workflow.py renderer --size 96 --steps 192
+
+`graph`: `snakemake -n` on the full experiment of config/paper.yaml (21,504 PNGs, 4 layers, 3 networks), with nothing
+made yet, beside a workflow of one job a PNG and nothing else. The graph of the pictures alone, and of everything.
+
+`finished`: in a copy of a folder where the workflow ran to its end: a run with nothing to do; and one picture deleted
+and made again, beside the same channel rendered by the library in this process.
+
+`renderer`: pictures of a ResNet-18 from random weights, by the workflow and by `feature_vis.render` in this process, in
+turns, both with `--threads` threads. The workflow's time counts from the command to its end.
+
+Times are wall-clock, memory is the largest resident set of the snakemake process (or of a child, if that is larger).
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+from feature_vis.models import build
+from feature_vis.objectives import Objectives
+from feature_vis.png import channel_of
+from feature_vis.recipe import Recipe
+from feature_vis.render import render
+from transfer.network import load_network
+from transfer.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A rule that has one PNG as its output, and as its input what the workflow's jobs have.
+ONE_JOB_A_PICTURE = """
+CHANNELS = {channels}
+NETWORKS = {networks}
+
+rule all:
+    input:
+        [
+            f"results/{{network}}/features/{{layer}}/channel{{channel}}.png"
+            for network in NETWORKS for layer, channels in CHANNELS.items() for channel in channels
+        ],
+
+rule load:
+    output:
+        network="results/{{network}}/network.pth",
+        digests=expand("results/{{{{network}}}}/digests/{{layer}}.sha256", layer=CHANNELS),
+    shell:
+        "touch {{output}}"
+
+rule visualize:
+    input:
+        digest="results/{{network}}/digests/{{layer}}.sha256",
+        network=ancient("results/{{network}}/network.pth"),
+    output:
+        "results/{{network}}/features/{{layer}}/channel{{channel}}.png",
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+    params:
+        recipe=dict(size=400, steps=256),
+    shell:
+        "touch {{output}}"
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run of snakemake."""
+
+    seconds: float
+    mebibytes: float
+    output: str
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.mebibytes:.0f} MiB"
+
+
+def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
+    """Run it in a folder; a run that fails ends the benchmark with its output."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder), *arguments]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with tempfile.TemporaryFile("w+") as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{text}")
+    return Cost(seconds, usage.ru_maxrss / 1024, text)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="featurediff-benchmark-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def graph(arguments: argparse.Namespace) -> None:
+    with scratch() as folder:
+        config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+        config["results"] = "results"
+        (folder / "paper.yaml").write_text(yaml.safe_dump(config))
+        plan = Plan(config)
+        pictures = len(plan.networks) * sum(len(channels) for channels in plan.channels.values())
+        control = folder / "control.smk"
+        control.write_text(ONE_JOB_A_PICTURE.format(channels=plan.channels, networks=plan.networks))
+        ours = ("--configfile", str(folder / "paper.yaml"), "-n", "--cores", "8", "--quiet", "all")
+        theirs = ("-n", "--cores", "8", "--quiet", "all", "--workflow-profile", "none")
+        runs: dict[str, list[Cost]] = {"pictures": [], "everything": [], "one job a picture": []}
+        snakemake(folder, "pictures", *ours)  # counts the channels, once for a config
+        for _ in range(arguments.repeats):
+            runs["one job a picture"].append(snakemake(folder, *theirs, snakefile=control))
+            runs["pictures"].append(snakemake(folder, "pictures", *ours))
+            runs["everything"].append(snakemake(folder, *ours))
+    print(
+        f"{pictures} PNGs, {len(plan.layers)} layers, {len(plan.networks)} networks; `snakemake -n`, nothing made yet\n"
+    )
+    print("| graph | s | of the control's | MiB |\n|---|---|---|---|")
+    reference = median(cost.seconds for cost in runs["one job a picture"])
+    for name, costs in runs.items():
+        seconds = median(cost.seconds for cost in costs)
+        print(f"| {name} | {seconds:.1f} | {seconds / reference:.2f} | {max(cost.mebibytes for cost in costs):.0f} |")
+
+
+def finished(arguments: argparse.Namespace) -> None:
+    with scratch() as place:
+        folder = place / "copy"
+        subprocess.run(["cp", "--archive", str(arguments.folder.resolve()), str(folder)], check=True)
+        given = ["--cores", str(arguments.threads), "--configfile", str(arguments.configfile.resolve())]
+        costs = [snakemake(folder, *given) for _ in range(arguments.repeats)]
+        if "Nothing to be done" not in costs[0].output:
+            sys.exit(f"the run in {arguments.folder} is not finished:\n{costs[0].output}")
+        print(f"nothing to do: median {median(cost.seconds for cost in costs):.1f} s of {arguments.repeats} runs")
+        config = yaml.safe_load(arguments.configfile.read_text())
+        plan = Plan(config)
+        layer, network = plan.layers[-1], plan.networks[-1]
+        picture = folder / plan.results / network / "features" / layer / f"channel{plan.channels[layer][0]}.png"
+        before = picture.read_bytes()
+        model = load_network(folder / plan.results / network / "network.pth").module()
+        alone, again = [], []
+        for _ in range(arguments.repeats):
+            recipe = Recipe.from_settings(plan.recipe(layer, channel_of(picture)))
+            alone.append(timed_render(Objectives(model), layer, [channel_of(picture)], recipe, arguments.threads))
+            picture.unlink()
+            again.append(snakemake(folder, "pictures", *given).seconds)
+            assert picture.read_bytes() == before
+        print(f"one channel again: {median(again):.1f} s by the workflow, {median(alone):.1f} s by the renderer alone")
+
+
+def timed_render(unit: Objectives, layer: str, channels: list[int], recipe: Recipe, threads: int) -> float:
+    """Seconds for these channels' pictures, packed as PNGs too."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        for result in render([unit(layer, channel) for channel in channels], recipe):
+            result.image().save(Path(folder) / f"{result.index}.png")
+        return time.perf_counter() - started
+
+
+def renderer(arguments: argparse.Namespace) -> None:
+    channels = list(range(arguments.batch))
+    layers = ["layer3.0", "layer3.1"]
+    config = {
+        "threads": arguments.threads,
+        "seeds": 1,
+        "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
+        "visualize": {
+            "recipe": {"size": arguments.size, "steps": arguments.steps},
+            "batch": arguments.batch,
+            "layers": {layer: {"channels": f"0-{channels[-1]}"} for layer in layers},
+        },
+    }
+    torch.manual_seed(0)
+    model = build("resnet18", weights=None)
+    recipe = Recipe(size=arguments.size, steps=arguments.steps)
+    whole, alone = [], []
+    with scratch() as folder:
+        torch.save(model.state_dict(), folder / "weights.pth")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        for _ in range(arguments.repeats):
+            alone.append(
+                sum(timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers)
+            )
+            cost = snakemake(folder, "pictures", "--cores", str(arguments.threads))
+            assert len(list(folder.glob("results/base/features/*/channel*.png"))) == len(layers) * len(channels)
+            whole.append(cost.seconds)
+            shutil.rmtree(folder / "results")
+    more = median(whole) - median(alone)
+    what = f"{arguments.size} px, {arguments.steps} steps, {arguments.threads} threads"
+    print(f"{len(layers)} batches of {arguments.batch} pictures, {what}:")
+    print(f"renderer alone {median(alone):.1f} s, workflow {median(whole):.1f} s")
+    print(f"{more:.1f} s more, {more / median(alone):.1%} of the rendering")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(required=True)
+    for function in (graph, finished, renderer):
+        kind = kinds.add_parser(function.__name__)
+        kind.set_defaults(function=function)
+        kind.add_argument("--repeats", type=int, default=3)
+        kind.add_argument("--threads", type=int, default=2)
+        if function is finished:
+            kind.add_argument("--folder", type=Path, required=True, help="where the workflow ran to its end")
+            kind.add_argument("--configfile", type=Path, required=True)
+        if function is renderer:
+            kind.add_argument("--batch", type=int, default=64)
+            kind.add_argument("--size", type=int, default=96)
+            kind.add_argument("--steps", type=int, default=192)
+    arguments = parser.parse_args()
+    arguments.function(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""A real Slurm on this machine, and a tiny experiment that runs through it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import REPOSITORY
+from filelock import FileLock
+
+from feature_vis.models import build
+
+HERE = Path(__file__).parent
+FOLDER = Path("/tmp/featurediff-slurm")  # one for the machine: its Slurm is one, too
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
+# What a slow cluster may take its time for, a test may not; and there is no database to ask for states and accounts.
+HASTE = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
+HASTE += ("--seconds-between-status-checks", "2", "--latency-wait", "10")
+
+
+def lacking() -> list[str]:
+    """What the tests need and this machine has not."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if find_spec("snakemake_executor_plugin_slurm") is None:
+        missing.append("snakemake-executor-plugin-slurm")
+    return missing if os.geteuid() == 0 else [*missing, "root"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skipped where there is no Slurm to start."""
+    if not (missing := lacking()):
+        return
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason=f"a real Slurm needs {', '.join(missing)}"))
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Slurm knows of a job."""
+
+    number: int
+    rule: str
+    state: str
+    node: str
+    gpus: int
+    memory: str
+    start: datetime | None
+    end: datetime | None
+
+    @classmethod
+    def parse(cls, line: str) -> "Job":
+        """From a line of `scontrol show job --oneliner`."""
+        found = dict(re.findall(r"(\w+)=(\S*)", line))
+        gpus = re.search(r"gpu:(\d+)", found.get("TresPerJob", ""))
+        rule = re.match(r"rule_([a-z_]+?(?:_\d+)?)(?:_wildcards|$)", found.get("Comment", ""))
+        return cls(
+            number=int(found["JobId"]),
+            rule=rule.group(1) if rule else found.get("Comment", ""),
+            state=found["JobState"],
+            node=found.get("NodeList", ""),
+            gpus=int(gpus.group(1)) if gpus else 0,
+            memory=found.get("MinMemoryNode", ""),
+            start=_time(found["StartTime"]),
+            end=_time(found["EndTime"]),
+        )
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == "RUNNING"
+
+
+def _time(text: str) -> datetime | None:
+    return None if text in ("Unknown", "N/A") else datetime.fromisoformat(text)
+
+
+class Slurm:
+    """The cluster: two nodes, each with one GPU that is none."""
+
+    def ask(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+
+    def jobs(self) -> list[Job]:
+        """Every job since Slurm started, by number."""
+        lines = self.ask("scontrol", "show", "job", "--oneliner").splitlines()
+        return sorted((Job.parse(line) for line in lines if line.startswith("JobId=")), key=lambda job: job.number)
+
+    def set_node(self, name: str, state: str) -> None:
+        self.ask("scontrol", "update", f"nodename={name}", f"state={state}", "reason=test")
+
+
+def most_at_once(jobs: list[Job]) -> int:
+    """How many of these jobs held a GPU at one moment, by Slurm's own times."""
+    held = [(job.start, job.end) for job in jobs if job.gpus and job.start and job.end]
+    return max((sum(start <= moment < end for start, end in held) for moment, _ in held), default=0)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Slurm]:
+    assert not (missing := lacking()), f"a real Slurm needs {', '.join(missing)}"
+    with FileLock(f"{FOLDER}.lock"):
+        subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=60, check=False)  # of a session that was killed
+        try:
+            subprocess.run([HERE / "start_slurm.sh", FOLDER, "2"], timeout=60, check=True)
+            yield Slurm()
+        finally:
+            subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=60, check=False)
+
+
+@dataclass
+class ClusterRun:
+    """An experiment in a folder of its own that snakemake runs through Slurm with the project's profile."""
+
+    folder: Path
+    slurm: Slurm
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    first: int = field(default=0, init=False)  # number of the first job of the last run
+
+    def __post_init__(self) -> None:
+        """A network without training and three pictures, each a job: loading and starting is all that takes time."""
+        (self.folder / "tmp").mkdir(parents=True)
+        torch.manual_seed(0)
+        torch.save(build("resnet18", weights=None).state_dict(), self.folder / "weights.pth")
+        config = {
+            "threads": 1,
+            "seeds": 1,
+            "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
+            "visualize": {
+                "recipe": {"size": 32, "steps": 2},
+                "batch": 1,
+                "layers": {"layer1.0": {"channels": "0-2"}},
+            },
+        }
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def start(self, *arguments: str) -> "ClusterRun":
+        self.first = max((job.number for job in self.slurm.jobs()), default=0) + 1
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "pictures"]
+        command += ["--workflow-profile", str(REPOSITORY / "profiles" / "slurm"), *HASTE, *arguments]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SLURM"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["TMPDIR"] = str(self.folder / "tmp")
+        with (self.folder / "output.txt").open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+        return self
+
+    def finish(self, seconds: float = 300) -> int:
+        assert self.process is not None
+        return self.process.wait(timeout=seconds)
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
+
+    def jobs(self, rule: str = "") -> list[Job]:
+        """Those of the last run."""
+        return [job for job in self.slurm.jobs() if job.number >= self.first and job.rule.startswith(rule)]
+
+    def running(self) -> list[Job]:
+        """Jobs that render, now."""
+        return [job for job in self.jobs("visualize") if job.is_running]
+
+    def pictures(self) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in (self.folder / "results").glob("base/features/*/channel*.png")}
+
+    def logs(self) -> list[str]:
+        return [file.read_text(encoding="utf-8") for file in self.folder.glob("results/logs/visualize/**/*.log")]
+
+
+@pytest.fixture(scope="module")
+def new_run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ClusterRun]]:
+    """Makes experiments; whatever still runs at the end is ended."""
+    made: list[ClusterRun] = []
+
+    def make() -> ClusterRun:
+        made.append(ClusterRun(tmp_path_factory.mktemp("cluster") / "run", slurm))
+        return made[-1]
+
+    yield make
+    for run in made:
+        if run.process is not None and run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
