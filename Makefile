@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Each sets up .venv first, from requirements.lock, where it is not current.
+# `make test-long` runs what takes too long for every day, or needs a Slurm or the real data.
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -6,7 +7,9 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
 
-.PHONY: demo test check lock clean
+TESTS := PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --durations 15
+
+.PHONY: demo test test-long check lock clean
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --cores $(CORES)
@@ -14,7 +17,11 @@ demo: $(STAMP)
 	@echo "The report lies at $(CURDIR)/results/report/index.html"
 
 test: $(STAMP)
-	PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --numprocesses $(CORES) --durations 15
+	$(TESTS) --numprocesses $(CORES)
+
+test-long: $(STAMP)
+	$(TESTS) --numprocesses $(CORES) -m 'faults or real'
+	$(TESTS) -m cluster
 
 check: $(STAMP)
 	$(RUN)/ruff format --check .
