@@ -27,7 +27,7 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        get_pictures(),
+        get_pictures,
         get_final_tables(),
         get_films(),
         get_controls(),
@@ -36,4 +36,4 @@ rule all:
 
 rule pictures:
     input:
-        get_pictures(),
+        get_pictures,

@@ -13,7 +13,7 @@ and made again, beside the same channel rendered by the library in this process.
 `renderer`: pictures of a ResNet-18 from random weights, by the workflow and by `feature_vis.render` in this process, in
 turns, both with `--threads` threads. The workflow's time counts from the command to its end.
 
-Times are wall-clock, memory is the largest resident set of the snakemake process (or of a child, if that is larger).
+Times are wall-clock where nothing else is said, memory is the largest resident set of the snakemake process (or of a child, if that is larger).
 """
 
 import argparse
@@ -43,6 +43,8 @@ from transfer.network import load_network
 from transfer.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
+
+CONTROL = "one job a picture"
 
 # A rule that has one PNG as its output, and as its input what the workflow's jobs have.
 ONE_JOB_A_PICTURE = """
@@ -85,6 +87,7 @@ class Cost:
     """Of one run of snakemake."""
 
     seconds: float
+    processor: float
     mebibytes: float
     output: str
 
@@ -106,7 +109,7 @@ def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile
         text = output.read()
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{text}")
-    return Cost(seconds, usage.ru_maxrss / 1024, text)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
 
 
 @contextmanager
@@ -129,20 +132,24 @@ def graph(arguments: argparse.Namespace) -> None:
         control.write_text(ONE_JOB_A_PICTURE.format(channels=plan.channels, networks=plan.networks))
         ours = ("--configfile", str(folder / "paper.yaml"), "-n", "--cores", "8", "--quiet", "all")
         theirs = ("-n", "--cores", "8", "--quiet", "all", "--workflow-profile", "none")
-        runs: dict[str, list[Cost]] = {"pictures": [], "everything": [], "one job a picture": []}
+        runs: dict[str, list[Cost]] = {"pictures": [], "everything": [], CONTROL: []}
         snakemake(folder, "pictures", *ours)  # counts the channels, once for a config
         for _ in range(arguments.repeats):
-            runs["one job a picture"].append(snakemake(folder, *theirs, snakefile=control))
+            runs[CONTROL].append(snakemake(folder, *theirs, snakefile=control))
             runs["pictures"].append(snakemake(folder, "pictures", *ours))
             runs["everything"].append(snakemake(folder, *ours))
     print(
         f"{pictures} PNGs, {len(plan.layers)} layers, {len(plan.networks)} networks; `snakemake -n`, nothing made yet\n"
     )
-    print("| graph | s | of the control's | MiB |\n|---|---|---|---|")
-    reference = median(cost.seconds for cost in runs["one job a picture"])
+    print("| graph | s | of the control's | s of processor time | of the control's | MiB |\n|---|---|---|---|---|---|")
+    middle = {name: [median(part) for part in zip(*map(times, costs), strict=True)] for name, costs in runs.items()}
     for name, costs in runs.items():
-        seconds = median(cost.seconds for cost in costs)
-        print(f"| {name} | {seconds:.1f} | {seconds / reference:.2f} | {max(cost.mebibytes for cost in costs):.0f} |")
+        shares = [f"{mine:.1f} | {mine / other:.2f}" for mine, other in zip(middle[name], middle[CONTROL], strict=True)]
+        print(f"| {name} | {' | '.join(shares)} | {max(cost.mebibytes for cost in costs):.0f} |")
+
+
+def times(cost: Cost) -> tuple[float, float]:
+    return cost.seconds, cost.processor
 
 
 def finished(arguments: argparse.Namespace) -> None:

@@ -70,23 +70,22 @@ def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer
     return picture_paths(f"{RESULTS}/{network}/features/{layer}", channels, seeds)
 
 
-def get_first_pictures(network):
-    """One picture a channel, that of the first seed: layer after layer."""
-    return [p for layer in plan.layers for p in name_pictures(plan.channels[layer], plan.seeds[:1], network, layer)]
-
-
 def get_network_pictures(network):
     """Every picture of one network: layer after layer, seed after seed."""
     return [p for layer in plan.layers for p in name_pictures(plan.channels[layer], plan.seeds, network, layer)]
 
 
-def get_pictures():
-    """Every picture: named by `all`, because a missing one is noticed only where a target asks for it."""
-    return [picture for network in plan.networks for picture in get_network_pictures(network)]
+def get_pictures(wildcards):
+    """One picture for all of its batch, the first that is missing: what is missing is made only where a target asks
+    for it, and asking for every picture takes Snakemake its time (docs/cluster.md has the figures).
+    """
+    named = [name_pictures(batch, network=network, layer=layer) for network, layer, _, batch in plan.batches()]
+    return [next((picture for picture in pictures if not os.path.exists(picture)), pictures[0]) for pictures in named]
 
 
-def get_feature_tables():
-    return expand(f"{RESULTS}/{{network}}/features/{{layer}}.csv", network=plan.networks, layer=plan.layers)
+def get_features(*networks):
+    """The tables of what networks' pictures reached, layer after layer: each stands for the pictures that it lists."""
+    return expand(f"{RESULTS}/{{network}}/features/{{layer}}.csv", network=networks, layer=plan.layers)
 
 
 def get_final_tables():

@@ -4,7 +4,7 @@
 rule embed_features:
     input:
         **get_embedder(),
-        pictures=lambda wildcards: get_network_pictures(wildcards.network),
+        features=lambda wildcards: get_features(wildcards.network),
     output:
         expand(f"{RESULTS}/{{{{network}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     log:
@@ -32,8 +32,8 @@ rule compare_units:
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),
         tuned=ancient(f"{RESULTS}/{{tuned}}/network.pth"),
         splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
-        base_pictures=get_first_pictures(plan.base),
-        tuned_pictures=lambda wildcards: get_first_pictures(wildcards.tuned),
+        base_features=get_features(plan.base),
+        tuned_features=lambda wildcards: get_features(wildcards.tuned),
     output:
         units=f"{RESULTS}/compare/{{tuned}}/units.csv",
         images=f"{RESULTS}/compare/{{tuned}}/probe/images.csv",
@@ -53,6 +53,7 @@ rule compare_units:
         runtime=scaled(120),
     params:
         code=CODE,
+        layers=plan.layers,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
     script:
         "../scripts/compare_units.py"
@@ -63,8 +64,8 @@ rule compare_features:
         **get_embedder(),
         bad=f"{RESULTS}/bad_channels.csv",
         units=f"{RESULTS}/compare/{{tuned}}/units.csv",
-        base=get_first_pictures(plan.base),
-        tuned=lambda wildcards: get_first_pictures(wildcards.tuned),
+        base_features=get_features(plan.base),
+        tuned_features=lambda wildcards: get_features(wildcards.tuned),
         base_embeddings=expand(f"{RESULTS}/{plan.base}/embeddings/{{layer}}.npz", layer=plan.layers),
         tuned_embeddings=expand(f"{RESULTS}/{{{{tuned}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     output:

@@ -1,12 +1,13 @@
 """Another run of a fine-tuning, with another seed, as control: how much of the change is the task, how much the run?"""
 
 
-# The rankings stand for all pictures that are compared.
 rule compare_runs:
     input:
         **get_embedder(),
         ranking=lambda wildcards: f"{RESULTS}/compare/{plan.controls[wildcards.control]}/ranking.csv",
         ranking_control=f"{RESULTS}/compare/{{control}}/ranking.csv",
+        model_features=lambda wildcards: get_features(plan.controls[wildcards.control]),
+        control_features=lambda wildcards: get_features(wildcards.control),
         bad=f"{RESULTS}/bad_channels.csv",
         splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.control)],
         digests=lambda wildcards: [f"{RESULTS}/{name}/network.sha256" for name in get_runs(wildcards.control)],
@@ -30,9 +31,7 @@ rule compare_runs:
     params:
         code=CODE,
         runs=lambda wildcards: get_runs(wildcards.control),
-        features=lambda wildcards: [f"{RESULTS}/{name}/features" for name in get_runs(wildcards.control)],
-        channels=plan.channels,
-        seeds=list(plan.seeds),
+        layers=plan.layers,
         seed=plan.seed,
         embedder=plan.embedder,
         probe=lambda wildcards: plan.probe(wildcards.control),

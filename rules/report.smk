@@ -3,7 +3,7 @@
 
 rule contact_sheets:
     input:
-        lambda wildcards: get_first_pictures(wildcards.network),
+        lambda wildcards: get_features(wildcards.network),
     output:
         [
             report(
@@ -65,7 +65,7 @@ rule plots:
 # The page's pictures are one job a network, so that only that network's are made small again which has new ones.
 rule report_thumbnails:
     input:
-        pictures=lambda wildcards: get_network_pictures(wildcards.network),
+        features=lambda wildcards: get_features(wildcards.network),
         probe=lambda wildcards: (
             [f"{RESULTS}/compare/{wildcards.network}/probe/{name}.csv" for name in ("images", "top_images")]
             if wildcards.network in plan.tuned
@@ -85,6 +85,7 @@ rule report_thumbnails:
         runtime=scaled(60),
     params:
         code=CODE,
+        layers=plan.layers,
         tile=plan.tile(),
         probe=lambda wildcards: (
             {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}

@@ -1,24 +1,22 @@
 """Pictures: a batch of channels a job, every picture a declared output, and what failed among them."""
 
-# One rule for each distinct batch of channels; the networks, and the layers that have this batch, are its wildcards.
-# No batch is in any path, so another batch size renders nothing again. `update` keeps current pictures in place
-# while the job decides, by the content key in each PNG, which ones to render.
-for number, (batch, layers) in enumerate(plan.batches().items()):
+# One rule a batch, without wildcards: Snakemake finds at once who makes a picture, where it would try a pattern for each
+# channel number (benchmarks/NOTES.md). No batch is in any path, so another batch size renders nothing again. `update`
+# keeps current pictures in place while the job decides, by the content key in each PNG, which ones to render.
+for network, layer, number, batch in plan.batches():
 
     rule:
         name:
-            f"visualize_{number}"
+            f"visualize_{network}_{layer}_{number}"
         input:
-            digest=f"{RESULTS}/{{network}}/digests/{{layer}}.sha256",
-            network=ancient(f"{RESULTS}/{{network}}/network.pth"),
+            digest=f"{RESULTS}/{network}/digests/{layer}.sha256",
+            network=ancient(f"{RESULTS}/{network}/network.pth"),
         output:
-            update(name_pictures(batch)),
+            update(name_pictures(batch, network=network, layer=layer)),
         log:
-            f"{RESULTS}/logs/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.log",
+            f"{RESULTS}/logs/visualize/{network}/{layer}/{batch[0]}-{batch[-1]}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.tsv"
-        wildcard_constraints:
-            layer=one_of(layers),
+            f"{RESULTS}/benchmarks/visualize/{network}/{layer}/{batch[0]}-{batch[-1]}.tsv"
         conda:
             "../envs/featurediff.yaml"
         threads: plan.threads
@@ -27,11 +25,9 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
             mem_mb=scaled(8000),
             runtime=scaled(240),
         params:
-            recipes=lambda wildcards, batch=batch: {
-                "version": RECIPE_VERSION,
-                **plan.recipes(wildcards.layer, batch),
-            },
-            staging=f"{RESULTS}/{{network}}/features/.staging/{{layer}}",
+            layer=layer,
+            recipes={"version": RECIPE_VERSION, **plan.recipes(layer, batch)},
+            staging=f"{RESULTS}/{network}/features/.staging/{layer}",
         script:
             "../scripts/visualize.py"
 
@@ -58,7 +54,7 @@ rule list_features:
 
 rule find_bad_channels:
     input:
-        get_feature_tables(),
+        get_features(*plan.networks),
     output:
         report(
             f"{RESULTS}/bad_channels.csv",

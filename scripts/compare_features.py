@@ -1,14 +1,13 @@
 """Compare a fine-tuned network's pictures with the base's, layer by layer, and rank all its channels.
 
-Inputs: both networks' PNGs and embeddings, the bad channels, the units' table, the embedder. Outputs: for each layer a
-table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary by layer, the agreement of
-pictures and answers, the columns.
+Inputs: the tables of both networks' pictures, their embeddings, the bad channels, the units' table, the embedder.
+Outputs: for each layer a table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary
+by layer, the agreement of pictures and answers, the columns.
 """
 
 from pathlib import Path
 
 from feature_vis.files import write_text
-from feature_vis.png import by_layer
 from transfer.compare import (
     PAIR_KINDS,
     bad_pictures,
@@ -20,18 +19,21 @@ from transfer.compare import (
     visual_and_functional,
     write_pairs,
 )
+from transfer.features import first_seed, listed_pictures
 from transfer.job import job
 from transfer.tables import write_table
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     given, params, output, model = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
-    embeddings = dict(zip(params.layers, zip(given.base_embeddings, given.tuned_embeddings, strict=True), strict=True))
     folder = Path(output.ranking).parent
     tables = []
-    for layer, pictures in by_layer(given.base, given.tuned).items():
+    features = zip(given.base_features, given.tuned_features, strict=True)
+    embeddings = zip(given.base_embeddings, given.tuned_embeddings, strict=True)
+    for layer, pair, embedded in zip(params.layers, features, embeddings, strict=True):
+        pictures = [first_seed(listed_pictures(table)) for table in pair]
         bad = bad_pictures(given.bad, layer, [params.base, model])
-        table = compare_files(embedder, pictures, embeddings[layer], bad, model=model, layer=layer)
+        table = compare_files(embedder, pictures, embedded, bad, model=model, layer=layer)
         tables.append(join_units(table, given.units))
         write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")
         for kind in PAIR_KINDS:

@@ -1,11 +1,12 @@
-"""Compare what the units of two networks do. Inputs: both networks, their PNGs, the data sets' splits.
+"""Compare what the units of two networks do. Inputs: both networks, the tables of their pictures, the
+data sets' splits.
 
 Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by layer and top images as CSVs.
 """
 
 from pathlib import Path
 
-from feature_vis.png import by_layer
+from transfer.features import first_seed, listed_pictures
 from transfer.functional_change import compare_units, probe_images, write_probing
 from transfer.job import job
 from transfer.network import load_network
@@ -17,7 +18,9 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     base, tuned = (load_network(file).module().to(device) for file in (given.base, given.tuned))
     splits = dict(zip(params["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params["roots"], params["size"], params["resize"])
-    layers = by_layer(given.base_pictures, given.tuned_pictures)
+    tables = zip(given.base_features, given.tuned_features, strict=True)
+    pairs = [tuple(first_seed(listed_pictures(table)) for table in pair) for pair in tables]
+    layers = dict(zip(snakemake.params.layers, pairs, strict=True))
     probing = probe(base, tuned, list(layers), batches, top=params["top_images"]) if len(images) else None
     write_probing(Path(snakemake.output.images).parent, probing, images)
     table = compare_units(base, tuned, layers, probing, params["train_from"])

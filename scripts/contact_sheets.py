@@ -1,16 +1,14 @@
-"""A network's pictures on sheets, numbered. Inputs: PNGs. Outputs: a PNG a layer."""
-
-from pathlib import Path
+"""A network's pictures on sheets, numbered. Inputs: the tables of its pictures. Outputs: a PNG a layer."""
 
 from feature_vis.files import atomic_path
-from feature_vis.png import by_layer, channel_of, read_picture
+from feature_vis.png import channel_of, read_picture
+from transfer.features import first_seed, listed_pictures
 from transfer.job import job
 from transfer.plots import contact_sheet
 
 with job(snakemake.log[0]):
-    pictures = by_layer(snakemake.input)
-    for output in snakemake.output:
-        (files,) = pictures[Path(output).stem]
+    for table, output in zip(snakemake.input, snakemake.output, strict=True):
+        files = first_seed(listed_pictures(table))
         sheet = contact_sheet((channel_of(file), read_picture(file)[0]) for file in files)
         with atomic_path(output) as temporary:
             sheet.save(temporary)

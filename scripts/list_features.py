@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from feature_vis.png import by_layer
-from transfer.bad_channels import feature_table
+from feature_vis.png import layer_of
+from transfer.features import feature_table
 from transfer.job import job
 from transfer.tables import write_table
 
 with job(snakemake.log[0]):
-    pictures = by_layer(snakemake.input)
     for output in snakemake.output:
         layer = Path(output).stem
-        write_table(feature_table(pictures[layer][0], snakemake.wildcards.network, layer), output)
+        pictures = [picture for picture in snakemake.input if layer_of(picture) == layer]
+        write_table(feature_table(pictures, snakemake.wildcards.network, layer), output)

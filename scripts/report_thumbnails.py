@@ -1,13 +1,14 @@
 """A network's pictures as sheets of small ones, and the probe images that excite its channels most.
 
-Inputs: PNGs of every seed; of a tuned network the lists of probe images. Output: a folder of WebP sheets and JSON.
+Inputs: the tables of its pictures; of a tuned network the lists of probe images. Output: a folder of WebP sheets and
+JSON.
 """
 
 import json
 from pathlib import Path
 
 from feature_vis.files import write_text
-from feature_vis.png import by_layer
+from transfer.features import listed_pictures
 from transfer.job import job
 from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.thumbnails import write_thumbnails
@@ -15,8 +16,8 @@ from transfer.tables import read_table
 
 with job(snakemake.log[0]):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
-    for layer, (pictures,) in by_layer(snakemake.input.pictures).items():
-        write_thumbnails(folder, layer, pictures, params.tile, workers)
+    for layer, table in zip(params.layers, snakemake.input.features, strict=True):
+        write_thumbnails(folder, layer, listed_pictures(table), params.tile, workers)
     if params.probe:
         images, top = (read_table(path) for path in snakemake.input.probe)
         shown = shown_images(images, top)

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 
-__all__ = ["by_layer", "channel_of", "layer_of", "read_notes", "read_picture", "seed_of", "write_picture"]
+__all__ = ["channel_of", "layer_of", "read_notes", "read_picture", "seed_of", "write_picture"]
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
@@ -37,16 +36,6 @@ def layer_of(path: str | Path) -> str:
     """The layer's name from a picture's folders, `layer4.2/channel12.png` or `layer4.2/seed1/channel12.png`."""
     folder = Path(path).parent
     return folder.parent.name if seed_of(path) else folder.name
-
-
-def by_layer(*networks: Sequence[str]) -> dict[str, tuple[list[str], ...]]:
-    """Networks' PNGs, in equal order, grouped by layer: for each layer one list a network."""
-    layers: dict[str, tuple[list[str], ...]] = {}
-    for pictures in zip(*networks, strict=True):
-        group = layers.setdefault(layer_of(pictures[0]), tuple([] for _ in networks))
-        for paths, picture in zip(group, pictures, strict=True):
-            paths.append(picture)
-    return layers
 
 
 def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) -> None:

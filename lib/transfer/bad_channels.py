@@ -13,16 +13,12 @@ faulty. Three things differ from it, on purpose:
 Source: Chobanyan, transfer-visualization `transfer/find_bad_channels.py`.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
-from feature_vis.png import read_picture, seed_of
 
-__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "feature_table", "find_bad", "grey_channels", "grey_score"]
+__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "find_bad", "grey_channels", "grey_score"]
 
 # 8-bit value of 0.5, the middle of the sigmoid that pictures start from.
 MID_GREY = 128.0
@@ -48,28 +44,10 @@ def contrast(picture: np.ndarray) -> float:
     return grey_score(picture) / picture.size**0.5
 
 
-def feature_table(paths: Iterable[str | Path], model: str, layer: str) -> pd.DataFrame:
-    """What was reached by a layer's pictures: the columns that `find_bad` needs, rows in the order of channels.
-
-    Raises:
-        InputError: a picture that is not whole, or does not carry its channel and activations.
-    """
-    rows = []
-    for path in paths:
-        picture, notes = read_picture(path)
-        try:
-            measured = {name: notes[name] for name in ("channel", "activation_start", "activation_reached")}
-        except KeyError as error:
-            raise InputError(f"{path} does not say its {error.args[0]}: delete it and run again") from None
-        grey = {"score": grey_score(picture), "contrast": contrast(picture)}
-        rows.append({"model": model, "layer": layer, "seed": seed_of(path), **measured, **grey})
-    return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["channel", "seed"], ignore_index=True)
-
-
 def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
     """The failed pictures: columns model, layer, channel, score, reason, seed.
 
-    `table` has `feature_table`'s columns for any number of networks and layers. `jump`, `max_contrast`: see
+    `table` has the columns of `transfer.features` for any number of networks and layers. `jump`, `max_contrast`: see
     `grey_channels`. Reasons, joined by "; ": `grey`, `activation did not rise` (finished no higher than it
     started), `activation not finite`. Networks and layers in the order in which they come first, then channels.
 

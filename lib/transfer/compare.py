@@ -4,7 +4,7 @@ to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from feature_vis.png import channel_of, read_picture, seed_of
 from transfer import functional_change, joined
 from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
 from transfer.drift import Drift
+from transfer.features import first_seed
 from transfer.frozen import EXPECTED, check_frozen
 from transfer.network import load_network, load_weights
 from transfer.probing import Probing
@@ -239,15 +240,11 @@ def compare_networks(
             embedded.append(without_bad(channels, seeds, embeddings, faulty))
         drift = None if drifts is None else drifts[layer]
         visual.append(visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift))
-    first = {layer: (_of_first_seed(before), _of_first_seed(after)) for layer, (before, after) in pictures.items()}
+    first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}
     units = functional_change.compare_units(base, tuned, first, probe, train_from)
     table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
     check_unchanged(table)
     return table
-
-
-def _of_first_seed(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if seed_of(path) == 0]
 
 
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +156,13 @@ class Plan:
         own = {str(channel): self.recipe(layer, channel) for channel in channels if channel in self._overrides(layer)}
         return {"layer": self.recipe(layer), "channels": own}
 
-    def batches(self) -> dict[tuple[int, ...], list[str]]:
-        """Each distinct batch of channels with the layers that have it; they share one rule."""
-        shared: dict[tuple[int, ...], list[str]] = {}
-        for layer in self.layers:
-            for batch in batches(self.channels[layer], self.config["visualize"].get("batch", 64)):
-                shared.setdefault(batch, []).append(layer)
-        return shared
+    def batches(self) -> Iterator[tuple[str, str, int, tuple[int, ...]]]:
+        """Network, layer, number of the batch and its channels: what one job renders, of every seed."""
+        size = self.config["visualize"].get("batch", 64)
+        for network in self.networks:
+            for layer in self.layers:
+                for number, batch in enumerate(batches(self.channels[layer], size)):
+                    yield network, layer, number, batch
 
     def film_epochs(self, network: str) -> list[int]:
         """The epochs of a network's film, in order; those beyond its training are left out."""

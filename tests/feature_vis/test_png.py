@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feature_vis.errors import InputError
-from feature_vis.png import by_layer, read_notes, read_picture, write_picture
+from feature_vis.png import channel_of, layer_of, read_notes, read_picture, seed_of, write_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, size=(9, 9, 3), dtype=np.uint8)
 
@@ -39,14 +39,10 @@ def test_a_foreign_png_is_no_picture_of_ours(tmp_path) -> None:
         read_picture(tmp_path / "a.png")
 
 
-def test_pictures_are_grouped_by_layer_whatever_their_seed() -> None:
-    base = [
-        "base/features/layer3.1/channel0.png",
-        "base/features/layer3.1/seed1/channel0.png",
-        "base/features/fc/channel7.png",
-    ]
-    tuned = [path.replace("base", "tuned") for path in base]
-    assert by_layer(base, tuned) == {"layer3.1": (base[:2], tuned[:2]), "fc": (base[2:], tuned[2:])}
-    assert by_layer(base)["fc"] == (base[2:],)
-    with pytest.raises(ValueError, match="zip"):
-        by_layer(base, tuned[:2])
+def test_layer_seed_and_channel_are_read_from_the_path() -> None:
+    for path, found in {
+        "base/features/layer3.1/channel0.png": ("layer3.1", 0, 0),
+        "base/features/layer3.1/seed1/channel12.png": ("layer3.1", 1, 12),
+        "base/features/fc/channel7.png": ("fc", 0, 7),
+    }.items():
+        assert (layer_of(path), seed_of(path), channel_of(path)) == found

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from feature_vis.png import write_picture
-from transfer.bad_channels import contrast, feature_table, find_bad, grey_channels, grey_score
+from transfer.bad_channels import contrast, find_bad, grey_channels, grey_score
 
 
 def original_rule(scores: np.ndarray, jump: float) -> set[int]:
@@ -162,24 +161,6 @@ def test_bad_tables_are_refused() -> None:
         find_bad(pd.concat([features, features.head(1)]))
     with pytest.raises(InputError, match="not numbers"):
         find_bad(features.assign(score=[1.0, np.nan]))
-
-
-def test_features_are_read_from_pictures(tmp_path) -> None:
-    notes = {"activation_start": 0.5, "activation_reached": 2.5}
-    paths = [tmp_path / "seed1" / "channel10.png", tmp_path / "channel2.png"]
-    paths[0].parent.mkdir()
-    for path, channel, value in zip(paths, (10, 2), (140, 128), strict=True):
-        write_picture(path, flat(value), {"channel": channel} | notes)
-    features = feature_table(paths, "dogs", "layer4")
-    assert features.to_dict("records") == [
-        {"model": "dogs", "layer": "layer4", "channel": 2, "seed": 0, "score": 0.0, "contrast": 0.0} | notes,
-        {"model": "dogs", "layer": "layer4", "channel": 10, "seed": 1, "score": pytest.approx(12 * 192**0.5)}
-        | {"contrast": pytest.approx(12)}
-        | notes,
-    ]
-    write_picture(paths[0], flat(1), {"channel": 10})
-    with pytest.raises(InputError, match="activation_start"):
-        feature_table(paths, "dogs", "layer4")
 
 
 def test_seeds_of_a_channel_fail_apart() -> None:

@@ -1,7 +1,6 @@
 """One table of what units do differently, and the probe images it rests on."""
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from PIL import Image
 from torch import nn
 
 from feature_vis.models import build
-from feature_vis.png import by_layer, write_picture
+from feature_vis.png import write_picture
 from transfer.dataset import make_split, write_split
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import COLUMNS, compare_units, probe_images, write_probing
@@ -53,15 +52,16 @@ def data(tmp_path_factory) -> tuple[dict[str, str], dict[str, str]]:
 
 @pytest.fixture
 def pictures(tmp_path) -> dict[str, tuple[list[str], list[str]]]:
-    random, files = np.random.default_rng(1), []
-    for network in ("base", "tuned"):
-        files.append([])
-        for layer in LAYERS:
-            for channel in (1, 3):
-                files[-1].append(str(tmp_path / network / layer / f"channel{channel}.png"))
-                Path(files[-1][-1]).parent.mkdir(parents=True, exist_ok=True)
-                write_picture(files[-1][-1], random.integers(0, 255, (32, 32, 3), np.uint8), {})
-    return by_layer(*files)
+    random = np.random.default_rng(1)
+
+    def drawn(network: str, layer: str) -> list[str]:
+        paths = [tmp_path / network / layer / f"channel{channel}.png" for channel in (1, 3)]
+        paths[0].parent.mkdir(parents=True)
+        for path in paths:
+            write_picture(path, random.integers(0, 255, (32, 32, 3), np.uint8), {})
+        return [str(path) for path in paths]
+
+    return {layer: (drawn("base", layer), drawn("tuned", layer)) for layer in LAYERS}
 
 
 def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(data) -> None:

@@ -98,8 +98,16 @@ def test_recipes_go_from_general_to_particular(config) -> None:
     assert plan.recipes("layer3", (0, 2))["channels"] == {}
 
 
-def test_layers_with_equal_batches_share_a_rule(config) -> None:
-    assert Plan(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
+def test_each_networks_layers_are_rendered_in_batches(config) -> None:
+    config["visualize"]["batch"] = 2
+    of_layer3 = [(network, "layer3", *batch) for network in ("base", "tuned") for batch in ((0, (0, 1)), (1, (2,)))]
+    assert [batch for batch in Plan(config).batches() if batch[1] == "layer3"] == of_layer3
+    assert sorted(batch[:3] for batch in Plan(config).batches() if batch[1] == "layer4") == [
+        ("base", "layer4", 0),
+        ("base", "layer4", 1),
+        ("tuned", "layer4", 0),
+        ("tuned", "layer4", 1),
+    ]
 
 
 def test_the_networks_of_a_plan(config) -> None:

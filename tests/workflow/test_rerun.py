@@ -30,6 +30,14 @@ def test_one_picture_deleted(experiment: Experiment) -> None:
     assert experiment.run().nothing_to_do
 
 
+def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) -> None:
+    before = experiment.pictures()
+    for name in ("dogs/features/layer3.1/channel2.png", "dogs/features/layer4.1/channel5.png"):
+        (experiment.folder / "results" / name).unlink()
+    assert experiment.render().rendered == 2
+    assert experiment.pictures() == before
+
+
 def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment) -> None:
     before = experiment.pictures()
     picture = experiment.folder / "results/cars/features/layer4.1/channel5.png"
