@@ -13,7 +13,8 @@ and made again, beside the same channel rendered by the library in this process.
 `renderer`: pictures of a ResNet-18 from random weights, by the workflow and by `feature_vis.render` in this process, in
 turns, both with `--threads` threads. The workflow's time counts from the command to its end.
 
-Times are wall-clock where nothing else is said, memory is the largest resident set of the snakemake process (or of a child, if that is larger).
+Times are wall-clock where nothing else is said, memory is the largest resident set of the snakemake process (or of a
+child, if that is larger).
 """
 
 import argparse

@@ -15,10 +15,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
 
 from feature_vis.errors import InputError
+from feature_vis.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_check import check_config
 from transfer.config_file import read_config
-from transfer.plan import Plan, code_digest, picture_paths
+from transfer.plan import Plan, code_digest, picture_paths, ranges
 from transfer.settings import TRAINING_VERSION
 
 try:
@@ -70,17 +71,26 @@ def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer
     return picture_paths(f"{RESULTS}/{network}/features/{layer}", channels, seeds)
 
 
-def get_network_pictures(network):
-    """Every picture of one network: layer after layer, seed after seed."""
-    return [p for layer in plan.layers for p in name_pictures(plan.channels[layer], plan.seeds, network, layer)]
-
-
 def get_pictures(wildcards):
     """One picture for all of its batch, the first that is missing: what is missing is made only where a target asks
-    for it, and asking for every picture takes Snakemake its time (docs/cluster.md has the figures).
+    for it, and Snakemake takes its time for each file that is asked for.
     """
-    named = [name_pictures(batch, network=network, layer=layer) for network, layer, _, batch in plan.batches()]
+    named = [
+        name_pictures(batch, network=network, layer=layer)
+        for network in plan.networks
+        for batch, layers in plan.batches().items()
+        for layer in layers
+    ]
+    try:
+        refuse_cut_off(picture for pictures in named for picture in pictures)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
     return [next((picture for picture in pictures if not os.path.exists(picture)), pictures[0]) for pictures in named]
+
+
+def get_leads(network):
+    """Pictures of a network that stand for all others of their batches."""
+    return [p for layer in plan.layers for p in name_pictures(plan.leads(layer), plan.seeds[:1], network, layer)]
 
 
 def get_features(*networks):

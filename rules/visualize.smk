@@ -1,22 +1,24 @@
 """Pictures: a batch of channels a job, every picture a declared output, and what failed among them."""
 
-# One rule a batch, without wildcards: Snakemake finds at once who makes a picture, where it would try a pattern for each
-# channel number (benchmarks/NOTES.md). No batch is in any path, so another batch size renders nothing again. `update`
-# keeps current pictures in place while the job decides, by the content key in each PNG, which ones to render.
-for network, layer, number, batch in plan.batches():
+# One rule for each distinct batch of channels; the networks, and the layers that have this batch, are its wildcards.
+# No batch is in any path, so another batch size renders nothing again. `update` keeps current pictures in place
+# while the job decides, by the content key in each PNG, which ones to render.
+for number, (batch, layers) in enumerate(plan.batches().items()):
 
     rule:
         name:
-            f"visualize_{network}_{layer}_{number}"
+            f"visualize_{number}"
         input:
-            digest=f"{RESULTS}/{network}/digests/{layer}.sha256",
-            network=ancient(f"{RESULTS}/{network}/network.pth"),
+            digest=f"{RESULTS}/{{network}}/digests/{{layer}}.sha256",
+            network=ancient(f"{RESULTS}/{{network}}/network.pth"),
         output:
-            update(name_pictures(batch, network=network, layer=layer)),
+            update(name_pictures(batch)),
         log:
-            f"{RESULTS}/logs/visualize/{network}/{layer}/{batch[0]}-{batch[-1]}.log",
+            f"{RESULTS}/logs/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/visualize/{network}/{layer}/{batch[0]}-{batch[-1]}.tsv"
+            f"{RESULTS}/benchmarks/visualize/{{network}}/{{layer}}/{batch[0]}-{batch[-1]}.tsv"
+        wildcard_constraints:
+            layer=one_of(layers),
         conda:
             "../envs/featurediff.yaml"
         threads: plan.threads
@@ -25,16 +27,18 @@ for network, layer, number, batch in plan.batches():
             mem_mb=scaled(8000),
             runtime=scaled(240),
         params:
-            layer=layer,
-            recipes={"version": RECIPE_VERSION, **plan.recipes(layer, batch)},
-            staging=f"{RESULTS}/{network}/features/.staging/{layer}",
+            recipes=lambda wildcards, batch=batch: {
+                "version": RECIPE_VERSION,
+                **plan.recipes(wildcards.layer, batch),
+            },
+            staging=f"{RESULTS}/{{network}}/features/.staging/{{layer}}",
         script:
             "../scripts/visualize.py"
 
 
 rule list_features:
     input:
-        lambda wildcards: get_network_pictures(wildcards.network),
+        lambda wildcards: get_leads(wildcards.network),
     output:
         expand(f"{RESULTS}/{{{{network}}}}/features/{{layer}}.csv", layer=plan.layers),
     log:
@@ -48,6 +52,8 @@ rule list_features:
         runtime=scaled(30),
     params:
         code=CODE,
+        channels={layer: ranges(channels) for layer, channels in plan.channels.items()},
+        seeds=len(plan.seeds),
     script:
         "../scripts/list_features.py"
 

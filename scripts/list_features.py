@@ -1,14 +1,16 @@
-"""List what was reached by each of a network's pictures. Inputs: PNGs. Outputs: a CSV a layer, a row a picture."""
+"""List what was reached by each of a network's pictures. Inputs: PNGs that stand for all. Outputs: a CSV a layer, a row
+a picture.
+"""
 
 from pathlib import Path
 
-from feature_vis.png import layer_of
 from transfer.features import feature_table
 from transfer.job import job
+from transfer.plan import parse_channels, picture_paths
 from transfer.tables import write_table
 
 with job(snakemake.log[0]):
-    for output in snakemake.output:
-        layer = Path(output).stem
-        pictures = [picture for picture in snakemake.input if layer_of(picture) == layer]
+    for (layer, channels), output in zip(snakemake.params.channels.items(), snakemake.output, strict=True):
+        folder = Path(output).with_suffix("")
+        pictures = picture_paths(folder, parse_channels(channels, None), range(snakemake.params.seeds))
         write_table(feature_table(pictures, snakemake.wildcards.network, layer), output)

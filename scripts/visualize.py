@@ -6,7 +6,7 @@ from transfer.job import job
 from transfer.visualize import make_targets, visualize
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
-    layer = snakemake.params.layer
+    layer = snakemake.wildcards.layer
     digest = Path(snakemake.input.digest).read_text(encoding="utf-8").strip()
     targets = make_targets(list(snakemake.output), layer, snakemake.params.recipes, digest)
     visualize(targets, layer, snakemake.input.network, Path(snakemake.params.staging), device)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 
-__all__ = ["channel_of", "layer_of", "read_notes", "read_picture", "seed_of", "write_picture"]
+__all__ = ["channel_of", "layer_of", "read_notes", "read_picture", "refuse_cut_off", "seed_of", "write_picture"]
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
@@ -65,6 +66,29 @@ def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} is not a whole picture ({error}): delete it and run again") from None
     return pixels, notes
+
+
+def refuse_cut_off(paths: Iterable[str | Path]) -> None:
+    """Look only at the files' ends, which is quick for tens of thousands; files that are not there are passed over.
+
+    Raises:
+        InputError: pictures that are cut off, all of them.
+    """
+    if found := [str(path) for path in paths if _is_cut_off(path)]:
+        raise InputError(
+            f"{len(found)} pictures are not whole, their ends are missing: delete them and run again\n  "
+            + "\n  ".join(found)
+        )
+
+
+def _is_cut_off(path: str | Path) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            length = file.seek(0, io.SEEK_END)
+            file.seek(max(0, length - len(_END)))
+            return file.read() != _END
+    except FileNotFoundError:
+        return False
 
 
 def read_notes(path: str | Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "overrides",
     "parse_channels",
     "picture_paths",
+    "ranges",
     "recipe_settings",
 ]
 
@@ -53,6 +54,17 @@ def parse_channels(spec: int | str | list[int | str], count: int | None) -> list
         shown = ", ".join(str(number) for number in outside[:5]) + (", …" if len(outside) > 5 else "")
         raise InputError(f"there is no channel {shown}: the layer has {count}, 0 to {count - 1}")
     return sorted(numbers)
+
+
+def ranges(channels: Iterable[int]) -> str:
+    """Sorted channel numbers in short, as `parse_channels` reads them: 0, 1, 2, 5 -> `0-2,5`."""
+    runs: list[list[int]] = []
+    for channel in channels:
+        if runs and channel == runs[-1][1] + 1:
+            runs[-1][1] = channel
+        else:
+            runs.append([channel, channel])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def picture_paths(folder: str | Path, channels: Iterable[int], seeds: Iterable[int]) -> list[str]:
@@ -128,6 +140,7 @@ class Plan:
             name: network["control_of"] for name, network in config["networks"].items() if "control_of" in network
         }
         self.embedder: dict[str, str] = config.get("compare", {}).get("embedder", {"network": self.base})
+        self._batch: int = config["visualize"].get("batch", 64)
         self.channels = self._all_channels()
         self.film_channels = self._film_channels()
 
@@ -156,13 +169,21 @@ class Plan:
         own = {str(channel): self.recipe(layer, channel) for channel in channels if channel in self._overrides(layer)}
         return {"layer": self.recipe(layer), "channels": own}
 
-    def batches(self) -> Iterator[tuple[str, str, int, tuple[int, ...]]]:
-        """Network, layer, number of the batch and its channels: what one job renders, of every seed."""
-        size = self.config["visualize"].get("batch", 64)
-        for network in self.networks:
-            for layer in self.layers:
-                for number, batch in enumerate(batches(self.channels[layer], size)):
-                    yield network, layer, number, batch
+    def batches(self) -> dict[tuple[int, ...], list[str]]:
+        """Each distinct batch of channels with the layers that have it; they share one rule."""
+        shared: dict[tuple[int, ...], list[str]] = {}
+        for layer in self.layers:
+            for batch in batches(self.channels[layer], self._batch):
+                shared.setdefault(batch, []).append(layer)
+        return shared
+
+    def leads(self, layer: str) -> list[int]:
+        """Some of a layer's channels, at least one of every batch: whoever has these has had every batch's job run.
+
+        The same ones for every batch size from 16 on, so that another size changes nobody's input.
+        """
+        channels = self.channels[layer]
+        return sorted({*channels[:: 16 if self._batch >= 16 else 1], channels[-1]})
 
     def film_epochs(self, network: str) -> list[int]:
         """The epochs of a network's film, in order; those beyond its training are left out."""

@@ -80,7 +80,7 @@ def _facts() -> dict[str, Any]:
         "revision": "0123456789ab",
         "versions": {"Python": "3.11", "torch": "2.8"},
         "devices": ["CPU"],
-        "seconds": {"visualize_base_layer4.1_0": 120.0, "finetune": 61.5},
+        "seconds": {"visualize_0": 120.0, "finetune": 61.5},
     }
 
 

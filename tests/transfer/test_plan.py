@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feature_vis.errors import InputError
 from transfer.config_check import check_config, find_mistakes
 from transfer.config_file import read_config
-from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths
+from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths, ranges
 
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 CONFIG: dict[str, Any] = {
@@ -98,16 +98,30 @@ def test_recipes_go_from_general_to_particular(config) -> None:
     assert plan.recipes("layer3", (0, 2))["channels"] == {}
 
 
-def test_each_networks_layers_are_rendered_in_batches(config) -> None:
-    config["visualize"]["batch"] = 2
-    of_layer3 = [(network, "layer3", *batch) for network in ("base", "tuned") for batch in ((0, (0, 1)), (1, (2,)))]
-    assert [batch for batch in Plan(config).batches() if batch[1] == "layer3"] == of_layer3
-    assert sorted(batch[:3] for batch in Plan(config).batches() if batch[1] == "layer4") == [
-        ("base", "layer4", 0),
-        ("base", "layer4", 1),
-        ("tuned", "layer4", 0),
-        ("tuned", "layer4", 1),
-    ]
+def test_layers_with_equal_batches_share_a_rule(config) -> None:
+    assert Plan(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
+
+
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 20, 33, 64, 100, 512])
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 45, 100])
+def test_there_is_a_lead_in_every_batch(config, size: int, count: int) -> None:
+    config["visualize"]["batch"] = size
+    config["visualize"]["layers"] = {"layer3": {"channels": f"5-{count + 4}"}}
+    plan = Plan(config, counts={"layer3": 200})
+    leads = set(plan.leads("layer3"))
+    assert leads <= set(plan.channels["layer3"])
+    assert all(leads.intersection(batch) for batch in plan.batches())
+    if size >= 16:
+        assert leads == {*range(5, count + 5, 16), count + 4}
+
+
+@given(st.sets(st.integers(0, 40)))
+def test_ranges_are_read_back(channels: set[int]) -> None:
+    assert not channels or parse_channels(ranges(sorted(channels)), None) == sorted(channels)
+
+
+def test_ranges_are_short() -> None:
+    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
 
 
 def test_the_networks_of_a_plan(config) -> None:

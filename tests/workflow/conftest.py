@@ -73,7 +73,7 @@ class Experiment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=400,
+            timeout=1800,
             check=False,
         )
         self.output = done.stdout

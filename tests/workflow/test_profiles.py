@@ -66,7 +66,7 @@ def test_a_dry_run_says_what_would_run(name: str, loaded: Experiment) -> None:
         pytest.skip("needs snakemake-executor-plugin-kubernetes and snakemake-storage-plugin-fs")
     output = loaded.run("pictures", "-n", "--workflow-profile", name).output
     assert "load_network" in output
-    assert "visualize_base_layer1.0_0" in output
+    assert "visualize_0" in output
 
 
 def test_another_scheduler_gets_what_a_job_needs(loaded: Experiment, monkeypatch) -> None:
@@ -80,4 +80,4 @@ def test_another_scheduler_gets_what_a_job_needs(loaded: Experiment, monkeypatch
     assert len(list(loaded.folder.glob("results/base/features/layer1.0/channel*.png"))) == 3
     network, pictures = (loaded.folder / "asked.txt").read_text().splitlines()
     assert "featurediff.load_network -pe smp 1 -l h_vmem=4000M -l h_rt=0:15:0 -l gpu=0 " in network
-    assert "featurediff.visualize_base_layer1.0_0 -pe smp 1 -l h_vmem=8000M -l h_rt=0:240:0 -l gpu=1 " in pictures
+    assert "featurediff.visualize_0 -pe smp 1 -l h_vmem=8000M -l h_rt=0:240:0 -l gpu=1 " in pictures

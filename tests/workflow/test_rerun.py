@@ -23,9 +23,14 @@ def test_nothing_changed(experiment: Experiment) -> None:
 
 def test_one_picture_deleted(experiment: Experiment) -> None:
     before = experiment.pictures()
+    experiment.config["visualize"]["batch"] = 64
+    table = experiment.folder / "results/dogs/features/layer3.1.csv"
+    made = table.stat().st_mtime_ns
+    # its batch's job is asked for through the pictures of channels 0 and 2
     (experiment.folder / "results/dogs/features/layer3.1/channel1.png").unlink()
     assert experiment.run().rendered == 1
-    assert "rendered 1, reused 1" in experiment.output
+    assert "rendered 1, reused 2" in experiment.output
+    assert table.stat().st_mtime_ns > made
     assert experiment.pictures() == before
     assert experiment.run().nothing_to_do
 
@@ -42,7 +47,10 @@ def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment
     before = experiment.pictures()
     picture = experiment.folder / "results/cars/features/layer4.1/channel5.png"
     picture.write_bytes(picture.read_bytes()[:-20])
-    assert "channel5.png is not a whole picture" in experiment.run("--forcerun", "list_features", check=False).output
+    output = experiment.run(check=False).output
+    assert "1 pictures are not whole" in output
+    assert "results/cars/features/layer4.1/channel5.png" in output
+    assert "Traceback" not in output
     picture.unlink()
     assert experiment.render().rendered == 1
     assert experiment.pictures() == before
