@@ -26,6 +26,8 @@ try:
     files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]
     check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"), files)
     plan = Plan(config)
+    if workflow.is_main_process:  # what a job reads, it looks at itself
+        refuse_cut_off(plan.pictures())
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -81,10 +83,6 @@ def get_pictures(wildcards):
         for batch, layers in plan.batches().items()
         for layer in layers
     ]
-    try:
-        refuse_cut_off(picture for pictures in named for picture in pictures)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
     return [next((picture for picture in pictures if not os.path.exists(picture)), pictures[0]) for pictures in named]
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,12 @@ class Plan:
             for batch in batches(self.channels[layer], self._batch):
                 shared.setdefault(batch, []).append(layer)
         return shared
+
+    def pictures(self) -> Iterator[str]:
+        """The path of every picture: of every network, layer, seed and channel."""
+        for network in self.networks:
+            for layer in self.layers:
+                yield from picture_paths(self.results / network / "features" / layer, self.channels[layer], self.seeds)
 
     def leads(self, layer: str) -> list[int]:
         """Some of a layer's channels, at least one of every batch: whoever has these has had every batch's job run.
