@@ -109,7 +109,7 @@ def make_split(
     *,
     val_fraction: float,
     seed: int,
-    validation: Literal["seeded", "official"] = "seeded",
+    validation: Literal["seeded", "unstratified", "official"] = "seeded",
     on_bad_image: Literal["error", "skip"] = "error",
     verify: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -119,6 +119,7 @@ def make_split(
     the sorted class names) and what was left out (path, reason).
     `seeded`: a share `val_fraction` (above 0, below 1) of each class's training pictures validates, rounded half
     up, at least one, and at least one is left to train; the data set's own test part, if any, is `test`.
+    `unstratified`: the same share of all training pictures, whatever their class; a class may come to train nothing.
     `official`: the test part validates, and `val_fraction` is not used.
     The split depends on paths, labels and seed alone, not on the order in which a folder lists its files.
 
@@ -459,11 +460,11 @@ def _all_of(*reads: Callable[[], Any]) -> list[Any]:
 
 
 def _check_choices(val_fraction: float, validation: str, on_bad_image: str) -> None:
-    if validation not in ("seeded", "official"):
-        raise InputError(f"validation is seeded or official, not {validation!r}")
+    if validation not in ("seeded", "unstratified", "official"):
+        raise InputError(f"validation is seeded, unstratified or official, not {validation!r}")
     if on_bad_image not in ("error", "skip"):
         raise InputError(f"on_bad_image is error or skip, not {on_bad_image!r}")
-    if validation == "seeded" and not 0 < val_fraction < 1:
+    if validation != "official" and not 0 < val_fraction < 1:
         raise InputError(f"val_fraction is above 0 and below 1, not {val_fraction}")
 
 
@@ -480,8 +481,9 @@ def _large_enough(samples: list[Sample], needed: int) -> Found:
 
 def _assigned(samples: list[Sample], validation: str, val_fraction: float, seed: int) -> pd.DataFrame:
     index = {label: number for number, label in enumerate(sorted({sample.label for sample in samples}))}
-    held_out = set(_held_out(samples, val_fraction, seed)) if validation == "seeded" else set()
-    test = "test" if validation == "seeded" else "val"
+    hold_out = {"seeded": _held_out, "unstratified": _held_out_of_all}.get(validation)
+    held_out = set(hold_out(samples, val_fraction, seed)) if hold_out else set()
+    test = "test" if hold_out else "val"
     rows = [
         (path, label, index[label], test if part == "test" else "val" if path in held_out else "train")
         for path, label, part in sorted(samples)
@@ -501,6 +503,13 @@ def _held_out(samples: list[Sample], fraction: float, seed: int) -> Iterator[str
     for paths in by_class.values():
         count = min(max(1, math.floor(fraction * len(paths) + 0.5)), len(paths) - 1)
         yield from sorted(paths, key=lambda path: (derive_seed(seed, "split", path), path))[:count]
+
+
+def _held_out_of_all(samples: list[Sample], fraction: float, seed: int) -> list[str]:
+    """As `_held_out`, from all classes in one; as many as are left when a share of 1 - fraction, cut off, trains."""
+    paths = [path for path, _, part in samples if part == "train"]
+    order = sorted(paths, key=lambda path: (derive_seed(seed, "split", path), path))
+    return order[: len(paths) - int((1 - fraction) * len(paths))]
 
 
 def _shown(name: str) -> str:

@@ -162,15 +162,22 @@ def _from_16_bits(picture: Image.Image) -> Image.Image | Fault:
 
 
 def train_transform(
-    size: int, *, resize: int | None = None, rotation: float = 0.0, flip: bool = True
+    size: int,
+    *,
+    resize: int | None = None,
+    rotation: float = 0.0,
+    interpolation: str = "bilinear",
+    flip: bool = True,
 ) -> PictureTransform:
     """Augment a training picture: RGB picture, generator -> (3, size, size) normalised with ImageNet's mean.
 
     In this order: the shorter side to `resize` pixels (as it is where None); a random crop of `size` pixels, where
     a smaller picture comes to lie anywhere on black; mirrored in half of the cases; rotated by up to `rotation`
-    degrees (0 to 180) either way, black corners. Every draw comes from the given generator.
+    degrees (0 to 180) either way, black corners, `bilinear` or `nearest` between pixels. Every draw comes from the
+    given generator.
     """
-    return partial(_augmented, size=size, resize=resize, rotation=rotation, flip=flip)
+    resample = Image.Resampling[interpolation.upper()]
+    return partial(_augmented, size=size, resize=resize, rotation=rotation, resample=resample, flip=flip)
 
 
 def val_transform(size: int, *, resize: int | None = None) -> PictureTransform:
@@ -189,7 +196,14 @@ def val_crop(picture: Image.Image, size: int, *, resize: int | None = None) -> I
 
 # Module-level functions, since a loader's workers may be spawned and then need to pickle them.
 def _augmented(
-    picture: Image.Image, generator: torch.Generator, *, size: int, resize: int | None, rotation: float, flip: bool
+    picture: Image.Image,
+    generator: torch.Generator,
+    *,
+    size: int,
+    resize: int | None,
+    rotation: float,
+    resample: Image.Resampling,
+    flip: bool,
 ) -> Tensor:
     # Four draws always, so that a setting changes nothing but its own effect.
     x, y, mirror, angle = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
@@ -198,7 +212,7 @@ def _augmented(
     if flip and mirror < 0.5:
         picture = ImageOps.mirror(picture)
     if rotation > 0:
-        picture = picture.rotate((2 * angle - 1) * rotation, resample=Image.Resampling.BILINEAR)
+        picture = picture.rotate((2 * angle - 1) * rotation, resample=resample)
     return _normalised(picture)
 
 

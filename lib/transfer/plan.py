@@ -228,7 +228,8 @@ class Plan:
         settings = self.config["networks"][network]
         if settings.get("weights") != self.base or "training" not in settings:
             return None
-        return settings["training"].get("train_from")
+        training = settings["training"]
+        return None if training.get("frozen_statistics") == "moving" else training.get("train_from")
 
     def embedder_in_words(self) -> str:
         """What the report says of the network that embeds pictures: no neutral judge where it is one under test."""

@@ -2,15 +2,22 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from feature_vis.errors import InputError
 
-__all__ = ["TRAINING_VERSION", "TrainingSettings", "training_key"]
+__all__ = ["CHOICES", "TRAINING_VERSION", "TrainingSettings", "training_key"]
 
 # Raise it when a change to the training changes weights: every network is then trained again.
 TRAINING_VERSION = 1
+
+# What the settings that are words may be.
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "frozen_statistics": ("held", "moving"),
+    "rotation_interpolation": ("bilinear", "nearest"),
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class TrainingSettings:
     pixels of the shorter side before the crop (as it is where None). `rotation`: largest angle in degrees, and
     `flip`: mirror half of the pictures; both for training pictures only. `mixed_precision`: bfloat16 on CUDA.
     `workers`: processes that load pictures. `seed`: of the head, the order of the pictures and their augmentation.
+
+    Three settings are there to be what the original was (docs/reference/original.md). `frozen_statistics`: `held`, or
+    `moving` with the training pictures, of the batch norms before `train_from`. `augment_validation`: validation
+    pictures are cropped, mirrored and rotated as training pictures are. `rotation_interpolation`: between pixels.
     """
 
     epochs: int
@@ -34,6 +45,9 @@ class TrainingSettings:
     resize: int | None = None
     rotation: float = 0.0
     flip: bool = True
+    frozen_statistics: str = "held"
+    augment_validation: bool = False
+    rotation_interpolation: str = "bilinear"
     mixed_precision: bool = True
     workers: int = 0
     seed: int = 0
@@ -46,6 +60,7 @@ class TrainingSettings:
             ("batch_size", self.batch_size >= 2, "at least 2"),
             ("size", self.size >= 16, "at least 16 pixels"),
             ("workers", self.workers >= 0, "0 or above"),
+            *[(name, getattr(self, name) in known, " or ".join(known)) for name, known in CHOICES.items()],
         ]
         problems = [f"{name} must be {what}, not {getattr(self, name)!r}" for name, fine, what in checks if not fine]
         if problems:

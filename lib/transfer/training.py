@@ -2,7 +2,8 @@
 
 Every epoch's draws derive from (seed, epoch) and every picture's from (seed, epoch, path), so a training that was
 cut off and goes on gives the weights of one that was not. Frozen modules stand still entirely: no gradients,
-and `eval` mode, because batch norm in `train` mode moves its statistics even where its weights are frozen.
+and `eval` mode, because batch norm in `train` mode moves its statistics even where its weights are frozen. (With
+`frozen_statistics: moving` it does, as in the original.)
 """
 
 import logging
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from feature_vis.activations import call_order
@@ -60,10 +62,11 @@ class _Trainable:
     model: nn.Module
     learning: frozenset[str]
 
-    def train(self) -> None:
-        """`train` mode for what learns, `eval` for the rest."""
+    def train(self, frozen_statistics: str = "held") -> None:
+        """`train` mode for what learns, and for every batch norm where its statistics move; `eval` for the rest."""
+        moving = _BatchNorm if frozen_statistics == "moving" else ()
         for name, module in self.model.named_modules():
-            module.training = name in self.learning
+            module.training = name in self.learning or isinstance(module, moving)
 
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -122,6 +125,7 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         for epoch in missing:
             row: dict[str, Any] = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
             row |= _train_one_epoch(trainable, prepared.train, optimizer, settings, epoch, device, advance)
+            prepared.validation.set_epoch(epoch)
             row |= _evaluate(model, prepared.validation, settings, device, advance)
             scheduler.step()
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -163,8 +167,14 @@ def prepare(network: nn.Module, split: pd.DataFrame, root: Path, settings: Train
     for part in ("train", "val"):
         if not (split["split"] == part).any():
             raise InputError(f"{root}: the split has no {part} pictures")
-    augment = train_transform(settings.size, resize=settings.resize, rotation=settings.rotation, flip=settings.flip)
-    plain = val_transform(settings.size, resize=settings.resize)
+    augment = train_transform(
+        settings.size,
+        resize=settings.resize,
+        rotation=settings.rotation,
+        interpolation=settings.rotation_interpolation,
+        flip=settings.flip,
+    )
+    plain = augment if settings.augment_validation else val_transform(settings.size, resize=settings.resize)
     return Prepared(
         model=replace_head(network, len(class_names), derive_seed(settings.seed, "head")),
         train=PictureDataset(root, split, "train", augment, seed=settings.seed),
@@ -271,7 +281,7 @@ def _train_one_epoch(
     data.set_epoch(epoch)
     order = torch.randperm(len(data), generator=generator(settings.seed, "order", epoch))
     batches = _batches(order, settings.batch_size)
-    trainable.train()
+    trainable.train(settings.frozen_statistics)
     losses, right, began = 0.0, 0, time.monotonic()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(settings.seed, "dropout", epoch))

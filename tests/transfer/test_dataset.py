@@ -499,6 +499,16 @@ def test_the_split_is_stratified_and_free_of_order(sizes, fraction, seed, shuffl
     pd.testing.assert_frame_equal(dataset._assigned(samples, "seeded", fraction, seed), first)
 
 
+@pytest.mark.parametrize(("count", "train"), [(10222, 8177), (8144, 6515)])
+def test_an_unstratified_split_has_the_originals_sizes_and_asks_for_no_class(count, train) -> None:
+    samples = [Sample(f"{number}.png", "ab"[number % 2]) for number in range(count)]
+    table = dataset._assigned([*samples, Sample("test.png", "a", "test")], "unstratified", 0.2, 0)
+    assert table["split"].value_counts().to_dict() == {"train": train, "val": count - train, "test": 1}
+    by_class = table[table["split"] == "val"]["label"].value_counts()
+    assert by_class["a"] != by_class["b"]
+    assert set(table[table["split"] == "val"]["path"]) == set(dataset._held_out_of_all(samples[::-1], 0.2, 0))
+
+
 def test_the_order_of_the_folder_does_not_matter(tmp_path, monkeypatch) -> None:
     image_folder(tmp_path)
     first, _ = split("image_folder", tmp_path)

@@ -288,6 +288,17 @@ def test_rotation_stays_within_its_angle() -> None:
     assert max(angles) > 22
 
 
+def test_rotation_takes_the_nearest_pixel_on_request() -> None:
+    picture = Image.fromarray(np.tile(np.uint8([[[0], [255]]]), (31, 16, 3))[:, :31])  # stripes
+
+    def colours(interpolation: str) -> set[int]:
+        transform = train_transform(31, rotation=30, interpolation=interpolation, flip=False)
+        return {int(v) for number in range(8) for v in np.unique(pixels_of(transform(picture, generator("n", number))))}
+
+    assert colours("nearest") == {0, 255}
+    assert len(colours("bilinear")) > 100
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     for number in range(6):

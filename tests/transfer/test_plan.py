@@ -290,6 +290,7 @@ def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
 def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
     import dataclasses
 
+    import transfer.settings
     from feature_vis.parameterizations import NAMES
     from feature_vis.recipe import CHOICES
     from feature_vis.regularizers import REGULARIZERS
@@ -303,6 +304,10 @@ def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
     assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
     for name, choices in CHOICES.items():
         assert tuple(recipe[name]["enum"]) == choices, name
+    networks = yaml.safe_load(Path(schema).read_text())["properties"]["networks"]["additionalProperties"]
+    training = networks["properties"]["training"]["properties"]
+    for name, choices in transfer.settings.CHOICES.items():
+        assert tuple(training[name]["enum"]) == choices, name
 
 
 def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:

@@ -102,6 +102,39 @@ def test_frozen_modules_do_not_move_nor_do_their_statistics(pictures: Path, tmp_
     assert "layer4.1.bn2.running_mean" in moved
 
 
+def test_statistics_of_frozen_modules_move_on_request_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
+    options = settings(train_from="layer4.1", frozen_statistics="moving")
+    ready = prepared(pictures, options)
+    before = {name: tensor.clone() for name, tensor in ready.model.state_dict().items()}
+    after = weights(finetune(ready, options, "key", tmp_path, CPU)[-1])
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    assert {name for name in before if name.endswith(statistics)} <= moved
+    assert all(name.endswith(statistics) or name.startswith(("layer4.1.", "fc.")) for name in moved)
+
+
+def test_validation_pictures_are_augmented_on_request_alone(pictures: Path) -> None:
+    for augmented in (False, True):
+        validation = prepared(pictures, settings(rotation=30, augment_validation=augmented)).validation
+        shown = []
+        for epoch in (0, 1):
+            validation.set_epoch(epoch)
+            shown.append(validation[0][0])
+        assert torch.equal(*shown) is not augmented
+
+
+def test_every_epoch_augments_validation_pictures_anew(pictures: Path, tmp_path: Path) -> None:
+    """With weights that hardly move, the loss differs from epoch to epoch by the pictures alone."""
+
+    def losses(folder: str, augmented: bool) -> list[float]:
+        options = settings(train_from="fc", learning_rate=1e-12, augment_validation=augmented)
+        return list(
+            training_log(finetune(prepared(pictures, options), options, "key", tmp_path / folder, CPU))["val_loss"]
+        )
+
+    assert np.ptp(losses("plain", False)) < 1e-6 < np.ptp(losses("augmented", True))
+
+
 @pytest.mark.parametrize(
     ("name", "train_from", "learning", "frozen"),
     [
