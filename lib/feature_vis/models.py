@@ -1,6 +1,7 @@
 """Networks: built by name, loaded strictly, given a new head, and told apart by their weights."""
 
 import hashlib
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,12 @@ def build(name: str, classes: int | None = None, weights: str | None = None) -> 
             f"{weights} of {name} could not be fetched ({error}). On a machine without network, put the file "
             f"{file.name} into {file.parent}, or name a state dict by its path"
         ) from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        if weights is None:
+            raise
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        file = cached_weights(name, weights)
+        raise InputError(f"{file} is not {weights} of {name} as it was published ({reason}): delete the file") from None
 
 
 def cached_weights(name: str, weights: str) -> Path:

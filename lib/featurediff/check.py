@@ -26,6 +26,7 @@ from transfer.config_file import ConfigFile, Mistake, in_words, read_config
 from transfer.dataset import make_split
 from transfer.network import is_weights_name, load_weights
 from transfer.plan import Config, Plan, architecture, overrides, parse_channels, recipe_settings
+from transfer.published import compare_with_published
 from transfer.settings import TrainingSettings
 from transfer.training import freeze_before
 
@@ -248,6 +249,8 @@ def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mis
         left_out = f"; {len(skipped)} files are left out" if len(skipped) else ""
         unread = "" if decode else "; not decoded"
         found.notes.append(f"data {name}: {split['label'].nunique()} classes, pictures: {parts}{left_out}{unread}")
+        validation = data.get("validation", "seeded")
+        found.notes += [f"data {name}: {line}" for line in compare_with_published(data["format"], split, validation)]
 
 
 def _indented(text: str) -> str:

@@ -1,11 +1,13 @@
 """Networks: built, loaded strictly, told apart by their weights."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from feature_vis.errors import InputError
-from feature_vis.models import build, head_name, load_file, load_state, replace_head, weights_digest
+from feature_vis.models import build, head_name, load_file, load_state, replace_head, state_digest, weights_digest
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +114,45 @@ def test_the_digest_covers_what_the_layer_depends_on_and_no_more(resnet) -> None
     with torch.no_grad():
         resnet.layer3[1].bn2.running_mean += 1e-3
     assert weights_digest(resnet, "layer3.1") != before
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of weights on a machine whose every connection is refused: nothing listens on port 9."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr("urllib.request._opener", None)  # else the proxies of an earlier call
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_without_network_it_is_said_which_file_goes_where(cache: Path) -> None:
+    with pytest.raises(InputError, match=r"refused") as caught:
+        build("resnet18", weights="IMAGENET1K_V1")
+    assert f"put the file resnet18-f37072fd.pth into {cache}" in str(caught.value)
+
+
+def test_a_file_that_was_put_there_is_taken(cache: Path) -> None:
+    state = build("resnet18").state_dict()
+    cache.mkdir(parents=True)
+    torch.save(state, cache / "resnet18-f37072fd.pth")
+    assert state_digest(build("resnet18", weights="IMAGENET1K_V1").state_dict()) == state_digest(state)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", "cut"])
+def test_a_damaged_file_in_the_cache_is_named(cache: Path, content: bytes | str) -> None:
+    cache.mkdir(parents=True)
+    file = cache / "resnet18-f37072fd.pth"
+    torch.save({"conv1.weight": torch.zeros(1000)}, file)
+    file.write_bytes(file.read_bytes()[:2000] if content == "cut" else content)
+    with pytest.raises(InputError, match="as it was published") as caught:
+        build("resnet18", weights="IMAGENET1K_V1")
+    assert f"{file} is not IMAGENET1K_V1 of resnet18" in str(caught.value)
+    assert str(caught.value).endswith("delete the file")
+
+
+def test_weights_of_another_network_in_the_cache_are_named(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    torch.save({"conv1.weight": torch.zeros(1)}, cache / "resnet18-f37072fd.pth")
+    with pytest.raises(InputError, match="as it was published"):
+        build("resnet18", weights="IMAGENET1K_V1")

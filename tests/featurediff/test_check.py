@@ -2,6 +2,7 @@
 
 import copy
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,43 @@ def test_the_rate_counts_what_was_made_after_the_first_steps() -> None:
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_a_published_data_set_is_counted(check: Callable[..., Result], config: dict[str, Any], folder: Path) -> None:
+    """Two classes in Kaggle's layout, of which one picture is left out."""
+    root = folder / "dogs"
+    (root / "train").mkdir(parents=True)
+    names = [f"{breed}{number}" for breed in ("beagle", "boxer") for number in range(4)]
+    (root / "labels.csv").write_text("id,breed\n" + "".join(f"{name},{name[:-1]}\n" for name in names))
+    for name in names[1:]:
+        Image.new("RGB", (32, 32)).save(root / "train" / f"{name}.jpg")
+    config["data"]["birds"] = {"format": "kaggle_dogs", "root": "dogs", "on_bad_image": "skip"}
+    result = check(config, "--quick")
+    assert result.exit_code == 0, result.output
+    wanted = "found 7 of 10,222 training pictures, 2 of 120 classes of Kaggle's dog-breed-identification"
+    assert f"data birds: {wanted}" in result.stdout
+
+
+@pytest.mark.shared_data
+def test_the_published_data_sets_are_found_whole(
+    check: Callable[..., Result], config: dict[str, Any], folder: Path, shared_data: Path
+) -> None:
+    """The real lists of both, over files of no content: --quick does not decode."""
+    dogs, cars = folder / "dogs", folder / "cars"
+    (dogs / "train").mkdir(parents=True)
+    shutil.copyfile(shared_data / "dog-breed-identification" / "original" / "labels.csv", dogs / "labels.csv")
+    for row in (dogs / "labels.csv").read_text().splitlines()[1:]:
+        (dogs / "train" / f"{row.partition(',')[0]}.jpg").touch()
+    shutil.copytree(shared_data / "stanford_cars" / "devkit_original", cars / "devkit")
+    for part, count in (("train", 8144), ("test", 8041)):
+        (cars / f"cars_{part}").mkdir()
+        for number in range(1, count + 1):
+            (cars / f"cars_{part}" / f"{number:05}.jpg").touch()
+    config["data"] |= {
+        "dogs": {"format": "kaggle_dogs", "root": "dogs"},
+        "cars": {"format": "stanford_cars", "root": "cars"},
+    }
+    result = check(config, "--quick")
+    assert result.exit_code == 0, result.output
+    assert "data dogs: all 10,222 training pictures, 120 classes of Kaggle's dog-breed-identification" in result.stdout
+    assert "data cars: all 8,144 training pictures, 8,041 test pictures, 196 classes of Stanford Cars" in result.stdout
