@@ -1,4 +1,5 @@
 # Two commands: `make demo` and `make test`. Each sets up .venv first, from requirements.lock, where it is not current.
+# `make docs` builds the documentation into build/docs; a broken link, or anything else Sphinx warns of, is an error.
 # `make test-long` runs what takes too long for every day, or needs a Slurm or the real data.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin
 
 TESTS := PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --durations 15
 
-.PHONY: demo test test-long check lock clean
+.PHONY: demo test test-long check docs lock clean
 
 demo: $(STAMP)
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --cores $(CORES)
@@ -31,6 +32,10 @@ check: $(STAMP)
 	$(RUN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --lint
 
+docs: $(STAMP)
+	$(RUN)/sphinx-build --fail-on-warning --keep-going --quiet -d build/doctrees docs build/docs
+	@echo "The documentation lies at $(CURDIR)/build/docs/index.html"
+
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
@@ -45,4 +50,4 @@ lock:
 	rm -r .venv-lock
 
 clean:
-	rm -rf $(VENV) results .snakemake
+	rm -rf $(VENV) results .snakemake build

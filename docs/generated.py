@@ -1,0 +1,269 @@
+"""Reference pages from what the program itself goes by: the config's schema, docstrings, `--help`, columns of tables.
+
+Each function returns Markdown; `{generated} NAME` puts it into a page, see `PAGES`.
+"""
+
+import ast
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).resolve().parent.parent
+Schema = Mapping[str, Any]
+
+
+class Generated(SphinxDirective):
+    """What `PAGES` has under the directive's argument, as if it stood in the page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(PAGES[self.arguments[0]](), allow_section_headings=True)
+
+
+# --- the config ---------------------------------------------------------------------------------------------------
+
+
+def config_page(schema: Schema) -> str:
+    """A section a mapping of the config, a row a key: what it may be, its default, what it does."""
+    recipe = schema["$defs"]["recipe"]
+    sections = [*_sections("", schema, schema), *_sections("recipe", recipe, schema)]
+    return "\n\n".join(f"## {title}\n\n{text}" for title, text in sections)
+
+
+def _sections(path: str, mapping: Schema, schema: Schema) -> Iterator[tuple[str, str]]:
+    """The mapping's own section, then those of the mappings in it."""
+    required = mapping.get("required", [])
+    rows, inner = [], []
+    for key, value in mapping["properties"].items():
+        place = f"{path}.{key}" if path else key
+        inside = list(_mappings(place, value))
+        inner += inside
+        meaning = [value.get("description", "")]
+        meaning += ["Required."] if key in required else []
+        meaning += [f"See {' and '.join(f'[`{name}`](#{_anchor(name)})' for name, _ in inside)}."] if inside else []
+        default = f"`{_plain(value['default'])}`" if "default" in value else ""
+        rows.append([f"`{key}`", _value(value, schema), default, " ".join(filter(None, meaning))])
+    title = f"`{path}`" if path else "The whole config"
+    yield title, f"{mapping.get('description', '')}\n\n{_table(['key', 'value', 'default', 'what it does'], rows)}"
+    for place, value in inner:
+        yield from _sections(place, value, schema)
+
+
+def _mappings(place: str, value: Schema) -> Iterator[tuple[str, Schema]]:
+    """The mappings with keys of their own that a value may be or hold, but for those that stand elsewhere."""
+    if "properties" in value:
+        yield place, value
+    if isinstance(named := value.get("additionalProperties"), Mapping):
+        yield from _mappings(f"{place}.<name>", named)
+    for choice in value.get("oneOf", []):
+        yield from _mappings(place, choice)
+
+
+def _value(value: Schema, schema: Schema) -> str:
+    """What a value may be, in words."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"a [{name}](#{name})" if name == "recipe" else _value(schema["$defs"][name], schema)
+    if "oneOf" in value:
+        return " or ".join(_value(choice, schema) for choice in value["oneOf"])
+    if "enum" in value or "const" in value:
+        return " or ".join(f"`{_plain(choice)}`" for choice in value.get("enum", [value.get("const")]))
+    types = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+    return " or ".join(words.get(kind) or _compound(kind, value, schema) for kind in types) + _range(value)
+
+
+def _compound(kind: str, value: Schema, schema: Schema) -> str:
+    if kind == "array":
+        count, item = value.get("maxItems"), _value(value["items"], schema)
+        return f"list of {count} × {item}" if count and count == value.get("minItems") else f"list of {item}"
+    if kind == "object":
+        named = value.get("additionalProperties")
+        return (
+            f"by name: {_value(named, schema)}" if isinstance(named, Mapping) and "properties" not in named else "keys"
+        )
+    return f"`{kind}`"
+
+
+def _range(value: Schema) -> str:
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{word} {value[name]}" for name, word in words.items() if name in value]
+    return f", {', '.join(limits)}" if limits else ""
+
+
+def _plain(value: Any) -> str:
+    """As it stands in YAML."""
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+# --- columns of tables, commands --------------------------------------------------------------------------------
+
+
+def columns_page() -> str:
+    """Every column that a comparison's tables may have, with its unit and meaning."""
+    from transfer import control
+    from transfer.compare import describe_columns
+
+    tables = {
+        "Tables of channels": yaml.safe_load(describe_columns()),
+        "`control.csv`": yaml.safe_load(describe_columns(control.COLUMNS)),
+    }
+    return "\n\n".join(
+        f"## {title}\n\n"
+        + _table(
+            ["column", "unit", "meaning"],
+            [[f"`{name}`", each["unit"], _escaped(each["meaning"])] for name, each in columns.items()],
+        )
+        for title, columns in tables.items()
+    )
+
+
+def commands_page() -> str:
+    """`--help` of every command."""
+    import click
+
+    from featurediff.cli import main
+
+    outer = click.Context(main, info_name="featurediff", max_content_width=100, terminal_width=100)
+    parts = [f"```text\n{main.get_help(outer)}\n```"]
+    for name, command in main.commands.items():
+        inner = click.Context(command, parent=outer, info_name=name, max_content_width=100, terminal_width=100)
+        parts.append(f"## {name}\n\n```text\n{command.get_help(inner)}\n```")
+    return "\n\n".join(parts)
+
+
+# --- the library ------------------------------------------------------------------------------------------------
+
+
+def package_page(package: Path) -> str:
+    """Of every module that says what is public: its docstring, and signature and docstring of each public name."""
+    parts = []
+    for file in sorted(package.rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        public = next((ast.literal_eval(node.value) for node in tree.body if _assigns(node) == "__all__"), [])
+        if not public:
+            continue
+        module = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+        parts.append(f"## {module}\n\n```{{py:module}} {module}\n```\n\n{_markdown(ast.get_docstring(tree))}")
+        known = {_assigns(node) or getattr(node, "name", None): node for node in tree.body}
+        sources = {
+            alias.asname or alias.name: node.module
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        parts += [
+            _described(name, known[name]) if name in known else f"`{name}` is that of `{sources[name]}`."
+            for name in public
+        ]
+    return "\n\n".join(parts)
+
+
+def _assigns(node: ast.AST) -> str | None:
+    """The name that a statement of a module assigns to."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return targets[0].id if targets and isinstance(targets[0], ast.Name) else None
+
+
+def _described(name: str, node: ast.AST) -> str:
+    """A public name as a directive of Sphinx's Python domain, with its docstring."""
+    if isinstance(node, ast.FunctionDef):
+        return _directive("function", f"{name}{_signature(node)}", _markdown(ast.get_docstring(node)))
+    if isinstance(node, ast.ClassDef):
+        methods = [
+            _method(item)
+            for item in node.body
+            if isinstance(item, ast.FunctionDef) and (not item.name.startswith("_") or item.name == "__call__")
+        ]
+        text = "\n\n".join([_markdown(ast.get_docstring(node)), *methods])
+        return _directive("class", f"{name}{_fields(node)}", text)
+    value = ast.unparse(node.value) if isinstance(node, ast.Assign | ast.AnnAssign) and node.value else ""
+    shown = f"Its value: `{value}`" if 0 < len(value) <= 80 and "`" not in value else ""
+    return _directive("data", name, shown)
+
+
+def _method(node: ast.FunctionDef) -> str:
+    if "property" in map(ast.unparse, node.decorator_list):
+        return _directive("property", node.name, _markdown(ast.get_docstring(node)))
+    return _directive("method", f"{node.name}{_signature(node, method=True)}", _markdown(ast.get_docstring(node)))
+
+
+def _signature(node: ast.FunctionDef, *, method: bool = False) -> str:
+    text = ast.unparse(node.args)
+    if method and not any(ast.unparse(each) == "staticmethod" for each in node.decorator_list):
+        text = re.sub(r"^(self|cls)(, )?", "", text)
+    returned = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
+    return f"({text}){returned}"
+
+
+def _fields(node: ast.ClassDef) -> str:
+    """The arguments of a class: those of `__init__`, or a dataclass's or NamedTuple's fields."""
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+            return _signature(item, method=True).partition(" -> ")[0]
+    decorated = any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+    if not decorated and not any(ast.unparse(base) == "NamedTuple" for base in node.bases):
+        return ""
+    fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+    return f"({', '.join(ast.unparse(item) for item in fields)})"
+
+
+def _directive(kind: str, signature: str, text: str) -> str:
+    fence = "`" * (3 + max((len(ticks) for ticks in re.findall(r"^`+", text, flags=re.MULTILINE)), default=0))
+    return f"{fence}{{py:{kind}}} {' '.join(signature.split())}\n{text}\n{fence}"
+
+
+def _markdown(docstring: str | None) -> str:
+    """A docstring, which is Markdown but for its `Raises:`; what looks like HTML in it is none."""
+    text = docstring or ""
+    body, _, raises = text.partition("\nRaises:\n")
+    if raises:
+        body += "\n\n**Raises** " + _joined(textwrap.dedent(raises))
+    return "\n".join(line if line.startswith("    ") else _escaped(line) for line in body.splitlines())
+
+
+def _joined(raises: str) -> str:
+    """`Name: text` of each exception, which may go on on indented lines."""
+    each = re.split(r"\n(?=\S)", raises.strip())
+    return "; ".join(re.sub(r"^(\w+):", r"`\1`:", " ".join(one.split())) for one in each)
+
+
+def _escaped(text: str) -> str:
+    """`<` outside of code as a character."""
+    return "".join(
+        part if part.startswith("`") else part.replace("<", "&lt;") for part in re.split(r"(`+[^`]*`+)", text)
+    )
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines)
+
+
+def _anchor(name: str) -> str:
+    """GitHub's anchor of a heading, as MyST makes it."""
+    return re.sub(r"[^\w-]", "", name.lower())
+
+
+def _schema() -> Schema:
+    return yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8"))
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "config": lambda: config_page(_schema()),
+    "columns": columns_page,
+    "commands": commands_page,
+    **{
+        name: lambda name=name: package_page(ROOT / "lib" / name) for name in ("feature_vis", "transfer", "featurediff")
+    },
+}
