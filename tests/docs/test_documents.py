@@ -86,7 +86,7 @@ def _make(arguments: list[str]) -> Iterator[str]:
 def _snakemake(arguments: list[str]) -> Iterator[str]:
     parser = get_argument_parser()
     rules = [path.read_text() for path in [REPOSITORY / "Snakefile", *REPOSITORY.glob("rules/*.smk")]]
-    known_rules = set(re.findall(r"^rule (\w+):", "\n".join(rules), flags=re.M))
+    known_rules = "|".join(re.findall(r"^rule (\w+):", "\n".join(rules), flags=re.M))
     option = ""
     for word in arguments:
         if word == "--":
@@ -99,9 +99,8 @@ def _snakemake(arguments: list[str]) -> Iterator[str]:
             folder = REPOSITORY / "profiles" if option == "--workflow-profile" else REPOSITORY
             if word not in READERS and word[0] != "/" and not (folder / word).exists():
                 yield f"{option} {word}: no such file"
-        elif option in ("", "-n", "-c", "--cores") and not (word.isdigit() or word in known_rules):
-            if not word.startswith("results/"):
-                yield f"{word} is neither a rule nor one of the results"
+        elif option in ("", "-n", "-c", "--cores") and not re.fullmatch(rf"\d+|results/.*|{known_rules}", word):
+            yield f"{word} is neither a rule nor one of the results"
 
 
 def _featurediff(arguments: list[str]) -> Iterator[str]:
