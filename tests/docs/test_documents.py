@@ -217,6 +217,20 @@ def test_every_import_is_there(document: str) -> None:
                 assert all(hasattr(module, name.name) for name in node.names), node.module
 
 
+def test_the_table_of_rules_is_that_of_the_workflow() -> None:
+    page = (REPOSITORY / "docs" / "reference" / "workflow.md").read_text().split("\n## Rules")[1].split("\n## ")[0]
+    listed = {
+        file: set(re.findall(r"`([^`]+)`", names))
+        for names, file in re.findall(r"^\| (.+?) \| `(rules/.+?)` \|", page, flags=re.M)
+    }
+    found = {}
+    for path in sorted(REPOSITORY.glob("rules/*.smk")):
+        named = re.findall(r'^rule (\w+):|name:\s+f"([^"]+)"', path.read_text(), flags=re.M)
+        names = {re.sub(r"\{(\w+)\}", r"<\1>", rule or name) for rule, name in named}
+        found |= {f"rules/{path.name}": names} if names else {}
+    assert listed == found
+
+
 def test_the_citation_names_the_version_and_the_licence() -> None:
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
