@@ -13,6 +13,8 @@ project = "featurediff"
 author = copyright = "the featurediff authors"
 html_title = "featurediff"
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["style.css"]
 html_copy_source = False
 smartquotes = False  # `--cores` has two hyphens
 html_show_sphinx = False

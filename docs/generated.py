@@ -131,10 +131,10 @@ def commands_page() -> str:
 
     from featurediff.cli import main
 
-    outer = click.Context(main, info_name="featurediff", max_content_width=100, terminal_width=100)
-    parts = [f"```text\n{main.get_help(outer)}\n```"]
+    outer = click.Context(main, info_name="featurediff", max_content_width=88, terminal_width=88)
+    parts = [f"## featurediff\n\n```text\n{main.get_help(outer)}\n```"]
     for name, command in main.commands.items():
-        inner = click.Context(command, parent=outer, info_name=name, max_content_width=100, terminal_width=100)
+        inner = click.Context(command, parent=outer, info_name=name, max_content_width=88, terminal_width=88)
         parts.append(f"## {name}\n\n```text\n{command.get_help(inner)}\n```")
     return "\n\n".join(parts)
 

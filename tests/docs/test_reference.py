@@ -115,6 +115,7 @@ def test_every_command_and_column_is_on_its_page(generated: ModuleType) -> None:
     commands, columns = generated.commands_page(), generated.columns_page()
     assert all(f"## {name}\n" in commands for name in main.commands)
     assert "--quick" in commands
+    assert "Tab completion" in commands
     assert all(f"| `{name}` |" in columns for name in statistics.COLUMNS)
 
 
