@@ -201,6 +201,9 @@ def test_the_key_covers_every_setting_but_epochs_and_workers() -> None:
         "resize": 50,
         "rotation": 5.0,
         "flip": False,
+        "frozen_statistics": "moving",
+        "augment_validation": True,
+        "rotation_interpolation": "nearest",
         "mixed_precision": False,
         "seed": 3,
     }
