@@ -7,7 +7,7 @@ next one finds there what this one had finished.
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def _render_to_staging(
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        ThreadPoolExecutor(max_workers=1) as writer,  # a picture is packed while the next ones are rendered
+        ThreadPoolExecutor(max_workers=1) as writer,  # while a GPU renders the next ones, a picture is packed
     ):
         pictures = render(
             [unit(layer, target.channel) for target in targets],
@@ -132,6 +132,8 @@ def _render_to_staging(
             target = targets[result.index]
             notes = _notes(result, layer, target)
             written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
+            if device.type == "cpu":  # rendering has all the cores that the job was given
+                wait(written)
         for outcome in written:
             outcome.result()
 
