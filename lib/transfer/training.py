@@ -101,8 +101,8 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
     """Train to `settings.epochs` epochs and return one checkpoint file an epoch, in order.
 
     `store` is a folder that outlives a job that was cut off: an epoch whose checkpoint lies there, whole and under
-    the same `key` (`transfer.settings.training_key`), is not trained again. The processes that load pictures and
-    torch share the threads that torch has when this is called.
+    the same `key` (`transfer.settings.training_key`), is not trained again. Torch's threads are
+    shared with processes that load pictures.
 
     Raises:
         InputError: a loss that is not finite, with the epoch and the batch.
