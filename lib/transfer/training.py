@@ -101,8 +101,7 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
     """Train to `settings.epochs` epochs and return one checkpoint file an epoch, in order.
 
     `store` is a folder that outlives a job that was cut off: an epoch whose checkpoint lies there, whole and under
-    the same `key` (`transfer.settings.training_key`), is not trained again. Torch's threads are
-    shared with processes that load pictures.
+    the same `key` (`transfer.settings.training_key`), is not trained again.
 
     Raises:
         InputError: a loss that is not finite, with the epoch and the batch.
