@@ -110,12 +110,13 @@ def _featurediff(arguments: list[str]) -> Iterator[str]:
     if command is None:
         yield f"featurediff has no command {arguments[0]}"
         return
-    context = click.Context(command, info_name=arguments[0])
+    context = click.Context(command, info_name=arguments[0], **command.context_settings)
     try:
-        command.make_parser(context).parse_args(arguments[1:])
+        options, *_ = command.make_parser(context).parse_args(arguments[1:])
     except click.UsageError as error:
         yield error.format_message()
         return
+    yield from _snakemake(list(options.get("options", ())))
     for name in (word for word in arguments[1:] if word.startswith(("config/", "benchmarks/"))):
         if not (REPOSITORY / name).exists():
             yield f"there is no {name}"

@@ -15,7 +15,7 @@ from feature_vis.png import channel_of, read_notes
 from feature_vis.recipe import Recipe
 from transfer import visualize as module
 from transfer.network import Network, load_network, save_network
-from transfer.visualize import Target, adopt, layer_digests, make_targets, thinned, visualize
+from transfer.visualize import Target, adopt, layer_digests, make_targets, other_networks, thinned, visualize
 
 CPU = torch.device("cpu")
 RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
@@ -155,6 +155,20 @@ def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_
     assert adopt(here, [tmp_path / "there"]) == 0, "what is current is left alone"
     other = make_targets([str(tmp_path / "other" / place) for place in places], "layer3.1", RECIPES, "e")
     assert adopt(other, [tmp_path / "there"]) == 0, "other weights, other pictures"
+
+
+def test_equal_pictures_of_other_networks_are_not_rendered(network_file: str, tmp_path: Path) -> None:
+    sides = []
+    for name in ("base", "dogs"):
+        folder = tmp_path / name / "features"
+        paths = [str(folder / "layer3.1" / f"channel{channel}.png") for channel in (0, 1)]
+        targets = make_targets(paths, "layer3.1", RECIPES, "d")
+        others = other_networks(folder, "layer3.1")
+        staging = folder / ".staging" / "layer3.1"
+        sides.append((others, visualize(targets, "layer3.1", network_file, staging, CPU, others)))
+    assert sides == [([], (2, 0)), ([tmp_path / "base" / "features" / "layer3.1"], (0, 2))]
+    first, second = (tmp_path / name / "features/layer3.1/channel1.png" for name in ("base", "dogs"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_network_in_memory_is_as_good_as_its_file(network_file: str, tmp_path: Path) -> None:
