@@ -112,11 +112,12 @@ def _featurediff(arguments: list[str]) -> Iterator[str]:
         return
     context = click.Context(command, info_name=arguments[0], **command.context_settings)
     try:
-        options, *_ = command.make_parser(context).parse_args(arguments[1:])
+        parsed, *_ = command.make_parser(context).parse_args(arguments[1:])
     except click.UsageError as error:
         yield error.format_message()
         return
-    yield from _snakemake(list(options.get("options", ())))
+    passed_on = parsed.get("options")  # by `featurediff diff`
+    yield from _snakemake(list(passed_on) if isinstance(passed_on, tuple) else [])
     for name in (word for word in arguments[1:] if word.startswith(("config/", "benchmarks/"))):
         if not (REPOSITORY / name).exists():
             yield f"there is no {name}"
