@@ -3,10 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from feature_vis.models import state_digest
 from transfer.dataset import read_split
 from transfer.job import job, log
-from transfer.network import load_network, start_network
+from transfer.network import Network, load_network, start_network
 from transfer.settings import TrainingSettings, training_key
 from transfer.tables import write_table
 from transfer.training import finetune, prepare, publish_checkpoint, training_log
@@ -16,7 +15,7 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     settings = TrainingSettings.from_settings(params["settings"])
     start = load_network(snakemake.input.start) if "start" in snakemake.input.keys() else None  # noqa: SIM118
     network = start_network(params["model"], params["weights"], start, settings.seed)
-    start_digest = state_digest(network.state_dict())
+    start_digest = Network(params["model"], network.state_dict()).digest()
     prepared = prepare(network, read_split(snakemake.input.split), Path(params["root"]), settings)
     split_digest = hashlib.sha256(Path(snakemake.input.split).read_bytes()).hexdigest()
     key = training_key(settings, params["model"], start_digest, split_digest)

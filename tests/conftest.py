@@ -22,3 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared_data() -> Path:
     """The folder of real ImageNet weights and photographs."""
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def own() -> str:
+    """The module of small networks that stands for a user's own, as the config names it: `<own>:cnn`."""
+    return str(REPOSITORY / "tests" / "networks" / "own")

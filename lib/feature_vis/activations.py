@@ -8,7 +8,10 @@ not from a list of architectures: a layer can be read before its ReLU where the 
 its last ReLU put out.
 
 Where it is not (a concatenation of branches, a ReLU followed by pooling) and the output is nowhere negative, every
-ReLU on the way passes a redirected gradient to a picture that would get none: see `_RedirectedRelu`.
+ReLU on the way passes a redirected gradient to a picture that would get none: see `feature_vis.relus`.
+
+Of a vision transformer the channels are the features of the tokens, and the places are the picture's patches; tokens
+that stand before these (of the class, of distillation, registers) are no places and are left out.
 """
 
 import copy
@@ -19,105 +22,29 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from feature_vis.errors import InputError, close_names
+from feature_vis.relus import ReluWatch, Target
 
-__all__ = ["Activations", "activations_of", "call_order", "channel_axis", "channel_counts", "layer_shapes"]
+__all__ = [
+    "Activations",
+    "activations_of",
+    "call_order",
+    "channel_axis",
+    "channel_counts",
+    "layer_shapes",
+    "patch_tokens",
+    "picture_size",
+]
+
+# Pixels of the square pictures that are tried on a network: the usual ones, then all that patches of 14 and 16 or
+# small networks may want.
+_SIZES = (224, 32, 64, 299, 384, *range(16, 641, 2))
 
 
 class _LayersReached(Exception):
     """Ends a forward pass when the last target has answered: nothing above it runs."""
-
-
-class _RedirectedRelu(torch.autograd.Function):
-    """A ReLU, also one with an upper limit, that lets a picture whose unit is off climb out.
-
-    Forward, it is a ReLU. Backward, a picture for which the ordinary gradient is zero everywhere gets the gradient
-    of the identity instead, but for the positions that are off already and would be pushed lower. Decided for each
-    picture of a batch by itself. Source: lucid `misc/redirected_relu_grad.py`. There it is taken away after the
-    first steps; here it stays, since it changes nothing for a picture that has a gradient.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, entered: Tensor, upper: float, in_place: bool) -> Tensor:
-        if in_place:
-            ctx.mark_dirty(entered)
-        left = entered.clamp_(0, upper) if in_place else entered.clamp(0, upper)
-        ctx.save_for_backward(left)
-        ctx.upper = upper
-        return left
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (left,) = ctx.saved_tensors
-        gradient = gradients[0]  # (B, …), of a loss that falls: where it is above 0, it pushes lower
-        off = left <= 0
-        ordinary = gradient.masked_fill(off | (left >= ctx.upper), 0)
-        stuck = ~ordinary.flatten(1).any(1)  # (B,)
-        redirected = gradient.masked_fill(off & (gradient > 0), 0)
-        return torch.where(stuck.view(-1, *[1] * (gradient.dim() - 1)), redirected, ordinary), None, None
-
-
-class _Target:
-    """One layer under watch: the last ReLU met inside it, and its answer."""
-
-    def __init__(self) -> None:
-        self.ends_in_relu = False
-        self.clear()
-
-    def clear(self) -> None:
-        self.watched = False  # else the network runs for somebody else
-        self.inside = False
-        self.entered: Tensor | None = None  # the last ReLU
-        self.left: Tensor | None = None
-        self.output: Any = None
-
-
-class _ReluWatch(TorchFunctionMode):
-    """Notes for each target what entered its last ReLU and what left it, module or function alike."""
-
-    _RELUS = frozenset([F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6])
-    _LIMITED = frozenset([F.hardtanh, F.hardtanh_])  # what `nn.ReLU6` calls, with its limits
-    _IN_PLACE = frozenset([F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_])
-
-    def __init__(self, targets: Collection[_Target]) -> None:
-        super().__init__()
-        self.targets = targets
-        self.redirect = False
-        self.met = False
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        upper = self._upper_limit(func, args, kwargs)
-        if upper is None:
-            return func(*args, **kwargs)
-        self.met = True
-        before = args[0] if args else kwargs["input"]
-        inside = [target for target in self.targets if target.inside]
-        # an in-place ReLU overwrites what entered it: keep a copy, which carries the gradient on
-        entered = before.clone() if inside else None
-        if self.redirect:
-            left = _RedirectedRelu.apply(before, upper, func in self._IN_PLACE or bool(kwargs.get("inplace")))
-        else:
-            left = func(*args, **kwargs)
-        for target in inside:
-            target.entered, target.left = entered, left
-        return left
-
-    def _upper_limit(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> float | None:
-        """Of a ReLU; None for anything else."""
-        if func in self._RELUS:
-            return 6.0 if func is F.relu6 else math.inf
-        if func in self._LIMITED:
-            limits = {"min_val": -1.0, "max_val": 1.0} | dict(zip(("min_val", "max_val"), args[1:], strict=False))
-            limits |= {name: value for name, value in kwargs.items() if name in limits}
-            return limits["max_val"] if limits["min_val"] == 0 else None
-        return None
 
 
 class Activations:
@@ -127,10 +54,10 @@ class Activations:
     first call, from its values; from the second call on the network's ReLUs redirect for their sake.
     """
 
-    def __init__(self, model: nn.Module, targets: dict[str, _Target], before_relu: bool, axes: dict[str, int]) -> None:
+    def __init__(self, model: nn.Module, targets: dict[str, Target], before_relu: bool, axes: dict[str, int]) -> None:
         self._model = model
         self._targets = targets
-        self._watch = _ReluWatch(list(targets.values()))
+        self._watch = ReluWatch(list(targets.values()))
         self._before_relu = before_relu
         self._axes = axes
         self.stuck_layers: list[str] | None = None
@@ -148,19 +75,23 @@ class Activations:
                     for layer, target in self._targets.items()
                     if self._watch.met and not target.ends_in_relu and _nowhere_negative(target.output)
                 ]
-            return {layer: self._answer(layer, target) for layer, target in self._targets.items()}
+            size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+            return {layer: self._answer(layer, target, size) for layer, target in self._targets.items()}
         finally:
             for target in self._targets.values():
                 target.clear()  # the graph is the caller's now
 
-    def _answer(self, layer: str, target: _Target) -> Tensor:
+    def _answer(self, layer: str, target: Target, size: tuple[int, int]) -> Tensor:
         where = repr(layer) if layer else "the network"
         if target.output is None:
             raise InputError(f"the forward pass of {type(self._model).__name__} never enters {where}")
         answer = target.entered if self._before_relu and target.ends_in_relu else target.output
         if not isinstance(answer, Tensor):
             raise InputError(f"{where} puts out a {type(answer).__name__}, not a tensor: a `hook` can make one of it")
-        return answer.movedim(self._axes.get(layer, 1), 1) if answer.dim() > 2 else answer
+        axis = self._axes.get(layer, 1)
+        if answer.dim() == 3 and axis == 2:
+            answer = patch_tokens(answer, size)
+        return answer.movedim(axis, 1) if answer.dim() > 2 else answer
 
 
 def _nowhere_negative(output: Any) -> bool:
@@ -191,16 +122,16 @@ def activations_of(
     missing = [layer for layer in layers if layer not in known]
     if missing:
         raise InputError("\n".join(f"there is no layer {layer!r}{close_names(layer, known)}" for layer in missing))
-    targets = {layer: _Target() for layer in layers}
+    targets = {layer: Target() for layer in layers}
 
-    def enter(target: _Target) -> Callable[[nn.Module, Any], None]:
+    def enter(target: Target) -> Callable[[nn.Module, Any], None]:
         def note_entry(_module: nn.Module, _inputs: Any) -> None:
             # of a module that is called again, the first answer counts
             target.inside = target.watched and target.output is None
 
         return note_entry
 
-    def leave(target: _Target) -> Callable[[nn.Module, Any, Any], None]:
+    def leave(target: Target) -> Callable[[nn.Module, Any, Any], None]:
         def note_answer(module: nn.Module, inputs: Any, output: Any) -> None:
             if not target.inside:
                 return
@@ -235,22 +166,95 @@ def _on_meta(model: nn.Module) -> nn.Module:
         return copy.deepcopy(model, memo).eval().float()
 
 
-def call_order(model: nn.Module, until: str | None = None, size: int = 224, channels: int = 3) -> list[str]:
+def _that_runs(model: nn.Module, until: str, channels: int) -> tuple[nn.Module, Tensor]:
+    """A copy of the network and two pictures with which it runs up to a layer; without storage where that works."""
+    known = dict(model.named_modules())
+    if until not in known:
+        raise InputError(f"there is no layer {until!r}{close_names(until, known)}")
+    usual, *others = _SIZES
+    reason = ""
+    for sizes in ([usual], others):
+        for copied in (_on_meta, _real):  # a network that asks for a value on the way runs with real numbers alone
+            shadow = copied(model)
+            some = next(itertools.chain(shadow.parameters(), shadow.buffers()), None)
+            for size in sizes:
+                inputs = torch.zeros(2, channels, size, size, device="cpu" if some is None else some.device)
+                try:
+                    with suppress(_LayersReached), _ended_by(shadow.get_submodule(until)), torch.no_grad():
+                        shadow(inputs)
+                    return shadow, inputs
+                except Exception as error:  # whatever a network refuses a size by
+                    reason = reason or str(error).strip().partition("\n")[0]
+    raise InputError(f"{type(model).__name__} takes no picture of {min(_SIZES)} to {max(_SIZES)} px: {reason}")
+
+
+def _real(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).eval().float()
+
+
+@contextmanager
+def _ended_by(module: nn.Module) -> Iterator[None]:
+    """A forward pass ends when this module has been left."""
+
+    def leave(_module: nn.Module, _inputs: Any, _output: Any) -> None:
+        raise _LayersReached
+
+    handle = module.register_forward_hook(leave)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def picture_size(model: nn.Module, channels: int = 3) -> int:
+    """Pixels of a square picture that the network takes: 224 where it can, else the first that it does.
+
+    Raises:
+        InputError: it takes none of 16 to 640 px.
+    """
+    return int(_that_runs(model, "", channels)[1].shape[-1])
+
+
+def call_order(model: nn.Module, until: str | None = None, channels: int = 3) -> list[str]:
     """Names of the modules in the order in which a forward pass first enters them; the root is `""`.
 
-    With `until`, the pass ends when that module has been left.
+    With `until`, the pass ends when that module has been left. A module that is never entered follows the one around
+    it, if that has been left: its weights may be read without calling it, as attention does with its projections.
+
+    Raises:
+        InputError: no such module, or no picture of 16 to 640 px with which the network runs up to it.
     """
-    shadow = _on_meta(model)
-    order: list[str] = []
+    shadow, inputs = _that_runs(model, until or "", channels)
+    entered: dict[str, None] = {}
+    left: set[str] = set()
     for name, module in shadow.named_modules():
-        module.register_forward_pre_hook(lambda _m, _i, name=name: order.append(name))
-    inputs = torch.empty(2, channels, size, size, device="meta")
-    if until is None:
+        module.register_forward_pre_hook(lambda _m, _i, name=name: entered.setdefault(name))
+        module.register_forward_hook(lambda _m, _i, _o, name=name: left.add(name))
+    with suppress(_LayersReached), torch.no_grad(), _ended_by(shadow.get_submodule(until or "")):
         shadow(inputs)
-    else:
-        with activations_of(shadow, [until]) as activations:
-            activations(inputs)
-    return list(dict.fromkeys(order))
+    inside: dict[str, list[str]] = {}  # a module that was entered -> those in it that never were
+    for name, _ in shadow.named_modules():
+        if name not in entered:
+            around = name
+            while around not in entered:
+                around = around.rpartition(".")[0]
+            inside.setdefault(around, []).append(name)
+    return [each for name in entered for each in (name, *(inside.get(name, []) if name in left else []))]
+
+
+def patch_tokens(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """The tokens of a picture's patches, (B, N, K) -> (B, places, K): without those that stand before them.
+
+    `size`: height and width of the picture. Patches are square, so their rows and columns are to each other as its
+    height and width. All tokens where no such number of them is left by leaving out at most 8.
+    """
+    height, width = size
+    for before in range(min(9, tokens.shape[1])):
+        places = tokens.shape[1] - before
+        rows = round(math.sqrt(places * height / width))
+        if rows > 0 and places % rows == 0 and rows * width == places // rows * height:
+            return tokens[:, before:]
+    return tokens
 
 
 def channel_axis(shape: tuple[int, ...], larger: tuple[int, ...] | None) -> int:
@@ -282,7 +286,7 @@ def layer_shapes(
     shadow = _on_meta(model)
     if wanted and not any(isinstance(_shape(shadow, layer, size, channels), tuple) for layer in wanted):
         # Some networks cannot be followed there: one that asks for a value, or holds a tensor that is no buffer.
-        real = copy.deepcopy(model).eval().float()
+        real = _real(model)
         if any(isinstance(_shape(real, layer, size, channels), tuple) for layer in wanted):
             shadow = real
     found = {}

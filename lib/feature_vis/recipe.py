@@ -15,7 +15,7 @@ from feature_vis.errors import InputError
 __all__ = ["CHOICES", "MODES", "RECIPE_VERSION", "Recipe", "content_key"]
 
 # Raise it when a change to the renderer changes pictures: every picture is then made again.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 
 # What the settings that are words may be.
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from feature_vis.activations import layer_shapes, picture_size
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.errors import InputError
 
@@ -81,7 +82,7 @@ class Embedder:
     The embedding is what enters the network's last Linear layer (or Conv2d, where the classifier is one, averaged
     over places): for a ResNet-50 the 2048 values before its last layer. `mean` and `std`: what the network's
     input is normalised by. `blocks`: dotted names, those of `find_blocks` where None. `example`: (1, 3, H, W),
-    for networks that cannot take 224 pixels. The network is kept in `eval` mode.
+    of a size that the network takes; found where None. The network is kept in `eval` mode.
 
     Raises:
         InputError: no last layer; blocks that do not exist, are not run, or put out something else than maps.
@@ -98,7 +99,10 @@ class Embedder:
     ) -> None:
         self.model = model
         self.mean, self.std = tuple(mean), tuple(std)
-        left = _trace(model, torch.zeros(1, 3, 224, 224) if example is None else example)
+        if example is None:
+            size = picture_size(model)
+            example = torch.zeros(1, 3, size, size)
+        left = _trace(model, example)
         modules = dict(model.named_modules())
         heads = [name for name in left if isinstance(modules[name], nn.Linear | nn.Conv2d)]
         if not heads:
@@ -109,6 +113,8 @@ class Embedder:
             if left.get(name) != 4:
                 why = "puts out no (B, C, H, W)" if name in left else "does not exist or is not run"
                 raise InputError(f"Gram distances: the block {name!r} of the embedding network {why}")
+        shapes, _ = layer_shapes(model, self.blocks, (example.shape[2], example.shape[3]))
+        self._axes = {name: axis for name, (_, axis) in shapes.items()}  # Swin's channels come last
 
     def __call__(self, pictures: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Pictures, (B, 3, H, W) in [0, 1] -> embeddings (B, D), and each block's Gram matrices (B, C, C).
@@ -152,7 +158,7 @@ class Embedder:
 
         def leave(name: str, _inputs: Any, output: Any) -> None:
             if name in self.blocks:
-                look(name, output)
+                look(name, output.movedim(self._axes[name], 1))
 
         def head(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             entered.append(inputs[0].clone())

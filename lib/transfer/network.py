@@ -1,5 +1,6 @@
 """Networks of an experiment on disk: weights, architecture and class names in one file, their digest beside it."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from feature_vis.models import build, load_file, load_state, state_digest
 from feature_vis.seeding import derive_seed
+from feature_vis.state_dicts import unwrapped
+from feature_vis.user_module import source_digest
+from transfer.experiments import is_weights_name
 
 __all__ = [
     "Network",
-    "is_weights_name",
     "load_network",
     "load_weights",
     "network_of_checkpoint",
@@ -36,8 +39,9 @@ class Network:
         return load_state(self.architecture, self.state, "the network's file")
 
     def digest(self) -> str:
-        """Of all weights and statistics."""
-        return state_digest(self.state)
+        """Of all weights and statistics, and of the source where the network is the user's own."""
+        digest, source = state_digest(self.state), source_digest(self.architecture)
+        return hashlib.sha256(f"{digest} {source}".encode()).hexdigest() if source else digest
 
 
 def save_network(path: str | Path, network: Network) -> None:
@@ -63,22 +67,16 @@ def load_network(path: str | Path) -> Network:
         raise InputError(f"{path} is not a network of this workflow (no {error}): delete it and run again") from None
 
 
-def is_weights_name(weights: str) -> bool:
-    """Whether weights are meant to be torchvision's of that name, not a file."""
-    return "/" not in weights and "." not in weights and not Path(weights).exists()
-
-
 def load_weights(architecture: str, weights: str, *, headless: bool = False) -> Network:
-    """A network with torchvision's weights of that name, or with those of a state dict's path.
+    """A network with its library's weights of that name, or with those of a state dict's path.
 
-    A file may be a plain state dict or a checkpoint that holds one under `model` or `state_dict`. `headless`: it may
-    lack the head, see `feature_vis.models.load_state`.
+    A file may be a plain state dict, or a checkpoint with one under any of `feature_vis.state_dicts.WRAPPERS`.
+    `headless`: it may lack the head, see `feature_vis.models.load_state`.
     """
     if is_weights_name(weights):
         return Network(architecture, build(architecture, weights=weights).state_dict())
     loaded = load_file(weights)
-    state = next((loaded[key] for key in ("model", "state_dict") if isinstance(loaded.get(key), dict)), loaded)
-    model = load_state(architecture, state, weights, headless=headless)
+    model = load_state(architecture, unwrapped(loaded), weights, headless=headless)
     return Network(architecture, model.state_dict(), loaded.get("class_names"))
 
 

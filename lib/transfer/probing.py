@@ -534,25 +534,53 @@ def receptive_fields(model: nn.Module, layers: Collection[str], size: tuple[int,
     from a gradient or from a changed pixel. Then columns; so it takes as many pictures as the size has rows and
     columns, once for all layers. A unit that sees nothing but padding has an empty box.
 
+    A layer of which every unit sees the first and the last row and column, as in a transformer, sees the whole picture,
+    and is not looked at further.
+
     The copy of the network that is used computes in float64 and without cuDNN, since fast convolutions (Winograd,
     FFT) mix neighbouring places and would carry a NaN too far.
     """
     axes = _axes(model, layers, size)
     shadow = copy.deepcopy(model).eval().double()
-    device = _device(shadow)
-    bounds: dict[str, list[Tensor]] = {layer: [] for layer in layers}  # first row, end of rows, first column, end
-    with (
-        activations_of(shadow, layers, axes=axes) as activations,
-        torch.no_grad(),
-        torch.backends.cudnn.flags(enabled=False),
-    ):
+    rest, fields = list(layers), {}
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
+        edges = _bounds(shadow, rest, axes, size, [torch.tensor([0, side - 1]) for side in size], batch)
+        for layer, (top, bottom, left, right) in edges.items():
+            if (
+                all((end == side).all() for end, side in ((bottom, size[0]), (right, size[1])))
+                and not (top | left).any()
+            ):
+                fields[layer] = _boxes(top, bottom, left, right)
+        rest = [layer for layer in rest if layer not in fields]
+        if rest:
+            lines = [torch.arange(side) for side in size]
+            fields |= {
+                layer: _boxes(*found) for layer, found in _bounds(shadow, rest, axes, size, lines, batch).items()
+            }
+    return fields
+
+
+def _bounds(
+    model: nn.Module,
+    layers: Sequence[str],
+    axes: dict[str, int],
+    size: tuple[int, int],
+    lines: Sequence[Tensor],
+    batch: int,
+) -> dict[str, list[Tensor]]:
+    """Of the given rows and columns those that each unit sees: the first, and the one after the last, (K, places) each:
+    rows' first and end, columns' first and end.
+    """
+    device = _device(model)
+    bounds: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+    with activations_of(model, layers, axes=axes) as activations:
         for axis, side in enumerate(size):
             reached: dict[str, tuple[Tensor, Tensor]] = {}
-            for lines in torch.arange(side, dtype=torch.int32, device=device).split(batch):
-                pictures = torch.zeros(len(lines), 3, *size, dtype=torch.float64, device=device)
-                for picture, line in zip(pictures, lines, strict=True):
+            for some in lines[axis].to(device, torch.int32).split(batch):
+                pictures = torch.zeros(len(some), 3, *size, dtype=torch.float64, device=device)
+                for picture, line in zip(pictures, some, strict=True):
                     picture.select(axis + 1, int(line)).fill_(torch.nan)
-                numbers = lines.view(-1, 1, 1)
+                numbers = some.view(-1, 1, 1)
                 for layer, activation in activations(pictures).items():
                     sees = _maps(activation).isnan()  # (b, K, places)
                     first = torch.where(sees, numbers, side).amin(0)
@@ -562,7 +590,7 @@ def receptive_fields(model: nn.Module, layers: Collection[str], size: tuple[int,
                     reached[layer] = first, end
             for layer, pair in reached.items():
                 bounds[layer] += pair
-    return {layer: _boxes(*found) for layer, found in bounds.items()}
+    return bounds
 
 
 def _boxes(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ from feature_vis.errors import InputError
 __all__ = ["CHOICES", "TRAINING_VERSION", "TrainingSettings", "training_key"]
 
 # Raise it when a change to the training changes weights: every network is then trained again.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
 # What the settings that are words may be.
 CHOICES: Mapping[str, tuple[str, ...]] = {

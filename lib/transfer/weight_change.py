@@ -67,7 +67,7 @@ def weight_change(
     networks, such as vision transformers, take one size only.
 
     Raises:
-        InputError: layers that do not exist or cannot be reached, or networks whose filters differ in shape.
+        InputError: layers that do not exist or cannot be reached.
     """
     shapes, problems = layer_shapes(base, layers, size)
     if problems:
@@ -88,10 +88,11 @@ def _compare(base: nn.Module, tuned: nn.Module, makers: list[Maker], reasons: li
     # channels with the same makers are compared at once
     for group in {tuple(maker.name for maker in found): found for found in names if found}.values():
         channels = np.array([channel for channel, found in enumerate(names) if found == group])
+        if not _alike(base, tuned, group):
+            for channel in channels:
+                reasons[channel] = "no such filter in the tuned network"
+            continue
         before, after = (_filters(model, group, channels) for model in (base, tuned))  # (N, D)
-        if before.shape != after.shape:
-            modules = " + ".join(maker.name for maker in group)
-            raise InputError(f"the filters of {modules} differ in shape between base and tuned network")
         norms = before.norm(dim=1)
         change[channels] = ((after - before).norm(dim=1) / norms.where(norms > 0, torch.nan)).numpy()
         cosine[channels] = cosine_similarity(before, after).numpy()
@@ -108,6 +109,19 @@ def _compare(base: nn.Module, tuned: nn.Module, makers: list[Maker], reasons: li
             "reason": reasons,
         }
     )
+
+
+def _alike(base: nn.Module, tuned: nn.Module, makers: list[Maker]) -> bool:
+    """Whether the tuned network has the same filters: of these names, kinds and shapes."""
+    others = dict(tuned.named_modules())
+    for maker in makers:
+        own = base.get_submodule(maker.name)
+        other = others.get(maker.name)
+        if not isinstance(other, _FILTERS) or type(own) is not type(other) or own.weight.shape != other.weight.shape:
+            return False
+        if maker.norm is not None and not isinstance(others.get(maker.norm), _BatchNorm):
+            return False
+    return True
 
 
 def _filters(model: nn.Module, makers: list[Maker], channels: np.ndarray) -> Tensor:

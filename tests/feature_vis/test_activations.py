@@ -9,15 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from feature_vis.activations import (
-    _RedirectedRelu,
     activations_of,
     call_order,
     channel_axis,
     channel_counts,
     layer_shapes,
+    picture_size,
 )
 from feature_vis.errors import InputError
 from feature_vis.models import build
+from feature_vis.relus import RedirectedRelu
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +270,7 @@ def test_the_redirected_gradient_against_numpy(upper: float) -> None:
         redirected = np.where((entered[row] <= 0) & (gradient[row] > 0), 0, gradient[row])
         expected[row] = ordinary if ordinary.any() else redirected
     x = torch.tensor(entered, requires_grad=True)
-    y = _RedirectedRelu.apply(x, upper, False)
+    y = RedirectedRelu.apply(x, upper, False)
     (found,) = torch.autograd.grad(y, x, torch.tensor(gradient))
     np.testing.assert_array_equal(y.detach(), entered.clip(0, upper))
     np.testing.assert_array_equal(found, expected)
@@ -358,3 +359,31 @@ def test_call_order_is_the_order_of_the_forward_pass(resnet) -> None:
     assert order.index("layer3.1") < order.index("layer4") < order.index("fc")
     assert "layer4" not in call_order(resnet, until="layer3.1")
     assert hooks(resnet) == 0
+
+
+class Fixed(nn.Module):
+    """Takes pictures of 28 px alone, and asks for a value on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 5)
+        self.head = nn.Linear(4 * 24 * 24, 2)
+        self.spare = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x / 2 if float(x.mean()) > 0 else x)
+        return self.head(x.flatten(1))
+
+
+def test_a_network_is_followed_at_the_size_that_it_takes() -> None:
+    model = Fixed()
+    assert picture_size(model) == 28
+    assert call_order(model) == ["", "spare", "conv", "head"]  # nobody knows that `spare` is not used
+    assert call_order(model, until="conv") == ["", "conv"]
+    with pytest.raises(InputError, match=r"there is no layer 'convs'; close names: conv"):
+        call_order(model, until="convs")
+
+
+def test_a_network_that_takes_no_picture_says_why() -> None:
+    with pytest.raises(InputError, match=r"Linear takes no picture of 16 to 640 px: .*(reduction dim|multiplied)"):
+        picture_size(nn.Linear(7, 2))

@@ -1,13 +1,25 @@
 """Networks: built, loaded strictly, told apart by their weights."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from feature_vis.colors import normalize
 from feature_vis.errors import InputError
-from feature_vis.models import build, head_name, load_file, load_state, replace_head, state_digest, weights_digest
+from feature_vis.models import (
+    build,
+    cached_weights,
+    head_name,
+    load_file,
+    load_state,
+    replace_head,
+    state_digest,
+    weights_digest,
+)
+from feature_vis.vision import torchvision
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +168,74 @@ def test_weights_of_another_network_in_the_cache_are_named(cache: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(1)}, cache / "resnet18-f37072fd.pth")
     with pytest.raises(InputError, match="as it was published"):
         build("resnet18", weights="IMAGENET1K_V1")
+
+
+def test_a_timm_network_takes_pictures_as_all_others_do() -> None:
+    import timm
+
+    model = build("timm:test_vit.r160_in1k", classes=3)
+    torch.manual_seed(0)
+    plain = timm.create_model("test_vit.r160_in1k", num_classes=3).eval()
+    plain.load_state_dict(model.state_dict())
+    assert tuple(model.pretrained_cfg["mean"]) == (0.5, 0.5, 0.5)
+    pictures = torch.rand(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(model(normalize(pictures)), plain((pictures - 0.5) / 0.5), atol=1e-4, rtol=1e-4)
+    assert weights_digest(model, "blocks.0") != weights_digest(plain, "blocks.0")  # it sees other colours
+
+
+def test_a_timm_network_by_its_state_dict() -> None:
+    model = build("timm:test_resnet", classes=4)
+    loaded = load_state("timm:test_resnet", {f"module.{k}": v for k, v in model.state_dict().items()}, "w.pth")
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
+    assert weights_digest(loaded, "layer3") == weights_digest(model, "layer3")
+    assert head_name(loaded) == "fc"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("timm:resnet5O", None, "timm has no network called 'resnet5O'; close names: .*resnet50"),
+        ("timm:resnet50.a1_in2k", None, "timm has no weights 'a1_in2k' of resnet50: it has .*a1_in1k"),
+        ("timm:resnet50", "IMAGENET1K_V2", "`pretrained` fetches those of resnet50, a path names a file"),
+        ("{own}:cnn", "pretrained", "has no weights called 'pretrained': name a file"),
+    ],
+)
+def test_names_that_timm_or_the_user_do_not_have(name: str, weights: str | None, message: str, own: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(name.format(own=own), weights=weights)
+    if weights is not None:
+        with pytest.raises(InputError, match=message):
+            cached_weights(name.format(own=own), weights)
+
+
+def test_without_network_the_file_to_bring_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"could not be fetched .*bring the file model\.safetensors of timm/test_resnet"
+    ):
+        build("timm:test_resnet.r160_in1k", weights="pretrained")
+
+
+def test_without_timm_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InputError, match=r"timm:resnet50 needs timm.*pip install"):
+        build("timm:resnet50")
+
+
+def test_a_users_network_gets_a_head_of_its_classes_and_is_told_by_its_source(own: str) -> None:
+    model = build(f"{own}:cnn", classes=9)
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 9)
+    before = weights_digest(model, "2")
+    model.definition = "another source"
+    assert weights_digest(model, "2") != before
+
+
+def test_a_vision_transformer_of_other_pictures_is_as_large_as_its_weights() -> None:
+    model = torchvision.models.vit_b_32(image_size=64, num_classes=2)
+    loaded = load_state("vit_b_32", model.state_dict(), "w.pth")
+    assert loaded.image_size == 64
+    assert loaded(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
