@@ -19,12 +19,15 @@ from feature_vis.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_check import check_config
 from transfer.config_file import read_config
+from transfer.experiments import plain
 from transfer.plan import Plan, code_digest, picture_paths, ranges
 from transfer.settings import TRAINING_VERSION
 
 try:
     files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]
     check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"), files)
+    # a user's own module lies beside the config
+    config |= plain(config, files[-1].file.parent if files else ".").config
     plan = Plan(config)
     if workflow.is_main_process:  # what a job reads, it looks at itself
         refuse_cut_off(plan.pictures())

@@ -27,7 +27,7 @@ for network in plan.trained:
         params:
             training={
                 "version": TRAINING_VERSION,
-                "model": plan.architecture(network),
+                **plan.model(network),
                 "weights": config["networks"][network].get("weights"),
                 "settings": plan.training(network),
                 "root": config["data"][config["networks"][network]["data"]]["root"],
@@ -60,7 +60,7 @@ rule select_checkpoint:
         runtime=scaled(15),
     params:
         network=lambda wildcards: {
-            "model": plan.architecture(wildcards.network),
+            **plan.model(wildcards.network),
             "epoch": config["networks"][wildcards.network].get("epoch", "best"),
         },
         layers=plan.layers,
@@ -88,7 +88,7 @@ rule load_network:
         runtime=scaled(15),
     params:
         network=lambda wildcards: {
-            "model": plan.architecture(wildcards.network),
+            **plan.model(wildcards.network),
             "weights": config["networks"][wildcards.network]["weights"],
         },
         layers=plan.layers,

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from transfer.job import job
-from transfer.visualize import make_targets, visualize
+from transfer.visualize import make_targets, other_networks, visualize
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     layer = snakemake.wildcards.layer
     digest = Path(snakemake.input.digest).read_text(encoding="utf-8").strip()
     targets = make_targets(list(snakemake.output), layer, snakemake.params.recipes, digest)
-    visualize(targets, layer, snakemake.input.network, Path(snakemake.params.staging), device)
+    staging = Path(snakemake.params.staging)
+    elsewhere = other_networks(staging.parents[1], layer)
+    visualize(targets, layer, snakemake.input.network, staging, device, elsewhere)

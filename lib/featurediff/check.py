@@ -24,7 +24,8 @@ from featurediff.estimate import estimate
 from transfer.config_check import find_mistakes, without
 from transfer.config_file import ConfigFile, Mistake, in_words, read_config
 from transfer.dataset import make_split
-from transfer.network import is_weights_name, load_weights
+from transfer.experiments import is_weights_name, plain
+from transfer.network import load_weights
 from transfer.plan import Config, Plan, architecture, overrides, parse_channels, recipe_settings
 from transfer.published import compare_with_published
 from transfer.settings import TrainingSettings
@@ -63,7 +64,7 @@ def check_run(
         mistakes, found = examine(read, schema, decode=not quick)
         lines = [*found.notes, f"device: {_device_name()}"]
         if not mistakes:
-            plan = Plan(read.config, found.counts)
+            plan = Plan(plain(read.config, read.file.parent).config, found.counts)
             more, mistakes = estimate(plan, found.networks, found.splits, cores, measure=not quick)
             lines += more
     return in_words(mistakes, [read]), [f"{read.file}: {_headline(mistakes)}", *lines]
@@ -81,7 +82,7 @@ def find_workflow(given: Path | None) -> Path:
             return folder.resolve()
     raise InputError(
         f"{given or 'neither the working folder nor one above it'} holds the workflow (Snakefile, config/schema.yaml): "
-        "name the checkout by --workflow"
+        "an installed package has the library alone; name the checkout by --workflow"
     )
 
 
@@ -89,10 +90,10 @@ def examine(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mista
     """All mistakes, in the order of the file's lines, and what the examinations came to know."""
     mistakes = find_mistakes(read.config, schema)
     sound = without(read.config, [mistake.path for mistake in mistakes])
-    sound = {"networks": {}, "data": {}, "visualize": {}, **sound}
-    found = Examined()
+    spelled = plain({"networks": {}, "data": {}, "visualize": {}, **sound}, read.file.parent)
+    sound, found = spelled.config, Examined()
     for examination in (_examine_networks, _examine_training, _examine_layers, _examine_results):
-        mistakes += examination(sound, found)
+        mistakes += map(spelled.as_written, examination(sound, found))
     mistakes += read.mistakes
     mistakes += _examine_data(sound, found, decode)
     order = {mistake: _line(read, mistake) for mistake in mistakes}
@@ -120,8 +121,9 @@ def _examine_networks(config: Config, found: Examined) -> Iterator[Mistake]:
             continue
         try:
             if is_weights_name(weights):
-                file = cached_weights(model, weights)
-                if not file.exists():
+                if (file := cached_weights(model, weights)) is None:
+                    found.notes.append(f"{'.'.join(path)}: timm will fetch {weights} from the hub, or from its cache")
+                elif not file.exists():
                     found.notes.append(f"{'.'.join(path)}: torchvision will fetch {weights} to {file}")
             else:
                 found.networks[model] = load_weights(model, weights, headless=path[-1] == "embedder").module()
@@ -240,7 +242,6 @@ def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mis
                 validation=data.get("validation", "seeded"),
                 on_bad_image=data.get("on_bad_image", "error"),
                 verify=decode,
-                threads=min(4, os.cpu_count() or 1),
             )
         except InputError as error:
             yield Mistake(("data", name, "root"), f"data.{name}: {_indented(str(error))}")

@@ -11,6 +11,7 @@ import yaml
 
 from feature_vis.errors import InputError
 from transfer.config_file import ConfigFile, Mistake, in_words
+from transfer.experiments import plain
 
 __all__ = ["check_config", "find_mistakes", "without"]
 
@@ -29,15 +30,26 @@ def check_config(config: Config, schema_file: str | Path, files: Sequence[Config
 def find_mistakes(config: Config, schema_file: str | Path) -> list[Mistake]:
     """All that the schema forbids, and the names in what it allows that no part of the config defines."""
     schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    mistakes = _against(schema, config)
+    wrong = [mistake.path for mistake in mistakes]
+    if any(path in ((), ("networks",), ("data",)) or path[0] == "experiments" for path in wrong):
+        return mistakes
+    spelled = plain(without(config, wrong))
+    swept = [name for name, origin in spelled.origins.items() if origin != ("networks", name)]
+    # what a sweep or an experiment makes must be a network that might have been written
+    made = {"networks": {name: spelled.config["networks"][name] for name in swept}}
+    found = _against({**schema, "required": []}, made) if made["networks"] else []
+    found += _dangling(spelled.config)
+    others = [spelled.as_written(mistake) for mistake in found]
+    # what is said of a whole may be the fault of a part that is wrong already
+    others = [other for other in others if not any(path[: len(other.path)] == other.path for path in wrong)]
+    return list(dict.fromkeys(mistakes + spelled.mistakes + others))
+
+
+def _against(schema: dict[str, Any], config: Config) -> list[Mistake]:
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    mistakes = [mistake for error in errors for mistake in _of_schema(error)]
-    wrong = [mistake.path for mistake in mistakes]
-    if any(path in ((), ("networks",), ("data",)) for path in wrong):
-        return mistakes
-    dangling = _dangling(without(config, wrong))
-    # what is said of a whole may be the fault of a part that is wrong already
-    return mistakes + [other for other in dangling if not any(path[: len(other.path)] == other.path for path in wrong)]
+    return [mistake for error in errors for mistake in _of_schema(error)]
 
 
 def without(config: Config, paths: list[tuple[str, ...]]) -> Config:
@@ -75,7 +87,13 @@ def _of_schema(error: jsonschema.ValidationError) -> list[Mistake]:
     return [Mistake(path, f"{where}: {error.message}")]
 
 
+# What others call the same thing.
+_SYNONYMS = {"checkpoint": "weights", "state_dict": "weights", "path": "weights", "architecture": "model"}
+
+
 def _did_you_mean(name: str, known: list[str]) -> str:
+    if _SYNONYMS.get(name) in known:
+        return f": did you mean {_SYNONYMS[name]!r}?"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known)}"
 
@@ -92,6 +110,7 @@ def _dangling(config: Config) -> Iterator[Mistake]:
             yield Mistake(path, f"{'.'.join(path)}: {text}")
     yield from _film_problems(config)
     yield from _control_problems(config)
+    yield from _probe_problems(config)
     embedder = config.get("compare", {}).get("embedder", {})
     path = ("compare", "embedder")
     if "network" in embedder and embedder["network"] not in networks:
@@ -108,6 +127,8 @@ def _dangling_of_network(name: str, network: Config, networks: Config, data: Con
         yield "", "training needs data"
     if "data" in network and network["data"] not in data:
         yield "data", f"there is no data set {network['data']!r}{_did_you_mean(network['data'], list(data))}"
+    elif "training" in network and "data" in network and data[network["data"]].get("format") == "unlabelled":
+        yield "data", f"{network['data']} has no classes to train on: an unlabelled data set can only probe"
     if "training" not in network and network.get("weights") is None:
         yield "", "has neither weights nor training"
     if network.get("weights") not in networks and "model" not in network:
@@ -115,6 +136,13 @@ def _dangling_of_network(name: str, network: Config, networks: Config, data: Con
         yield "weights" if hint else "", f"needs a model, or as weights the name of a network above{hint}"
     if network.get("weights") in networks and _circular(networks, name):
         yield "weights", f"{network['weights']} starts from {name} itself"
+
+
+def _probe_problems(config: Config) -> Iterator[Mistake]:
+    name, data = config.get("compare", {}).get("probe", {}).get("data"), config.get("data", {})
+    if name is not None and name not in data:
+        text = f"compare.probe.data: there is no data set {name!r}{_did_you_mean(name, list(data))}"
+        yield Mistake(("compare", "probe", "data"), text)
 
 
 def _film_problems(config: Config) -> Iterator[Mistake]:

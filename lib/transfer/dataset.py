@@ -2,7 +2,8 @@
 
 Each reader takes a root folder and returns the samples and the problems it met; nothing is dropped silently.
 Formats: Kaggle dog-breed-identification (https://www.kaggle.com/c/dog-breed-identification), Stanford Dogs
-(http://vision.stanford.edu/aditya86/ImageNetDogs), Stanford Cars (Krause et al. 2013), a folder a class, and a CSV.
+(http://vision.stanford.edu/aditya86/ImageNetDogs), Stanford Cars (Krause et al. 2013), a folder a class, a CSV, and
+pictures without classes, in a folder and all below it.
 
 Of what lies in a folder of pictures, `_IGNORED`, `_IGNORED_SUFFIXES` and names that start with a dot are passed
 over; anything else must be a labelled picture, or it is a problem. A data set's own unlabelled part (Kaggle's
@@ -112,9 +113,8 @@ def make_split(
     validation: Literal["seeded", "unstratified", "official"] = "seeded",
     on_bad_image: Literal["error", "skip"] = "error",
     verify: bool = True,
-    threads: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split a data set's pictures; with `verify` each is decoded once to see that it is whole, by so many threads.
+    """Split a data set's pictures; with `verify` each is decoded once to see that it is whole.
 
     Returns the split (path, label, class_index, split: `train`, `val` or `test`; sorted by path; the index counts
     the sorted class names) and what was left out (path, reason).
@@ -122,6 +122,7 @@ def make_split(
     up, at least one, and at least one is left to train; the data set's own test part, if any, is `test`.
     `unstratified`: the same share of all training pictures, whatever their class; a class may come to train nothing.
     `official`: the test part validates, and `val_fraction` is not used.
+    Of `unlabelled` pictures all are `val`: nothing can learn from them, and their label is empty.
     The split depends on paths, labels and seed alone, not on the order in which a folder lists its files.
 
     Raises:
@@ -137,10 +138,13 @@ def make_split(
             "(stanford_dogs has one; stanford_cars needs cars_test/ and cars_test_annos_withlabels.mat)"
         )
     if verify:
-        broken = faults(root, [sample.path for sample in samples], threads)
+        broken = faults(root, [sample.path for sample in samples])
         problems += [Problem(fault.kind, path, fault.detail) for path, fault in broken.items()]
         samples = [sample for sample in samples if sample.path not in broken]
-    samples, small = _large_enough(samples, 2 if validation == "seeded" else 1)
+    needed = 2 if validation == "seeded" else 1
+    if format == "unlabelled":
+        validation, needed = "official", 0  # they all are the test part
+    samples, small = _large_enough(samples, needed)
     problems += small
     if problems and (on_bad_image == "error" or not samples):
         raise InputError(_in_words(root, format, problems, nothing_left=not samples))
@@ -195,12 +199,22 @@ def _kaggle_dogs(root: Path) -> Found:
 
 
 def _csv(root: Path) -> Found:
-    rows = _read_table(root, "path", "label")
+    return _matched(root, _read_table(root, "path", "label"), _listings(root))
+
+
+def _unlabelled(root: Path) -> Found:
+    listings = _listings(root)
+    samples = [Sample(path, "", "test") for listing in listings for path in listing.files]
+    return samples, [problem for listing in listings for problem in listing.problems]
+
+
+def _listings(root: Path) -> list[_Listing]:
+    """Of every folder below the root, but for links to one, which could lead in a circle."""
     listings, folders = [], [""]
-    while folders:  # every folder below the root; a link to one could lead in a circle
+    while folders:
         listings.append(_listing(root, folders.pop()))
         folders += [folder for folder in listings[-1].folders if not (root / folder).is_symlink()]
-    return _matched(root, rows, listings)
+    return listings
 
 
 def _stanford_dogs(root: Path) -> Found:
@@ -296,6 +310,7 @@ FORMATS: dict[str, Callable[[Path], Found]] = {
     "stanford_dogs": _stanford_dogs,
     "stanford_cars": _stanford_cars,
     "csv": _csv,
+    "unlabelled": _unlabelled,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from feature_vis.recipe import Recipe
+from feature_vis.user_module import source_digest
 
 __all__ = [
     "Plan",
@@ -80,7 +81,7 @@ def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
 
 
 def architecture(config: Config, network: str) -> str:
-    """The torchvision name of a network, its own or that of the network it starts from."""
+    """The name of a network's architecture, its own or that of the network it starts from."""
     settings = config["networks"][network]
     return settings["model"] if "model" in settings else architecture(config, settings["weights"])
 
@@ -114,8 +115,14 @@ def code_digest(lib: str | Path) -> str:
     return digest.hexdigest()
 
 
+def _with_source(model: dict[str, str]) -> dict[str, str]:
+    """Beside a model of the user's own, the digest of its source."""
+    source = source_digest(model.get("model", ""))
+    return {**model, "source": source} if source else model
+
+
 class Plan:
-    """All that the rules ask of a checked config.
+    """All that the rules ask of a checked config, of plain networks (`transfer.experiments`).
 
     `counts`: how many channels each layer has, for who knows it already; else a process of its own counts them.
     """
@@ -139,14 +146,18 @@ class Plan:
         self.controls: dict[str, str] = {
             name: network["control_of"] for name, network in config["networks"].items() if "control_of" in network
         }
-        self.embedder: dict[str, str] = config.get("compare", {}).get("embedder", {"network": self.base})
+        self.embedder: dict[str, str] = _with_source(config.get("compare", {}).get("embedder", {"network": self.base}))
         self._batch: int = config["visualize"].get("batch", 64)
         self.channels = self._all_channels()
         self.film_channels = self._film_channels()
 
     def architecture(self, network: str) -> str:
-        """The torchvision name of a network, its own or that of the network it starts from."""
+        """The name of a network's architecture, its own or that of the network it starts from."""
         return architecture(self.config, network)
+
+    def model(self, network: str) -> dict[str, str]:
+        """A parameter of all that builds a network: what is made of the user's own changes with its source."""
+        return _with_source({"model": self.architecture(network)})
 
     def starts_from(self, network: str) -> str | None:
         """The other network whose weights it starts from, if any."""
@@ -200,6 +211,7 @@ class Plan:
         """What an epoch of a network's film needs: which channels, how they are rendered and on what probed."""
         return {
             "architecture": self.architecture(network),
+            **{key: value for key, value in self.model(network).items() if key == "source"},
             "channels": self.film_channels,
             "seeds": list(self.seeds[: self.config["film"].get("seeds")]),
             "recipes": {layer: self.recipes(layer, tuple(self.channels[layer])) for layer in self.film_channels},
@@ -207,7 +219,9 @@ class Plan:
         }
 
     def probe_data(self, network: str) -> list[str]:
-        """The data sets whose validation pictures probe a fine-tuned network and the base: those they learned from."""
+        """The data sets whose pictures probe a network and the base: the config's, else those they learned from."""
+        if "probe" in self.config.get("compare", {}):
+            return [self.config["compare"]["probe"]["data"]]
         data = [self.config["networks"][name].get("data") for name in (self.base, network)]
         return [name for name in dict.fromkeys(data) if name is not None]
 
@@ -215,10 +229,11 @@ class Plan:
         """How a fine-tuned network's units are compared with the base's: on which pictures, prepared how."""
         trained = next((name for name in (network, self.base) if name in self.trained), None)
         training = self.config["networks"][trained]["training"] if trained is not None else {}
+        shown = self.config.get("compare", {}).get("probe", training)
         return {
             "roots": {name: self.config["data"][name]["root"] for name in self.probe_data(network)},
-            "size": training.get("size", 224),
-            "resize": training.get("resize"),
+            "size": shown.get("size", 224),
+            "resize": shown.get("resize"),
             "top_images": self.config.get("compare", {}).get("top_images", 9),
             "train_from": self._kept_from(network),
         }
@@ -293,7 +308,7 @@ class Plan:
         Empty where torch is not installed beside the workflow (each rule may have an environment of its own).
         """
         sizes = {layer: Recipe.from_settings(self.recipe(layer)).shape for layer in self.layers}
-        question = json.dumps({"model": self.architecture(self.base), "sizes": sizes}, sort_keys=True)
+        question = json.dumps({**self.model(self.base), "sizes": sizes}, sort_keys=True)
         cache = self.results / ".cache" / f"channels-{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
         if cache.exists():
             return json.loads(cache.read_text(encoding="utf-8"))

@@ -7,7 +7,8 @@ next one finds there what this one had finished.
 
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from feature_vis.render import Rendered, render
 from transfer.network import load_network
 from transfer.progress import progress
 
-__all__ = ["Target", "adopt", "layer_digests", "make_targets", "thinned", "visualize"]
+__all__ = ["Target", "adopt", "layer_digests", "make_targets", "other_networks", "thinned", "visualize"]
 
 log = logging.getLogger("featurediff")
 
@@ -55,13 +56,19 @@ def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: 
 
 
 def visualize(
-    targets: list[Target], layer: str, network: str | nn.Module, staging: Path, device: torch.device
+    targets: list[Target],
+    layer: str,
+    network: str | nn.Module,
+    staging: Path,
+    device: torch.device,
+    elsewhere: Iterable[Path] = (),
 ) -> tuple[int, int]:
     """Make every target's picture current; returns how many were rendered and how many reused.
 
     A reused picture's file is not written. A `network` named by its file is loaded only where something has to be
-    rendered.
+    rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
     """
+    adopt(targets, elsewhere)
     missing = [target for target in targets if not _is_current(target.path, target.key)]
     unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
     if unstaged:
@@ -88,9 +95,16 @@ def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
         if _is_current(target.path, target.key):
             continue
         if (found := next((path for path in elsewhere if _is_current(path, target.key)), None)) is not None:
-            write_bytes(target.path, found.read_bytes())
-            adopted += 1
+            with suppress(FileNotFoundError):  # its own job has just begun to make it anew
+                write_bytes(target.path, found.read_bytes())
+                adopted += 1
     return adopted
+
+
+def other_networks(features: Path, layer: str) -> list[Path]:
+    """The folders of a layer's pictures in all networks but the one of `features`, `<results>/<network>/features`."""
+    folders = features.parent.parent.glob(f"*/{features.name}/{layer}")
+    return sorted(folder for folder in folders if folder.parent != features)
 
 
 def _staged(staging: Path, target: Target) -> Path:
@@ -118,7 +132,7 @@ def _render_to_staging(
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        ThreadPoolExecutor(max_workers=1) as writer,  # while a GPU renders the next ones, a picture is packed
+        ThreadPoolExecutor(max_workers=1) as writer,  # a picture is packed while the next ones are rendered
     ):
         pictures = render(
             [unit(layer, target.channel) for target in targets],
@@ -132,8 +146,6 @@ def _render_to_staging(
             target = targets[result.index]
             notes = _notes(result, layer, target)
             written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
-            if device.type == "cpu":  # rendering has all the cores that the job was given
-                wait(written)
         for outcome in written:
             outcome.result()
 

@@ -29,6 +29,12 @@ def planted() -> int:
     return PLANTED
 
 
+@pytest.fixture
+def workflow(request: pytest.FixtureRequest) -> Path:
+    """The checkout."""
+    return request.config.rootpath
+
+
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Result]:
     """One command, in this process."""

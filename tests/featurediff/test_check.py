@@ -28,11 +28,6 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def workflow(request: pytest.FixtureRequest) -> Path:
-    return request.config.rootpath
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where snakemake would run: two classes of four pictures."""
     for name in ("blue", "red"):
@@ -172,6 +167,39 @@ def test_one_problem(
     result = check(config, "--quick")
     assert result.exit_code == (0 if message is None else 1), result.output
     assert message is None or message in result.stderr
+
+
+def test_sweeps_experiments_and_a_pair_of_files(
+    check: Callable[..., Result], config: dict[str, Any], small_weights: Path
+) -> None:
+    config["networks"]["mine"] = {"weights": str(small_weights)}
+    config["networks"]["birds"]["sweep"] = {"train_from": ["layer4.0", "layer9"]}
+    config["experiments"] = [{"name": "quick", "networks": {"mine": {"weights": "gone.pth"}}}]
+    result = check(config, "--quick")
+    assert result.exit_code == 1
+    lines = [line.strip() for line in result.stderr.splitlines() if line.startswith("  - ")]
+    text = yaml.safe_dump(config, sort_keys=False).splitlines()
+    assert len(lines) == 2, result.stderr
+    swept = next(number for number, line in enumerate(text, start=1) if "train_from: layer4.1" in line)
+    gone = next(number for number, line in enumerate(text, start=1) if "gone.pth" in line)
+    assert lines[0].startswith(f"- config.yaml:{swept}: networks.birds-train_from-layer9.training.train_from")
+    assert lines[1].startswith(f"- config.yaml:{gone}: networks.quick-mine.weights: there is no weights file gone.pth")
+
+
+def test_a_users_module_beside_the_config(
+    check: Callable[..., Result], config: dict[str, Any], folder: Path, own: str
+) -> None:
+    model = build(f"{own}:cnn")
+    torch.save(model.state_dict(), folder / "w.pth")
+    (folder / "mine.py").write_text(Path(f"{own}.py").read_text())
+    config["networks"] = {"base": {"model": "mine:cnn", "weights": "w.pth"}, "other": {"weights": "w.pth"}}
+    config["visualize"]["layers"] = {"2": {"channels": "all"}}
+    result = check(config, "--quick")
+    assert result.exit_code == 0, result.output
+    assert f"{2 * 12 * 4} pictures of 2 networks" in result.stdout
+    config["networks"]["base"]["model"] = "mine:cnm"
+    result = check(config, "--quick")
+    assert "mine.py has no function 'cnm'" in result.stderr
 
 
 def test_a_picture_that_cannot_be_read_is_named(

@@ -122,7 +122,7 @@ def message(name: str, root: Path, **settings: object) -> str:
 
 
 def test_every_format_is_tested() -> None:
-    assert set(MAKERS) == set(FORMATS)
+    assert {*MAKERS, "unlabelled"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -630,3 +630,19 @@ def test_one_picture_a_class_cannot_be_split(shared_data) -> None:
     assert (len(samples), problems) == (1000, [])
     text = message("image_folder", root, verify=False)
     assert all(sample.path in text for sample in samples)
+
+
+def test_pictures_without_classes_all_probe(tmp_path: Path) -> None:
+    for name in ("a.png", "2024/june/b.png", "2024/c.png"):
+        picture(tmp_path / name)
+    (tmp_path / "2024" / "notes.txt").write_text("none")
+    (tmp_path / "2024" / "film.mov").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"2024/film\.mov"):
+        make_split("unlabelled", tmp_path, val_fraction=0.2, seed=0)
+    split, skipped = make_split("unlabelled", tmp_path, val_fraction=0.2, seed=0, on_bad_image="skip")
+    assert split["path"].tolist() == ["2024/c.png", "2024/june/b.png", "a.png"]
+    assert split["split"].tolist() == ["val"] * 3
+    assert split["label"].tolist() == [""] * 3
+    assert skipped["path"].tolist() == ["2024/film.mov"]
+    write_split(tmp_path / "split.csv", split)
+    pd.testing.assert_frame_equal(read_split(tmp_path / "split.csv"), split)

@@ -1,6 +1,7 @@
 """From the config to what has to be made."""
 
 import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -329,3 +330,37 @@ def test_the_report_says_whether_the_embedder_is_under_test() -> None:
     assert Plan(networks).embedder_in_words() == "base, itself one of the networks under test"
     other = {**networks, "compare": {"embedder": {"model": "vgg11", "weights": "vgg.pth"}}}
     assert Plan(other).embedder_in_words() == "vgg11 with the weights vgg.pth"
+
+
+def test_photographs_without_classes_probe_all_networks(config, schema) -> None:
+    config["data"]["photos"] = {"format": "unlabelled", "root": "photos"}
+    config["compare"] = {"probe": {"data": "photos", "size": 96, "resize": 110}}
+    check_config(config, schema)
+    plan = Plan(config)
+    assert plan.probe_data("tuned") == ["photos"]
+    probe = plan.probe("tuned")
+    assert (probe["roots"], probe["size"], probe["resize"]) == ({"photos": "photos"}, 96, 110)
+    assert probe["train_from"] == "layer4"
+
+
+def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
+    shutil.copy(f"{own}.py", tmp_path / "nets.py")
+    model = f"{tmp_path}/nets:cnn"
+    config["networks"]["base"]["model"] = model
+    config["compare"] = {"embedder": {"model": model, "weights": "w.pth"}}
+    config["film"] = {}
+
+    def asked() -> list[Any]:
+        plan = Plan(config, {"layer3": 12, "layer4": 12})
+        assert plan.summary("tuned")["architecture"] == model
+        return [plan.model("tuned"), plan.embedder, plan.film("tuned")]
+
+    before = asked()
+    assert all(len(each["source"]) == 64 for each in before)
+    assert asked() == before
+    with (tmp_path / "nets.py").open("a") as source:
+        source.write("# a change\n")
+    assert all(one["source"] != other["source"] for one, other in zip(before, asked(), strict=True))
+    config["networks"]["base"]["model"] = f"{tmp_path}/gone:cnn"
+    with pytest.raises(InputError, match=r"there is no file .*gone\.py"):
+        Plan(config, {"layer3": 12, "layer4": 12}).model("base")

@@ -1,9 +1,6 @@
 """A batch of channels to PNGs: what is current stays, what was finished is not lost."""
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +12,7 @@ from feature_vis.png import channel_of, read_notes
 from feature_vis.recipe import Recipe
 from transfer import visualize as module
 from transfer.network import Network, load_network, save_network
-from transfer.visualize import Target, adopt, layer_digests, make_targets, thinned, visualize
+from transfer.visualize import Target, adopt, layer_digests, make_targets, other_networks, thinned, visualize
 
 CPU = torch.device("cpu")
 RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
@@ -103,31 +100,6 @@ def test_what_was_finished_before_a_crash_is_not_rendered_again(
     }
 
 
-def test_nothing_renders_on_the_cpu_while_a_picture_is_packed(
-    network_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A thread that packs beside those that render would be one more than the job was given."""
-    packed: list[int] = []
-    handed_out: list[int] = []
-    write, render = module.write_picture, module.render
-
-    def slowly(*arguments: Any) -> None:
-        time.sleep(0.1)
-        write(*arguments)
-        packed.append(1)
-
-    def watched(*arguments: Any, **named: Any) -> Iterator[Any]:
-        for result in render(*arguments, **named):
-            assert len(packed) == len(handed_out)
-            handed_out.append(1)
-            yield result
-
-    monkeypatch.setattr(module, "write_picture", slowly)
-    monkeypatch.setattr(module, "render", watched)
-    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
-    assert len(packed) == len(handed_out) == 3
-
-
 def test_digests_of_layers(network_file: str) -> None:
     from transfer.network import load_network
 
@@ -155,6 +127,20 @@ def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_
     assert adopt(here, [tmp_path / "there"]) == 0, "what is current is left alone"
     other = make_targets([str(tmp_path / "other" / place) for place in places], "layer3.1", RECIPES, "e")
     assert adopt(other, [tmp_path / "there"]) == 0, "other weights, other pictures"
+
+
+def test_equal_pictures_of_other_networks_are_not_rendered(network_file: str, tmp_path: Path) -> None:
+    sides = []
+    for name in ("base", "dogs"):
+        folder = tmp_path / name / "features"
+        paths = [str(folder / "layer3.1" / f"channel{channel}.png") for channel in (0, 1)]
+        targets = make_targets(paths, "layer3.1", RECIPES, "d")
+        others = other_networks(folder, "layer3.1")
+        staging = folder / ".staging" / "layer3.1"
+        sides.append((others, visualize(targets, "layer3.1", network_file, staging, CPU, others)))
+    assert sides == [([], (2, 0)), ([tmp_path / "base" / "features" / "layer3.1"], (0, 2))]
+    first, second = (tmp_path / name / "features/layer3.1/channel1.png" for name in ("base", "dogs"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_a_network_in_memory_is_as_good_as_its_file(network_file: str, tmp_path: Path) -> None:

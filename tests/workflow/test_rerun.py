@@ -10,11 +10,16 @@ from feature_vis.recipe import RECIPE_VERSION
 from workflow.conftest import REPOSITORY, Experiment
 
 ALL = 15  # three networks, layer3.1 with three channels and layer4.1 with two
+DISTINCT = 9  # layer3.1 is frozen in two of them: its pictures are the base's
 
 
 def test_the_first_run_renders_every_channel_once(finished: Experiment) -> None:
-    assert finished.rendered == ALL
-    assert len(finished.pictures()) == ALL
+    assert finished.rendered == DISTINCT
+    pictures = finished.pictures()
+    assert len(pictures) == ALL
+    for channel in range(3):
+        path = f"features/layer3.1/channel{channel}.png"
+        assert pictures[f"dogs/{path}"] == pictures[f"cars/{path}"] == pictures[f"base/{path}"]
 
 
 def test_nothing_changed(experiment: Experiment) -> None:
@@ -28,8 +33,8 @@ def test_one_picture_deleted(experiment: Experiment) -> None:
     made = table.stat().st_mtime_ns
     # its batch's job is asked for through the pictures of channels 0 and 2
     (experiment.folder / "results/dogs/features/layer3.1/channel1.png").unlink()
-    assert experiment.run().rendered == 1
-    assert "rendered 1, reused 2" in experiment.output
+    assert experiment.run().rendered == 0  # the layer is frozen: the base has the picture
+    assert "rendered 0, reused 3" in experiment.output
     assert table.stat().st_mtime_ns > made
     assert experiment.pictures() == before
     assert experiment.run().nothing_to_do
@@ -39,7 +44,7 @@ def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) ->
     before = experiment.pictures()
     for name in ("dogs/features/layer3.1/channel2.png", "dogs/features/layer4.1/channel5.png"):
         (experiment.folder / "results" / name).unlink()
-    assert experiment.render().rendered == 2
+    assert experiment.render().rendered == 1  # the other is the base's
     assert experiment.pictures() == before
 
 
@@ -67,7 +72,7 @@ def test_a_channel_added(experiment: Experiment) -> None:
 def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["seeds"] = 2
-    assert experiment.render().rendered == ALL
+    assert experiment.render().rendered == DISTINCT
     assert experiment.pictures() == before
     assert len(list((experiment.folder / "results").glob("*/features/*/seed1/channel*.png"))) == ALL
     assert experiment.render().nothing_to_do
@@ -98,6 +103,26 @@ def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {f"dogs/features/layer4.1/channel{channel}.png" for channel in (0, 5)}
     assert "reused 3 epochs" not in experiment.output
+
+
+def test_a_sweep_and_an_experiment_share_the_base_and_what_training_leaves_alone(experiment: Experiment) -> None:
+    networks = experiment.config["networks"]
+    experiment.config["experiments"] = [{"name": "again", "networks": {"cars": networks.pop("cars")}}]
+    networks["dogs"]["sweep"] = {"learning_rate": [0.01, 0.02]}
+    experiment.render()
+    assert "finetune_base" not in experiment.output
+    assert "visualize_base" not in experiment.output
+    names = ["again-cars", "dogs-learning_rate-0_01", "dogs-learning_rate-0_02"]
+    assert all(f"finetune_{name}" in experiment.output for name in names)
+    # copied: layer3.1, which is frozen in all of them, and all of `again-cars`, which is `cars` by another name
+    assert experiment.rendered == 2 * 2
+    pictures = experiment.pictures()
+    for name in names:
+        for channel in range(3):
+            path = f"features/layer3.1/channel{channel}.png"
+            assert pictures[f"{name}/{path}"] == pictures[f"base/{path}"]
+    rates = {pictures[f"{name}/features/layer4.1/channel0.png"] for name in names}
+    assert len(rates) == 3
 
 
 def test_more_epochs_train_only_those(experiment: Experiment) -> None:
@@ -135,4 +160,4 @@ def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path
 def test_a_raised_recipe_version_renders_all(experiment: Experiment, own_copy: Path) -> None:
     file = own_copy / "lib/feature_vis/recipe.py"
     file.write_text(file.read_text().replace(f"RECIPE_VERSION = {RECIPE_VERSION}\n", "RECIPE_VERSION = 1001\n"))
-    assert experiment.render().rendered == ALL
+    assert experiment.render().rendered == DISTINCT

@@ -197,7 +197,8 @@ def _probe(sources: Sources, network: str) -> dict[str, Any]:
     names = list(dict.fromkeys(shown["data"]))
     return {
         **sources.probe_sheets(network),
-        "images": [[row.path, row.class_name, row.data] for row in shown.itertuples()],
+        # a photograph without a class has an empty one, which a table reads as missing
+        "images": [[row.path, plain(row.class_name) or "", row.data] for row in shown.itertuples()],
         "data": names,
     }
 
