@@ -70,6 +70,11 @@ _results = click.option(
 )
 
 
+_model = click.option(
+    "--model", required=True, help="resnet50 or another of torchvision's, timm:<name>, or module:function of a file."
+)
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="featurediff")
 def main() -> None:
@@ -84,6 +89,7 @@ def main() -> None:
       featurediff top --network birds -n 20         the most changed channels
       featurediff show layer4.2:1276                one channel's pictures and numbers
       featurediff render --model resnet50 --weights IMAGENET1K_V2 --layer layer4.2 --channel 0-7
+      featurediff diff base.pth tuned.pth --model resnet50 --probe photos   two checkpoints, one page
 
     \b
     Exit codes:
@@ -157,8 +163,8 @@ def top(network: str | None, layer: str | None, count: int, by: str, as_table: b
 
 
 @main.command()
-@click.option("--model", required=True, help="A classifier of torchvision.models, such as resnet50.")
-@click.option("--weights", required=True, help="torchvision's name (IMAGENET1K_V2), or a file of weights.")
+@_model
+@click.option("--weights", required=True, help="A library's name (IMAGENET1K_V2, pretrained), or a file of weights.")
 @click.option("--layer", required=True, help="The layer's dotted module name; the head's gives classes.")
 @click.option("--channel", required=True, help="A number, a range 0-15, several with commas, or all.")
 @click.option("--size", type=int, help="Height and width in pixels.")
@@ -196,8 +202,8 @@ def render(model: str, weights: str, layer: str, channel: str, out: Path, device
 @click.option(
     "--format", "format_", help="image_folder, kaggle_dogs, stanford_dogs, stanford_cars or csv; seen where absent."
 )
-@click.option("--model", help="A classifier of torchvision.models.  [default: resnet50]")
-@click.option("--weights", help="torchvision's name or a file of weights.  [default: torchvision's best]")
+@click.option("--model", help="As for `featurediff render`.  [default: resnet50]")
+@click.option("--weights", help="A library's name or a file of weights.  [default: the library's best]")
 @click.option(
     "--layer",
     "layers",
@@ -266,3 +272,57 @@ def check(file: Path | None, directory: Path, workflow: Path | None, cores: int 
     if problems:
         click.echo("\n" + problems, err=True)
         sys.exit(1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("base", metavar="BASE")
+@click.argument("tuned", metavar="TUNED")
+@click.argument("options", metavar="[SNAKEMAKE OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@_model
+@click.option("--probe", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of photographs.")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER[=CHANNELS]",
+    help="A layer to compare, such as layer4.2=0-63; repeatable.  [default: the two that moved most]",
+)
+@click.option("--channels", default=16, show_default=True, type=click.IntRange(min=1), help="Of every layer.")
+@click.option("--size", type=click.IntRange(min=16), help="Pixels of pictures and probe images.  [default: 224]")
+@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of the optimizer.")
+@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Pictures of every channel.")
+@click.option("--out", type=_FOLDER, help="A new folder.  [default: diff-<base>-<tuned>]")
+@click.option("--workflow", type=_FOLDER, help="The checkout with the Snakefile, where it cannot be found.")
+def diff(
+    base: str, tuned: str, options: tuple[str, ...], out: Path | None, workflow: Path | None, **settings: Any
+) -> None:
+    """Compare two checkpoints.
+
+    BASE and TUNED are files of weights, or a library's names of weights. A config is written into a new folder, the
+    workflow is run there, and the page's path is printed. Where no layers are named, those are taken whose channels'
+    activations on the photographs moved most, or whose weights did where there are none; half of the channels are the
+    most moved ones, the others stand beside them. The same command again goes on where it was stopped.
+
+    Options that are not listed here are snakemake's; they come last.
+
+    \b
+    Examples:
+      featurediff diff base.pth tuned.pth --model resnet50 --probe photos
+      featurediff diff IMAGENET1K_V2 tuned.pth --model resnet50 --layer layer4.2=0-63 --cores 8
+      featurediff diff a.pth b.pth --model nets:build --size 64 -n
+    """
+    from featurediff.check import find_workflow
+    from featurediff.diff import Pair, run_workflow, write_config
+
+    checkout = find_workflow(workflow)
+    folder = out or Path(f"diff-{Path(base).stem}-{Path(tuned).stem}")
+    lines = write_config(Pair(base=base, tuned=tuned, **settings), folder)
+    if not lines:
+        click.echo(f"{base} and {tuned} do not differ: there is nothing to show")
+        return
+    click.echo("\n".join(lines), err=True)
+    if status := run_workflow(folder, checkout, options):
+        sys.exit(status)
+    page = folder / "results" / "report" / "index.html"
+    if page.exists():
+        click.echo(page)

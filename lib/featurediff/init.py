@@ -10,18 +10,19 @@ import jinja2
 import yaml
 from torch import nn
 
-from feature_vis.activations import call_order, layer_shapes
+from feature_vis.activations import call_order, layer_shapes, picture_size
 from feature_vis.errors import InputError
 from feature_vis.files import write_text
-from feature_vis.models import build, head_name
+from feature_vis.models import TIMM, build, head_name
+from feature_vis.user_module import is_user_module
 from feature_vis.vision import torchvision
 from featurediff.check import find_workflow
 from transfer.config_check import find_mistakes
 from transfer.config_file import in_words
 from transfer.dataset import FORMATS
-from transfer.network import is_weights_name
+from transfer.experiments import is_weights_name
 
-__all__ = ["Answers", "guess_format", "last_blocks", "write_config"]
+__all__ = ["Answers", "blocks", "guess_format", "last_blocks", "network_name", "write_config"]
 
 _CHANNELS = "0-63"
 
@@ -61,11 +62,13 @@ def _settings(answers: Answers) -> dict[str, Any]:
     root = Path(answers.get("root", "Folder of your pictures", None)).expanduser().resolve()
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: --root names the folder of your pictures")
-    name = _name(answers.get("name", "Name of the network that is fine-tuned to them", _name(root.name)))
+    name = network_name(answers.get("name", "Name of the network that is fine-tuned to them", network_name(root.name)))
     format_ = answers.get("format", f"Layout ({', '.join(FORMATS)})", guess_format(root))
     model = answers.get("model", "Classifier of torchvision.models", "resnet50")
     blocks = last_blocks(model)
     weights = answers.get("weights", "Weights, torchvision's name or a file", _best_weights(model))
+    if weights is None:
+        raise InputError(f"{model} has no weights of its own: name a file of them by --weights")
     if not is_weights_name(weights):
         weights = str(Path(weights).expanduser().resolve())
     return {
@@ -92,7 +95,7 @@ def _layers(answers: Answers, blocks: list[str]) -> dict[str, str]:
     return {layer: channels or _CHANNELS for layer, _, channels in pairs}
 
 
-def _name(text: str) -> str:
+def network_name(text: str) -> str:
     """As the config takes it: a letter, then letters, digits, - and _."""
     cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
     cleaned = cleaned if cleaned[:1].isalpha() else f"data-{cleaned}".rstrip("-")
@@ -114,26 +117,33 @@ def guess_format(root: Path) -> str:
 
 
 def last_blocks(model: str, count: int = 2) -> list[str]:
-    """The last numbered blocks of a network that put out maps: `layer4.1`, `layer4.2` of a ResNet-50.
-
-    Its last convolutions where it has no such blocks, as VGG; its head where it has hardly any (vision transformers).
+    """The last of a network's `blocks`: `layer4.1`, `layer4.2` of a ResNet-50.
 
     Raises:
-        InputError: torchvision has no such network.
+        InputError: there is no such network.
     """
-    network = build(model)
-    modules = dict(network.named_modules())
+    return blocks(build(model))[-count:]
+
+
+def blocks(network: nn.Module) -> list[str]:
+    """Its numbered blocks, in order: those that put out maps, else those that put out tokens (vision transformers).
+
+    Its convolutions where it has no such blocks, as VGG; its head where it has hardly any.
+    """
+    modules, order, size = dict(network.named_modules()), call_order(network), picture_size(network)
     numbered = [
-        name
-        for name in call_order(network)
-        if name.rpartition(".")[2].isdigit() and any(True for _ in modules[name].children())
+        name for name in order if re.search(r"(^|[._])\d+$", name) and any(True for _ in modules[name].children())
     ]
-    shapes, _ = layer_shapes(network, numbered, (224, 224))
+    shapes, _ = layer_shapes(network, numbered, (size, size))
     outer = [name for name in numbered if name in shapes and not any(name.startswith(f"{o}.") for o in numbered)]
-    maps = [name for name in outer if len(shapes[name][0]) == 4] or outer
-    convolutions = [name for name in call_order(network) if isinstance(modules[name], nn.Conv2d)]
-    return maps[-count:] or (convolutions[-count:] if len(convolutions) > count else [head_name(network)])
+    found = next((same for rank in (4, 3) if (same := [name for name in outer if len(shapes[name][0]) == rank])), [])
+    convolutions = [name for name in order if isinstance(modules[name], nn.Conv2d)]
+    return found or (convolutions if len(convolutions) > 2 else [head_name(network)])
 
 
-def _best_weights(model: str) -> str:
+def _best_weights(model: str) -> str | None:
+    if is_user_module(model):
+        return None
+    if model.startswith(TIMM):
+        return "pretrained"
     return torchvision.models.get_model_weights(model).DEFAULT.name

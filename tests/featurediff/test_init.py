@@ -144,3 +144,16 @@ def test_the_last_blocks(model: str, expected: list[str]) -> None:
 def test_a_network_that_does_not_exist() -> None:
     with pytest.raises(InputError, match="close names"):
         last_blocks("resnt18")
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [("cnn", ["1", "2"]), ("vit", ["encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_1"])],
+)
+def test_the_blocks_of_a_users_network(function: str, expected: list[str], own: str) -> None:
+    assert last_blocks(f"{own}:{function}") == expected
+
+
+def test_a_users_network_needs_a_file_of_weights(own: str, birds: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name a file of them by --weights"):
+        write_config(tmp_path / "config.yaml", Answers({"root": str(birds), "model": f"{own}:cnn"}))

@@ -1,0 +1,129 @@
+"""`featurediff diff` on two checkpoints of a user's own network: from two files and photographs to the page."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from feature_vis.models import build
+from workflow.conftest import REPOSITORY, Experiment
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two checkpoints, of which Lightning wrote one, the file of their network, and photographs, one of them broken."""
+    folder = tmp_path_factory.mktemp("pair")
+    shutil.copy(REPOSITORY / "tests" / "networks" / "own.py", folder / "nets.py")
+    torch.manual_seed(0)
+    model = build(f"{folder}/nets:cnn")
+    torch.save(model.state_dict(), folder / "before.pth")
+    with torch.no_grad():
+        model[2].conv.weight[3] = -model[2].conv.weight[3]
+        model[2].conv.weight += 0.01 * torch.randn_like(model[2].conv.weight)
+    torch.save(
+        {"state_dict": {f"model.{key}": value for key, value in model.state_dict().items()}}, folder / "after.ckpt"
+    )
+    random = np.random.default_rng(0)
+    for number in range(12):
+        place = folder / "photos" / ("" if number % 2 else "2024")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(place / f"{number}.png")
+    (folder / "photos" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def diff(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "featurediff", "diff", "before.pth", "after.ckpt", "--model", "nets:cnn"]
+    command += ["--probe", "photos", "--size", "32", "--steps", "2", "--seeds", "1", "--channels", "4"]
+    return subprocess.run(
+        [*command, "--workflow", str(REPOSITORY), *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "lib"), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = diff(folder, "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_it_ends_at_the_page(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+    page = folder / done.stdout.splitlines()[-1]
+    assert page == folder / "diff-before-after" / "results" / "report" / "index.html"
+    assert page.is_file()
+
+
+def test_the_layer_that_moved_is_chosen_and_the_channel_that_moved_is_in_it(folder: Path, done: object) -> None:
+    results = folder / "diff-before-after" / "results"
+    ranking = pd.read_csv(results / "compare" / "after" / "ranking.csv")
+    assert set(ranking["layer"]) == {2}
+    assert len(ranking) == 4
+    flipped = ranking.set_index("channel").loc[3]
+    assert flipped["weight_change"] == ranking["weight_change"].max() > 1.5
+    assert flipped["correlation"] < ranking["correlation"].drop(flipped.name, errors="ignore").max()
+    images = pd.read_csv(results / "compare" / "after" / "probe" / "images.csv")
+    assert len(images) == 12
+    assert (results / "data" / "photographs" / "skipped.csv").read_text().count("broken.png") == 1
+
+
+def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(folder: Path, done: object) -> None:
+    again = diff(folder, "--cores", "2")
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+    other = diff(folder, "--channels", "5", "--cores", "2")
+    assert other.returncode == 1
+    assert "says otherwise: name another folder by --out" in other.stderr
+
+
+def test_a_change_of_the_network_in_its_file_renders_again(folder: Path, done: object) -> None:
+    source = folder / "nets.py"
+    source.write_text(source.read_text().replace("torch.relu(x + ", "torch.relu(0.5 * x + "))
+    again = Experiment(folder / "diff-before-after", {})
+    again.config = yaml.safe_load((again.folder / "config.yaml").read_text())
+    again.run("pictures")
+    assert [int(count) for count in re.findall(r"rendered (\d+), reused", again.output)] == [4, 4]
+
+
+def test_two_equal_checkpoints_have_nothing_to_show(folder: Path) -> None:
+    shutil.copy(folder / "before.pth", folder / "same.pth")
+    command = [
+        sys.executable,
+        "-m",
+        "featurediff",
+        "diff",
+        "before.pth",
+        "same.pth",
+        "--model",
+        "nets:cnn",
+        "--size",
+        "32",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
+    done = subprocess.run(
+        [*command, "--workflow", str(REPOSITORY)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "do not differ: there is nothing to show" in done.stdout
+    assert not (folder / "diff-before-same").exists()
