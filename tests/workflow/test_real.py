@@ -42,19 +42,21 @@ def test_it_learned_and_no_picture_is_grey_and_every_table_is_whole(results: Pat
         assert (pictures["activation_reached"] > pictures["activation_start"]).all()
 
     for network in TUNED:
-        folder = results / "compare" / network
-        frozen, tuned = (read_table(folder / f"{layer}.csv") for layer in ("layer3.5", "layer4.2"))
+        tables = {
+            layer: read_table(results / "compare" / network / f"{layer}.csv") for layer in ("layer3.5", "layer4.2")
+        }
+        frozen, tuned = tables.values()
         assert frozen["frozen"].all()
         assert (frozen[["cosine", "correlation"]] == 1).all(axis=None)
         assert tuned["channel"].tolist() == list(range(CHANNELS))
         assert (tuned["cosine"] < 1).all()
         assert (tuned["correlation"] < 1).all()
         assert (tuned["weight_change"] > 0).all()
-        ranking = read_table(folder / "ranking.csv")
+        ranking = read_table(results / "compare" / network / "ranking.csv")
         assert len(ranking) == CHANNELS + 2
-        top = read_table(folder / "probe" / "top_images.csv")
+        top = read_table(results / "compare" / network / "probe" / "top_images.csv")
         assert set(top["channel"]) >= set(range(CHANNELS))
-        assert len(list((folder / "layer4.2" / "most_different").iterdir())) == 10
+        assert len(list((results / "compare" / network / "layer4.2" / "most_different").iterdir())) == 10
 
     page = results / "report"
     assert (page / "index.html").stat().st_size > 0
