@@ -132,7 +132,7 @@ def _render_to_staging(
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        ThreadPoolExecutor(max_workers=1) as writer,  # a picture is packed while the next ones are rendered
+        ThreadPoolExecutor(max_workers=1) as writer,  # while a GPU renders the next ones, a picture is packed
     ):
         pictures = render(
             [unit(layer, target.channel) for target in targets],
@@ -146,6 +146,8 @@ def _render_to_staging(
             target = targets[result.index]
             notes = _notes(result, layer, target)
             written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
+            if device.type == "cpu":  # rendering has all the cores that the job was given
+                wait(written)
         for outcome in written:
             outcome.result()
 
