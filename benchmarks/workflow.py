@@ -1,20 +1,21 @@
 """What the workflow costs: its graph, a run with nothing to do, one channel again, and beside the renderer alone.
 
     python benchmarks/workflow.py graph
-    python benchmarks/workflow.py finished --folder FOLDER --configfile config.yaml
+    python benchmarks/workflow.py finished --folder FOLDER
     python benchmarks/workflow.py renderer --size 96 --steps 192
 
 `graph`: `snakemake -n` on the full experiment of config/paper.yaml (21,504 PNGs, 4 layers, 3 networks), with nothing
 made yet, beside a workflow of one job a PNG and nothing else. The graph of the pictures alone, and of everything.
 
 `finished`: in a copy of a folder where the workflow ran to its end: a run with nothing to do; and one picture deleted
-and made again, beside the same channel rendered by the library in this process.
+and made again, beside the same channel rendered by the library in this process: the picture alone (`snakemake
+pictures`), and with all that is made from pictures (`snakemake`).
 
 `renderer`: pictures of a ResNet-18 from random weights, by the workflow and by `feature_vis.render` in this process, in
 turns, both with `--threads` threads. The workflow's time counts from the command to its end.
 
-Times are wall-clock where nothing else is said, memory is the largest resident set of the snakemake process (or of a
-child, if that is larger).
+Times are wall-clock; beside them stands the processor time of all processes together, which says more on a machine that
+others use. Memory is the largest resident set of the snakemake process (or of a child, if that is larger).
 """
 
 import argparse
@@ -30,10 +31,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the workflow's jobs have it; torch reads it once
+
+import torch
 
 from feature_vis.models import build
 from feature_vis.objectives import Objectives
@@ -88,12 +91,9 @@ class Cost:
     """Of one run of snakemake."""
 
     seconds: float
-    processor: float
+    processor: float  # seconds, of all processes
     mebibytes: float
     output: str
-
-    def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.mebibytes:.0f} MiB"
 
 
 def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
@@ -111,6 +111,24 @@ def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{text}")
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+
+
+@dataclass(frozen=True)
+class Typical:
+    """Medians over several runs."""
+
+    seconds: float
+    processor: float
+
+    @classmethod
+    def of(cls, costs: "list[Cost] | list[Typical]") -> "Typical":
+        return cls(median(cost.seconds for cost in costs), median(cost.processor for cost in costs))
+
+    def __sub__(self, other: "Typical") -> "Typical":
+        return Typical(self.seconds - other.seconds, self.processor - other.processor)
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s ({self.processor:.1f} s of processor time)"
 
 
 @contextmanager
@@ -157,35 +175,43 @@ def finished(arguments: argparse.Namespace) -> None:
     with scratch() as place:
         folder = place / "copy"
         subprocess.run(["cp", "--archive", str(arguments.folder.resolve()), str(folder)], check=True)
-        given = ["--cores", str(arguments.threads), "--configfile", str(arguments.configfile.resolve())]
+        configfile = arguments.configfile or folder / "config.yaml"
+        given = ["--cores", str(arguments.threads)]
+        if arguments.configfile is not None:
+            given += ["--configfile", str(arguments.configfile.resolve())]
         costs = [snakemake(folder, *given) for _ in range(arguments.repeats)]
         if "Nothing to be done" not in costs[0].output:
             sys.exit(f"the run in {arguments.folder} is not finished:\n{costs[0].output}")
-        print(f"nothing to do: median {median(cost.seconds for cost in costs):.1f} s of {arguments.repeats} runs")
-        config = yaml.safe_load(arguments.configfile.read_text())
+        print(f"medians of {arguments.repeats} runs\nnothing to do: {Typical.of(costs)}")
+        config = yaml.safe_load(configfile.read_text())
         plan = Plan(config)
         layer, network = plan.layers[-1], plan.networks[-1]
         picture = folder / plan.results / network / "features" / layer / f"channel{plan.channels[layer][0]}.png"
         before = picture.read_bytes()
         model = load_network(folder / plan.results / network / "network.pth").module()
-        alone, again = [], []
+        recipe = Recipe.from_settings(plan.recipe(layer, channel_of(picture)))
+        alone: list[Typical] = []
+        again: dict[str, list[Cost]] = {"pictures": [], "all": []}
         for _ in range(arguments.repeats):
-            recipe = Recipe.from_settings(plan.recipe(layer, channel_of(picture)))
             alone.append(timed_render(Objectives(model), layer, [channel_of(picture)], recipe, arguments.threads))
-            picture.unlink()
-            again.append(snakemake(folder, "pictures", *given).seconds)
-            assert picture.read_bytes() == before
-        print(f"one channel again: {median(again):.1f} s by the workflow, {median(alone):.1f} s by the renderer alone")
+            for target, runs in again.items():
+                picture.unlink()
+                runs.append(snakemake(folder, target, *given))
+                assert picture.read_bytes() == before
+        print(f"one channel by the renderer alone: {Typical.of(alone)}")
+        for target, runs in again.items():
+            more = Typical.of(runs) - Typical.of(alone)
+            print(f"one channel again, `snakemake {target}`: {Typical.of(runs)}, {more} more")
 
 
-def timed_render(unit: Objectives, layer: str, channels: list[int], recipe: Recipe, threads: int) -> float:
-    """Seconds for these channels' pictures, packed as PNGs too."""
+def timed_render(unit: Objectives, layer: str, channels: list[int], recipe: Recipe, threads: int) -> Typical:
+    """For these channels' pictures, packed as PNGs too."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         for result in render([unit(layer, channel) for channel in channels], recipe):
             result.image().save(Path(folder) / f"{result.index}.png")
-        return time.perf_counter() - started
+        return Typical(time.perf_counter() - started, time.process_time() - used)
 
 
 def renderer(arguments: argparse.Namespace) -> None:
@@ -204,23 +230,25 @@ def renderer(arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
     model = build("resnet18", weights=None)
     recipe = Recipe(size=arguments.size, steps=arguments.steps)
-    whole, alone = [], []
+    whole: list[Cost] = []
+    alone: list[Typical] = []
     with scratch() as folder:
         torch.save(model.state_dict(), folder / "weights.pth")
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         for _ in range(arguments.repeats):
-            alone.append(
-                sum(timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers)
-            )
+            parts = [timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers]
+            alone.append(Typical(sum(part.seconds for part in parts), sum(part.processor for part in parts)))
             cost = snakemake(folder, "pictures", "--cores", str(arguments.threads))
             assert len(list(folder.glob("results/base/features/*/channel*.png"))) == len(layers) * len(channels)
-            whole.append(cost.seconds)
+            whole.append(cost)
             shutil.rmtree(folder / "results")
-    more = median(whole) - median(alone)
+    reference = Typical.of(alone)
+    more = Typical.of(whole) - reference
+    shares = f"{more.seconds / reference.seconds:.1%} ({more.processor / reference.processor:.1%} of processor time)"
     what = f"{arguments.size} px, {arguments.steps} steps, {arguments.threads} threads"
     print(f"{len(layers)} batches of {arguments.batch} pictures, {what}:")
-    print(f"renderer alone {median(alone):.1f} s, workflow {median(whole):.1f} s")
-    print(f"{more:.1f} s more, {more / median(alone):.1%} of the rendering")
+    print(f"renderer alone {reference}, workflow {Typical.of(whole)}, medians of {arguments.repeats} runs")
+    print(f"{more} more, {shares} of the rendering")
 
 
 def main() -> None:
@@ -233,7 +261,7 @@ def main() -> None:
         kind.add_argument("--threads", type=int, default=2)
         if function is finished:
             kind.add_argument("--folder", type=Path, required=True, help="where the workflow ran to its end")
-            kind.add_argument("--configfile", type=Path, required=True)
+            kind.add_argument("--configfile", type=Path, help="as it was run; left out: its own config.yaml")
         if function is renderer:
             kind.add_argument("--batch", type=int, default=64)
             kind.add_argument("--size", type=int, default=96)

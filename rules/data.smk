@@ -37,6 +37,7 @@ rule split_data:
         f"{RESULTS}/benchmarks/split_data/{{dataset}}.tsv"
     conda:
         "../envs/featurediff.yaml"
+    threads: min(4, plan.threads)
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(60),

@@ -15,6 +15,7 @@ with job(snakemake.log[0]):
         seed=data["seed"],
         validation=data["validation"],
         on_bad_image=data["on_bad_image"],
+        threads=snakemake.threads,
     )
     write_split(snakemake.output.split, table)
     write_table(skipped, snakemake.output.skipped)

@@ -242,6 +242,7 @@ def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mis
                 validation=data.get("validation", "seeded"),
                 on_bad_image=data.get("on_bad_image", "error"),
                 verify=decode,
+                threads=min(4, os.cpu_count() or 1),
             )
         except InputError as error:
             yield Mistake(("data", name, "root"), f"data.{name}: {_indented(str(error))}")

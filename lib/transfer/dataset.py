@@ -113,8 +113,9 @@ def make_split(
     validation: Literal["seeded", "unstratified", "official"] = "seeded",
     on_bad_image: Literal["error", "skip"] = "error",
     verify: bool = True,
+    threads: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split a data set's pictures; with `verify` each is decoded once to see that it is whole.
+    """Split a data set's pictures; with `verify` each is decoded once to see that it is whole, by so many threads.
 
     Returns the split (path, label, class_index, split: `train`, `val` or `test`; sorted by path; the index counts
     the sorted class names) and what was left out (path, reason).
@@ -138,7 +139,7 @@ def make_split(
             "(stanford_dogs has one; stanford_cars needs cars_test/ and cars_test_annos_withlabels.mat)"
         )
     if verify:
-        broken = faults(root, [sample.path for sample in samples])
+        broken = faults(root, [sample.path for sample in samples], threads)
         problems += [Problem(fault.kind, path, fault.detail) for path, fault in broken.items()]
         samples = [sample for sample in samples if sample.path not in broken]
     needed = 2 if validation == "seeded" else 1

@@ -72,6 +72,7 @@ def lock_device(names: list[str], folder: Path, poll_seconds: float = 0.2) -> It
     """
     folder.mkdir(parents=True, exist_ok=True)
     locks = [FileLock(folder / f"gpu-{''.join(c if c.isalnum() else '-' for c in name)}.lock") for name in names]
+    waits = False
     while True:
         for index, lock in enumerate(locks):
             try:
@@ -83,6 +84,11 @@ def lock_device(names: list[str], folder: Path, poll_seconds: float = 0.2) -> It
             finally:
                 lock.release()
             return
+        if not waits:
+            log.info(
+                "waiting for a GPU: other jobs hold %s", "the one there is" if len(names) == 1 else f"all {len(names)}"
+            )
+            waits = True
         time.sleep(poll_seconds)
 
 

@@ -80,12 +80,11 @@ def load_rgb(path: str | Path) -> Image.Image:
     return picture
 
 
-def faults(root: Path, paths: Sequence[str]) -> dict[str, Fault]:
+def faults(root: Path, paths: Sequence[str], threads: int = 1) -> dict[str, Fault]:
     """Decode every picture below `root` once, whole; return those that cannot be used, with the reason.
 
-    At most four pictures, and only one of more than 16 megapixels, are held at a time.
+    As many pictures as `threads`, and only one of more than 16 megapixels, are held at a time.
     """
-    threads = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     found: dict[str, Fault] = {}
     bar = progress(len(paths), "checking pictures", "img")
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool, bar as advance:

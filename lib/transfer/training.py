@@ -12,7 +12,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,13 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         scheduler.load_state_dict(last["scheduler"])
     missing = range(len(files), settings.epochs)
     work = progress(len(missing) * (len(prepared.train) + len(prepared.validation)), "training", "img")
-    with work as advance:
+    with work as advance, _threads_for(settings.workers, device) as workers:
+        within = replace(settings, workers=workers)
         for epoch in missing:
             row: dict[str, Any] = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
-            row |= _train_one_epoch(trainable, prepared.train, optimizer, settings, epoch, device, advance)
+            row |= _train_one_epoch(trainable, prepared.train, optimizer, within, epoch, device, advance)
             prepared.validation.set_epoch(epoch)
-            row |= _evaluate(model, prepared.validation, settings, device, advance)
+            row |= _evaluate(model, prepared.validation, within, device, advance)
             scheduler.step()
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
             row["weights_sha256"] = state_digest(state)
@@ -245,6 +247,24 @@ def _batches(order: Tensor, size: int) -> list[list[int]]:
         last = parts.pop()
         parts[-1] += last
     return parts
+
+
+@contextmanager
+def _threads_for(wanted: int, device: torch.device) -> Iterator[int]:
+    """Give some of torch's threads to processes that load pictures, `wanted` at most; yields how many.
+
+    A process that loads is as busy as a thread: beside all of torch's they would be more than the job was given.
+    Half of them at most, because on the CPU the others train; all but one where a GPU does that.
+    """
+    threads = torch.get_num_threads()
+    workers = min(wanted, threads // 2 if device.type == "cpu" else threads - 1)
+    if workers < wanted:
+        log.info("%d of %d workers load pictures: the job has %d threads in all", workers, wanted, threads)
+    torch.set_num_threads(threads - workers)
+    try:
+        yield workers
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _loader(data: PictureDataset, batches: list[list[int]], workers: int, device: torch.device) -> DataLoader:

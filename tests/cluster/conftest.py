@@ -1,5 +1,10 @@
-"""A real Slurm on this machine, and a tiny experiment that runs through it."""
+"""A real Slurm on this machine, and a tiny experiment that runs through it.
 
+Every wait has a limit, generous because the machine may be busy; a test as a whole has one, too. Whatever happens, the
+jobs are cancelled and the daemons ended.
+"""
+
+import json
 import os
 import re
 import shutil
@@ -7,12 +12,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -22,7 +30,10 @@ from filelock import FileLock
 from feature_vis.models import build
 
 HERE = Path(__file__).parent
+RECORDER = HERE.parent / "workflow" / "recorder"
 FOLDER = Path("/tmp/featurediff-slurm")  # one for the machine: its Slurm is one, too
+GPUS = ("1", "1", "2")  # of node1, node2, node3
+LIMIT = 2400  # seconds for a test with the fixtures it is the first to ask for
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 # What a slow cluster may take its time for, a test may not; and there is no database to ask for states and accounts.
 HASTE = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
@@ -38,15 +49,43 @@ def lacking() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skipped where there is no Slurm to start."""
-    if not (missing := lacking()):
+    """Skipped where there is no Slurm to start; in CI they fail."""
+    if not (missing := lacking()) or os.environ.get("CI") == "true":
         return
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.skip(reason=f"a real Slurm needs {', '.join(missing)}"))
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 180) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None]:
+    with limited():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    with limited():
+        return (yield)
+
+
+@contextmanager
+def limited(seconds: int = LIMIT) -> Iterator[None]:
+    """Ends what takes longer, wherever it stands."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"not done within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 900) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
@@ -93,10 +132,10 @@ def _time(text: str) -> datetime | None:
 
 
 class Slurm:
-    """The cluster: two nodes, each with one GPU that is none."""
+    """The cluster: two nodes with a GPU each, a third one with two; GPUs that are none."""
 
     def ask(self, *command: str) -> str:
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
     def jobs(self) -> list[Job]:
         """Every job since Slurm started, by number."""
@@ -105,6 +144,38 @@ class Slurm:
 
     def set_node(self, name: str, state: str) -> None:
         self.ask("scontrol", "update", f"nodename={name}", f"state={state}", "reason=test")
+
+    def cancel_all(self) -> None:
+        self.ask("scancel", "--full", "--user=root")
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        wait_for(lambda: not self.ask("squeue", "--noheader"), "an empty queue")
+
+    def use(self, *names: str) -> None:
+        """These nodes take jobs, all others do not."""
+        for name, state in self._nodes().items():
+            if name in names and state != "idle":
+                self.set_node(name, "resume")
+            elif name not in names and state == "idle":
+                self.set_node(name, "drain")
+        wait_for(
+            lambda: {name for name, state in self._nodes().items() if state == "idle"} == set(names),
+            f"{names} and no other node to take jobs",
+        )
+
+    def _nodes(self) -> dict[str, str]:
+        lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
+        return {name: state for name, _, state in (line.partition(" ") for line in lines)}
+
+    def left_on_nodes(self) -> dict[int, list[str]]:
+        """For each job that ended on a node, the files that it left in the node's own places."""
+        left: dict[int, list[str]] = {}
+        notes = FOLDER / "nodes" / "left.txt"
+        for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
+            number, _, file = line.partition(" ")
+            left.setdefault(int(number), []).extend([file] if file else [])
+        return left
 
 
 def most_at_once(jobs: list[Job]) -> int:
@@ -117,12 +188,27 @@ def most_at_once(jobs: list[Job]) -> int:
 def slurm() -> Iterator[Slurm]:
     assert not (missing := lacking()), f"a real Slurm needs {', '.join(missing)}"
     with FileLock(f"{FOLDER}.lock"):
-        subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=60, check=False)  # of a session that was killed
+        subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=600, check=False)  # of a session that was killed
         try:
-            subprocess.run([HERE / "start_slurm.sh", FOLDER, "2"], timeout=60, check=True)
+            subprocess.run([HERE / "start_slurm.sh", FOLDER, *GPUS], timeout=600, check=True)
             yield Slurm()
         finally:
-            subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=60, check=False)
+            subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=600, check=False)
+        assert still_running() == []
+
+
+def still_running() -> list[str]:
+    """What is left of the cluster: its daemons, which were started with its folder, and its jobs."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            name = process.name()
+            ours = name in ("slurmd", "slurmctld", "munged") and str(FOLDER) in " ".join(
+                [*process.cmdline(), *(file.path for file in process.open_files())]
+            )
+            if ours or process.environ().get("SLURM_CLUSTER_NAME") == "featurediff-test":
+                found.append(f"{process.pid} {name}")
+    return found
 
 
 @dataclass
@@ -131,6 +217,7 @@ class ClusterRun:
 
     folder: Path
     slurm: Slurm
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     first: int = field(default=0, init=False)  # number of the first job of the last run
 
@@ -151,6 +238,14 @@ class ClusterRun:
         }
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
+    def record(self, **settings: str) -> None:
+        """From now on, note what each job uses (workflow/recorder/sitecustomize.py)."""
+        (self.folder / "records").mkdir()
+        self.environment = {"PYTHONPATH": str(RECORDER), "RECORD": str(self.folder / "records"), **settings}
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(file.read_text()) for file in (self.folder / "records").glob("*.json")]
+
     def start(self, *arguments: str) -> "ClusterRun":
         self.first = max((job.number for job in self.slurm.jobs()), default=0) + 1
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "pictures"]
@@ -158,15 +253,27 @@ class ClusterRun:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SLURM"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         environment["TMPDIR"] = str(self.folder / "tmp")
+        environment |= self.environment
         with (self.folder / "output.txt").open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
         return self
 
-    def finish(self, seconds: float = 300) -> int:
+    def finish(self, seconds: float = 1800) -> int:
         assert self.process is not None
         return self.process.wait(timeout=seconds)
+
+    @contextmanager
+    def ended(self) -> Iterator[None]:
+        """Nothing of it goes on afterwards, whatever happened."""
+        try:
+            yield
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(timeout=60)
+            self.slurm.cancel_all()
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""
@@ -192,17 +299,9 @@ class ClusterRun:
         return [file.read_text(encoding="utf-8") for file in self.folder.glob("results/logs/visualize/**/*.log")]
 
 
-@pytest.fixture(scope="module")
-def new_run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ClusterRun]]:
-    """Makes experiments; whatever still runs at the end is ended."""
-    made: list[ClusterRun] = []
-
-    def make() -> ClusterRun:
-        made.append(ClusterRun(tmp_path_factory.mktemp("cluster") / "run", slurm))
-        return made[-1]
-
-    yield make
-    for run in made:
-        if run.process is not None and run.process.poll() is None:
-            os.killpg(run.process.pid, signal.SIGKILL)
-            run.process.wait()
+@pytest.fixture
+def run(slurm: Slurm, tmp_path: Path) -> Iterator[ClusterRun]:
+    """An experiment that has not been started; what it started is ended after the test."""
+    made = ClusterRun(tmp_path / "run", slurm)
+    with made.ended():
+        yield made

@@ -91,6 +91,7 @@ def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path
         assert got.wait(5)
     thread.join(timeout=5)
     assert held == [devices[2]]
+    assert (tmp_path / "fifth.log").read_text().count("waiting for a GPU: other jobs hold all 4") == 1
 
 
 @pytest.mark.usefixtures("four_gpus")

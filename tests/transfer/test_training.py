@@ -18,6 +18,7 @@ from transfer.settings import TrainingSettings, training_key
 from transfer.training import (
     Prepared,
     _batches,
+    _threads_for,
     choose_epoch,
     finetune,
     freeze_before,
@@ -215,6 +216,21 @@ def test_the_key_covers_every_setting_but_epochs_and_workers() -> None:
     assert len(keys) == len(changes) + 4
     assert training_key(settings(epochs=9, workers=3), "m", "s", "d") == training_key(settings(), "m", "s", "d")
     assert {*changes, "epochs", "workers"} == set(TrainingSettings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("device", "threads", "wanted", "workers"),
+    [("cpu", 4, 1, 1), ("cpu", 4, 8, 2), ("cpu", 1, 8, 0), ("cpu", 4, 0, 0), ("cuda", 4, 8, 3), ("cuda", 1, 8, 0)],
+)
+def test_loading_and_training_share_the_jobs_threads(device: str, threads: int, wanted: int, workers: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with _threads_for(wanted, torch.device(device)) as found:
+            assert (found, torch.get_num_threads()) == (workers, threads - workers)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_settings_that_cannot_be_are_all_named() -> None:

@@ -1,6 +1,9 @@
 """A batch of channels to PNGs: what is current stays, what was finished is not lost."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +101,31 @@ def test_what_was_finished_before_a_crash_is_not_rendered_again(
     assert {name: data for name, (data, _) in contents(tmp_path / "whole").items()} == {
         name: data for name, (data, _) in resumed.items()
     }
+
+
+def test_nothing_renders_on_the_cpu_while_a_picture_is_packed(
+    network_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that packs beside those that render would be one more than the job was given."""
+    packed: list[int] = []
+    handed_out: list[int] = []
+    write, render = module.write_picture, module.render
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.1)
+        write(*arguments)
+        packed.append(1)
+
+    def watched(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for result in render(*arguments, **named):
+            assert len(packed) == len(handed_out)
+            handed_out.append(1)
+            yield result
+
+    monkeypatch.setattr(module, "write_picture", slowly)
+    monkeypatch.setattr(module, "render", watched)
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert len(packed) == len(handed_out) == 3
 
 
 def test_digests_of_layers(network_file: str) -> None:

@@ -1,10 +1,11 @@
 """A tiny experiment, run once for the session; each test changes a copy of it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+RECORDER = Path(__file__).parent / "recorder"
 
 
 def tiny_config() -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Experiment:
     folder: Path
     config: dict[str, Any]
     output: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, check: bool = True, cores: int = 2) -> "Experiment":
         """Run snakemake for real; its output is kept."""
@@ -69,7 +72,11 @@ class Experiment:
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                **self.environment,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,6 +90,19 @@ class Experiment:
     def render(self) -> "Experiment":
         """Run what the pictures need, and no table."""
         return self.run("pictures")
+
+    def record(self, **settings: str) -> "Experiment":
+        """From now on, note what each job uses (recorder/sitecustomize.py)."""
+        records = self.folder / "records"
+        records.mkdir(parents=True)
+        path = os.pathsep.join(filter(None, [str(RECORDER), os.environ.get("PYTHONPATH")]))
+        self.environment = {"PYTHONPATH": path, "RECORD": str(records), **settings}
+        return self
+
+    def records(self) -> list[dict[str, Any]]:
+        """What each job of the recorded runs used, in order."""
+        found = [json.loads(file.read_text()) for file in (self.folder / "records").glob("*.json")]
+        return sorted(found, key=lambda record: record["began"])
 
     @property
     def rendered(self) -> int:
@@ -119,7 +139,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Experi
         if not output.exists():
             draw_pictures(experiment.folder / "pictures" / "first", 0)
             draw_pictures(experiment.folder / "pictures" / "second", 1)
-            output.write_text(experiment.run().output)
+            output.write_text(experiment.record().run().output)
     experiment.output = output.read_text()
     return experiment
 
