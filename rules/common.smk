@@ -57,10 +57,13 @@ wildcard_constraints:
 
 
 def get_start_weights(network):
-    """The network whose weights another starts from: its digest is tracked, the large file is not."""
+    """Where a network's weights come from: the file that the config names; or another network, of which the digest is
+    tracked, the large file is not.
+    """
     start = plan.starts_from(network)
     if start is None:
-        return {}
+        weights = config["networks"][network].get("weights")
+        return {"weights": weights} if weights is not None and os.path.isfile(weights) else {}
     return {
         "start_digest": f"{RESULTS}/{start}/network.sha256",
         "start": ancient(f"{RESULTS}/{start}/network.pth"),

@@ -101,6 +101,14 @@ def test_a_change_of_the_network_in_its_file_renders_again(folder: Path, done: o
     assert [int(count) for count in re.findall(r"rendered (\d+), reused", again.output)] == [4, 4]
 
 
+def test_another_file_of_weights_is_loaded_again(folder: Path, done: object) -> None:
+    shutil.copy(folder / "before.pth", folder / "after.ckpt")
+    again = Experiment(folder / "diff-before-after", {})
+    again.config = yaml.safe_load((again.folder / "config.yaml").read_text())
+    output = again.run("-n", "results/after/network.pth").output
+    assert re.search(r"load_network\s+1\b", output), output
+
+
 def test_two_equal_checkpoints_have_nothing_to_show(folder: Path) -> None:
     shutil.copy(folder / "before.pth", folder / "same.pth")
     command = [
