@@ -44,7 +44,7 @@ from transfer.distance import Embedder
 from transfer.joined import join_scores
 from transfer.network import load_network, load_weights
 from transfer.picture_response import compare_answers, picture_response, show_pictures
-from transfer.pictures import load_rgb, val_transform
+from transfer.pictures import load_rgb, normalised, val_transform
 from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from transfer.probing import Label, probe
 from transfer.statistics import TESTS, add_q_values
@@ -275,7 +275,7 @@ def photographs(folder: Path, size: int, count: int) -> Tensor:
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     paths = paths[:: max(1, len(paths) // count)][:count]
     prepare, generator = val_transform(size, resize=size), torch.Generator()
-    return torch.stack([prepare(load_rgb(path), generator) for path in paths])
+    return normalised(torch.stack([prepare(load_rgb(path), generator) for path in paths]))
 
 
 def parse() -> argparse.Namespace:

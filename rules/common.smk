@@ -126,7 +126,12 @@ def get_report_links():
         for network in plan.networks
         for layer in plan.layers
     }
-    return {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png", **sheets}
+    evaluations = {}
+    for network in plan.trained:
+        evaluations[f"Confusion matrix of {network}"] = f"../{network}/evaluation/confusion.png"
+        evaluations[f"Accuracy of {network} by class"] = f"../{network}/evaluation/classes.csv"
+    plots = {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png"}
+    return {**plots, **evaluations, **sheets}
 
 
 def get_films():

@@ -19,10 +19,10 @@ for network in plan.trained:
             f"{RESULTS}/benchmarks/finetune/{network}.tsv"
         conda:
             "../envs/featurediff.yaml"
-        threads: plan.threads
+        threads: plan.training_threads(network)
         resources:
             gpu=plan.gpu,
-            mem_mb=scaled(8000),
+            mem_mb=scaled(plan.training_memory(network)),
             runtime=scaled(1440),
         params:
             training={
@@ -94,3 +94,45 @@ rule load_network:
         layers=plan.layers,
     script:
         "../scripts/select_network.py"
+
+
+# Of the epoch that is visualized, on the pictures that the training was validated on.
+rule evaluate_network:
+    input:
+        digest=f"{RESULTS}/{{network}}/network.sha256",
+        network=ancient(f"{RESULTS}/{{network}}/network.pth"),
+        split=lambda wildcards: get_training_split(wildcards.network),
+    output:
+        confusion=f"{RESULTS}/{{network}}/evaluation/confusion.csv",
+        classes=report(
+            f"{RESULTS}/{{network}}/evaluation/classes.csv",
+            caption="../report/classes.rst",
+            category="Training",
+            labels={"table": "accuracy by class", "network": "{network}"},
+        ),
+        columns=f"{RESULTS}/{{network}}/evaluation/columns.yaml",
+        plot=report(
+            f"{RESULTS}/{{network}}/evaluation/confusion.png",
+            caption="../report/confusion.rst",
+            category="Training",
+            labels={"figure": "confusion matrix", "network": "{network}"},
+        ),
+    log:
+        f"{RESULTS}/logs/evaluate_network/{{network}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate_network/{{network}}.tsv"
+    wildcard_constraints:
+        network=one_of(plan.trained),
+    conda:
+        "../envs/featurediff.yaml"
+    threads: plan.threads
+    resources:
+        gpu=plan.gpu,
+        mem_mb=scaled(8000),
+        runtime=scaled(60),
+    params:
+        code=CODE,
+        settings=lambda wildcards: plan.training(wildcards.network),
+        root=lambda wildcards: config["data"][config["networks"][wildcards.network]["data"]]["root"],
+    script:
+        "../scripts/evaluate_network.py"

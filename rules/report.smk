@@ -143,6 +143,7 @@ rule report:
         charts=f"{RESULTS}/report/vega.js",
         similarity=f"{RESULTS}/plots/similarity.png",
         training=f"{RESULTS}/plots/training.png",
+        evaluations=expand(f"{RESULTS}/{{network}}/evaluation/classes.csv", network=plan.trained),
         sheets=expand(
             f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png", network=plan.networks, layer=plan.layers
         ),

@@ -8,7 +8,7 @@ from transfer.job import job, log
 from transfer.network import Network, load_network, start_network
 from transfer.settings import TrainingSettings, training_key
 from transfer.tables import write_table
-from transfer.training import finetune, prepare, publish_checkpoint, training_log
+from transfer.training import finetune, prepare, publish_checkpoints, training_log
 
 with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
     params = snakemake.params.training
@@ -20,8 +20,7 @@ with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gp
     split_digest = hashlib.sha256(Path(snakemake.input.split).read_bytes()).hexdigest()
     key = training_key(settings, params["model"], start_digest, split_digest)
     files = finetune(prepared, settings, key, Path(snakemake.params.store), device)
-    for file, target in zip(files, snakemake.output.checkpoints, strict=True):
-        publish_checkpoint(file, Path(target))
+    publish_checkpoints(files, snakemake.output.checkpoints)
     table = training_log(files)
     write_table(table, snakemake.output.log)
     best = table.loc[table["val_accuracy"].idxmax()]

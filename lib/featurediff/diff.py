@@ -23,7 +23,7 @@ from transfer.dataset import make_split
 from transfer.experiments import is_weights_name
 from transfer.moved import activations_moved, choose_channels, choose_layers, weights_moved
 from transfer.network import load_weights
-from transfer.pictures import PictureDataset, val_transform
+from transfer.pictures import PictureDataset, normalised, val_transform
 
 __all__ = ["Pair", "run_workflow", "write_config"]
 
@@ -102,9 +102,9 @@ def _photographs(folder: Path, size: int) -> Iterator[Tensor]:
     """Some of them, from all over the folder, (B, 3, size, size) normalised."""
     table, _ = make_split("unlabelled", folder, val_fraction=0.5, seed=0, on_bad_image="skip")
     places = np.linspace(0, len(table) - 1, min(_PHOTOGRAPHS, len(table))).round().astype(int)
-    some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=_resize(size)), cache_bytes=0)
+    some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=_resize(size)))
     for start in range(0, len(some), _BATCH):
-        yield torch.stack([some[index][0] for index in range(start, min(start + _BATCH, len(some)))])
+        yield normalised(torch.stack([some[index][0] for index in range(start, min(start + _BATCH, len(some)))]))
 
 
 def _resize(size: int) -> int:

@@ -174,16 +174,17 @@ def _some_of(split: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def size_on_disk(plan: Plan, networks: Mapping[str, nn.Module]) -> tuple[int, int]:
-    """Bytes of all networks and checkpoints, Adam's two moments included, and of all pictures without compression."""
+    """Bytes of all networks and checkpoints, with the optimizer's moments, and of all pictures without compression."""
     checkpoints = 0
     for name in plan.networks:
         model = networks[plan.architecture(name)]
         state = sum(tensor.nbytes for tensor in model.state_dict().values())
         checkpoints += state
         if name in plan.trained:
-            train_from = TrainingSettings.from_settings(plan.training(name)).train_from
-            learning = sum(parameter.nbytes for parameter in freeze_before(model, train_from).parameters())
-            checkpoints += plan.epochs(name) * (state + 2 * learning)
+            settings = TrainingSettings.from_settings(plan.training(name))
+            learning = sum(parameter.nbytes for parameter in freeze_before(model, settings.train_from).parameters())
+            moments = 1 if settings.optimizer == "sgd" else 2
+            checkpoints += plan.epochs(name) * (state + moments * learning)
     pixels = 0
     for layer in plan.layers:
         for channel in plan.channels[layer]:

@@ -12,6 +12,7 @@ import yaml
 from feature_vis.errors import InputError
 from transfer.config_file import ConfigFile, Mistake, in_words
 from transfer.experiments import plain
+from transfer.settings import PACE, training_problems
 
 __all__ = ["check_config", "find_mistakes", "without"]
 
@@ -108,6 +109,9 @@ def _dangling(config: Config) -> Iterator[Mistake]:
         for key, text in _dangling_of_network(name, network, networks, data):
             path = ("networks", name, key) if key else ("networks", name)
             yield Mistake(path, f"{'.'.join(path)}: {text}")
+    for name, network in networks.items():
+        for key, text in training_problems(network.get("training", {})):
+            yield Mistake(("networks", name, "training", key), f"networks.{name}.training.{key}: {text}")
     yield from _film_problems(config)
     yield from _control_problems(config)
     yield from _probe_problems(config)
@@ -177,7 +181,10 @@ def _control_problem(config: Config, name: str, model: str) -> str | None:
         return f"there is no network {model!r}{_did_you_mean(model, list(networks))}"
     if model == name or base in (model, name):
         return f"two fine-tuned networks are compared, not {name} and {model}"
-    run, other = ({**networks[one], "training": {**networks[one].get("training", {})}} for one in (name, model))
+    run, other = (
+        {**networks[one], "training": {k: v for k, v in networks[one].get("training", {}).items() if k not in PACE}}
+        for one in (name, model)
+    )
     seeds = [each["training"].pop("seed", config.get("seed", 0)) for each in (run, other)]
     if any(run.get(key) != other.get(key) for key in ("weights", "data", "training")):
         return f"{name} and {model} must have the same weights, data and training, but for its seed"

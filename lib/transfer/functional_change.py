@@ -20,7 +20,7 @@ from feature_vis.png import channel_of, read_picture
 from transfer import cross_activation, picture_response, probing, weight_change
 from transfer.dataset import read_split
 from transfer.frozen import frozen_layers, layers_before
-from transfer.pictures import PictureDataset, val_transform
+from transfer.pictures import PictureDataset, normalised, val_transform
 from transfer.probing import Label, Probing
 from transfer.progress import progress
 from transfer.tables import write_table
@@ -54,7 +54,7 @@ def probe_images(
     sets, tables = {}, []
     for name, file in splits.items():
         split = read_split(file)
-        sets[name] = PictureDataset(roots[name], split, "val", val_transform(size, resize=resize), cache_bytes=0)
+        sets[name] = PictureDataset(roots[name], split, "val", val_transform(size, resize=resize))
         part = split[split["split"] == "val"]
         tables.append(part[["path", "label"]].rename(columns={"label": "class_name"}).assign(data=name))
     columns = ["data", "path", "class_name"]
@@ -71,10 +71,10 @@ def probe_images(
                 labels.append(Label(data, class_name))
                 advance(1)
                 if len(waiting) == _BATCH:
-                    yield torch.stack(waiting), labels
+                    yield normalised(torch.stack(waiting)), labels
                     waiting, labels = [], []
             if waiting:
-                yield torch.stack(waiting), labels
+                yield normalised(torch.stack(waiting)), labels
 
     return images, batches()
 

@@ -20,18 +20,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from feature_vis.colors import normalize
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
+from transfer.picture_cache import PictureCache
 from transfer.progress import progress
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PictureTransform",
     "faults",
     "load_rgb",
+    "normalised",
     "train_transform",
     "val_crop",
     "val_transform",
@@ -168,7 +170,7 @@ def train_transform(
     interpolation: str = "bilinear",
     flip: bool = True,
 ) -> PictureTransform:
-    """Augment a training picture: RGB picture, generator -> (3, size, size) normalised with ImageNet's mean.
+    """Augment a training picture: RGB picture, generator -> (3, size, size) uint8, for `normalised`.
 
     In this order: the shorter side to `resize` pixels (as it is where None); a random crop of `size` pixels, where
     a smaller picture comes to lie anywhere on black; mirrored in half of the cases; rotated by up to `rotation`
@@ -212,13 +214,13 @@ def _augmented(
         picture = ImageOps.mirror(picture)
     if rotation > 0:
         picture = picture.rotate((2 * angle - 1) * rotation, resample=resample)
-    return _normalised(picture)
+    return _pixels(picture)
 
 
 def _centred(
     picture: Image.Image, _generator: torch.Generator | None = None, *, size: int, resize: int | None
 ) -> Tensor:
-    return _normalised(val_crop(picture, size, resize=resize))
+    return _pixels(val_crop(picture, size, resize=resize))
 
 
 def _between(share: float, room: int) -> int:
@@ -238,17 +240,24 @@ def _resized(picture: Image.Image, shorter: int | None) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _normalised(picture: Image.Image) -> Tensor:
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255  # (3, H, W) in [0, 1]
-    return normalize(pixels.unsqueeze(0))[0]
+def _pixels(picture: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # (3, H, W) uint8
+
+
+def normalised(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 -> float32 with ImageNet's mean and standard deviation, what networks are shown.
+
+    On the device that computes, since a byte is sooner moved there than a float.
+    """
+    return normalize(pictures.float() / 255)
 
 
 class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """The pictures of one part of a split as (3, H, W) normalised tensors with their class's number.
+    """The pictures of one part of a split as (3, H, W) uint8 with their class's number, prepared by `transform`.
 
     What is drawn for a picture depends on (seed, epoch, path) alone: not on the order, nor on the loader's workers.
-    Decoded pictures are kept while they fit into `cache_bytes`, in the main process only: a loader's workers end
-    with the epoch, and what each kept would go with it.
+    `resize`: pixels of the shorter side, as in the transform, before a picture goes into the `cache`, which has a slot
+    for every row of the split.
 
     Raises:
         InputError: pictures of the split that are gone, all of them.
@@ -262,38 +271,42 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         transform: PictureTransform,
         *,
         seed: int = 0,
-        cache_bytes: int = 1 << 28,
+        resize: int | None = None,
+        cache: PictureCache | None = None,
     ) -> None:
-        rows = split[split["split"] == part]
+        chosen = np.flatnonzero(split["split"] == part)
+        rows = split.iloc[chosen]
         self.root = Path(root)
         self.paths: list[str] = rows["path"].tolist()
         self.labels: list[int] = [int(number) for number in rows["class_index"]]
         self.transform = transform
         self.seed = seed
-        self.epoch = 0
-        self._room = cache_bytes
-        self._cache: dict[int, Image.Image] = {}
+        self._resize = resize
+        self._cache = cache
+        self._slots = chosen.tolist()
         self._refuse_missing()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Other draws for each epoch; before the epoch's loader is made, whose workers hold a copy of this."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        drawn = generator(self.seed, "augment", self.epoch, self.paths[index])
+        return self.item(index, epoch=0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": None}
+
+    def item(self, index: int, epoch: int) -> tuple[Tensor, int]:
+        """As drawn for an epoch."""
+        drawn = generator(self.seed, "augment", epoch, self.paths[index])
         return self.transform(self._picture(index), drawn), self.labels[index]
 
     def _picture(self, index: int) -> Image.Image:
-        if index in self._cache:
-            return self._cache[index]
-        picture = load_rgb(self.root / self.paths[index])
-        size = picture.width * picture.height * 3
-        if size <= self._room and get_worker_info() is None:
-            self._room -= size
-            self._cache[index] = picture
+        slot = self._slots[index]
+        if self._cache is not None and (kept := self._cache.get(slot)) is not None:
+            return kept
+        picture = _resized(load_rgb(self.root / self.paths[index]), self._resize)
+        if self._cache is not None:
+            self._cache.put(slot, picture)
         return picture
 
     def _refuse_missing(self) -> None:

@@ -16,6 +16,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from feature_vis.recipe import Recipe
 from feature_vis.user_module import source_digest
+from transfer.settings import TrainingSettings
 
 __all__ = [
     "Plan",
@@ -165,8 +166,19 @@ class Plan:
         return weights if weights in self.config["networks"] else None
 
     def training(self, network: str) -> dict[str, Any]:
-        """The training settings of a network, seed included."""
-        return {"seed": self.seed, **self.config["networks"][network]["training"]}
+        """The training settings of a network, seed included, without its threads."""
+        given = {
+            name: value for name, value in self.config["networks"][network]["training"].items() if name != "threads"
+        }
+        return {"seed": self.seed, **given}
+
+    def training_threads(self, network: str) -> int:
+        """CPU threads of a network's training."""
+        return int(self.config["networks"][network]["training"].get("threads", self.threads))
+
+    def training_memory(self, network: str) -> int:
+        """10^6 bytes that a network's training takes, its cache of pictures included."""
+        return 7000 + TrainingSettings.from_settings(self.training(network)).cache_mb
 
     def epochs(self, network: str) -> int:
         return int(self.config["networks"][network]["training"]["epochs"])

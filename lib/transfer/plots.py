@@ -24,6 +24,7 @@ __all__ = [
     "LABEL",
     "PALETTE",
     "change_over_epochs",
+    "confusion_matrix",
     "contact_sheet",
     "fitted",
     "save_figure",
@@ -107,6 +108,35 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     if logs:
         loss.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Of each class (row) the share of its pictures that is taken for each class (column), in per cent.
+
+    `confusion`: (classes, classes) pictures. Up to 40 classes are named, of up to 20 the squares have their number; the
+    row of a class without pictures is empty.
+    """
+    count = len(class_names)
+    named, numbered = count <= 40, count <= 20
+    side = max(4.8, 0.28 * count + 2.4) if named else 7.0
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained", facecolor="white")
+    axis = figure.add_subplot()
+    pictures = confusion.sum(axis=1, keepdims=True)
+    shares = np.where(pictures > 0, 100 * confusion / np.maximum(pictures, 1), np.nan)  # (classes, classes)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in class_names]
+    places = range(count) if named else []
+    axis.set_xticks(places, names if named else [], rotation=90, fontsize=8)
+    axis.set_yticks(places, names if named else [], fontsize=8)
+    for row, column in np.ndindex(shares.shape) if numbered else ():
+        if shares[row, column] > 0:
+            ink = "white" if shares[row, column] > 50 else _INK
+            axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("class" if named else f"class, {count} in the order of classes.csv")
+    axis.set_title(f"Confusion, {int(pictures.sum())} validation pictures")
+    figure.colorbar(image, ax=axis, label="share of the class's pictures (%)", shrink=0.8)
     return figure
 
 

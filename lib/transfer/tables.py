@@ -11,7 +11,18 @@ from feature_vis.files import write_bytes
 __all__ = ["read_table", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
-_TEXT = ("model", "network", "layer", "task", "class_name", "class_base", "class_tuned", "label", "data")
+_TEXT = (
+    "model",
+    "network",
+    "layer",
+    "task",
+    "class_name",
+    "mistaken_for",
+    "class_base",
+    "class_tuned",
+    "label",
+    "data",
+)
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:

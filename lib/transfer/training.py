@@ -7,30 +7,30 @@ and `eval` mode, because batch norm in `train` mode moves its statistics even wh
 """
 
 import logging
-import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 
 from feature_vis.activations import call_order
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from feature_vis.models import head_name, load_file, replace_head, state_digest
-from feature_vis.seeding import derive_seed, generator
-from transfer.dataset import PictureDataset
-from transfer.pictures import train_transform, val_transform
+from feature_vis.seeding import derive_seed
+from transfer.epoch import Epochs
+from transfer.evaluation import evaluate
+from transfer.loading import Stream, open_pictures, threads_for_loading
+from transfer.pictures import PictureDataset
 from transfer.progress import progress
+from transfer.schedule import epochs_until_stop, make_optimizer
 from transfer.settings import TrainingSettings
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "finetune",
     "freeze_before",
     "prepare",
-    "publish_checkpoint",
+    "publish_checkpoints",
     "training_log",
 ]
 
@@ -98,7 +98,7 @@ def freeze_before(model: nn.Module, train_from: str | None) -> _Trainable:
 
 
 def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Path, device: torch.device) -> list[Path]:
-    """Train to `settings.epochs` epochs and return one checkpoint file an epoch, in order.
+    """Train to `settings.epochs` epochs, or until it stops before, and return one checkpoint file an epoch, in order.
 
     `store` is a folder that outlives a job that was cut off: an epoch whose checkpoint lies there, whole and under
     the same `key` (`transfer.settings.training_key`), is not trained again.
@@ -108,55 +108,72 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
     """
     model = prepared.model
     files = _current_checkpoints(store, key, settings.epochs)
-    log.info("reused %d epochs, training %d", len(files), settings.epochs - len(files))
-    if len(files) == settings.epochs:
+    rows = _logs(files) if settings.patience is not None else []
+    if (stop := epochs_until_stop(rows, settings.patience)) is not None:
+        files = files[:stop]
+    missing = range(len(files), settings.epochs if stop is None else stop)
+    log.info("reused %d epochs, training %d", len(files), len(missing))
+    if not missing:
         return files
     trainable = freeze_before(model, settings.train_from)
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(trainable.parameters(), lr=settings.learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=settings.learning_rate_decay)
+    memory_format = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = make_optimizer(trainable.parameters(), settings)
     if files:
         last = load_file(files[-1])
         model.load_state_dict(last["model"])
         optimizer.load_state_dict(last["optimizer"])
-        scheduler.load_state_dict(last["scheduler"])
-    missing = range(len(files), settings.epochs)
+    classes = len(prepared.class_names)
+    train_mode = partial(trainable.train, settings.frozen_statistics)
+    epochs = Epochs(model, train_mode, optimizer, prepared.train.labels, classes, settings)
     work = progress(len(missing) * (len(prepared.train) + len(prepared.validation)), "training", "img")
-    with work as advance, _threads_for(settings.workers, device) as workers:
-        within = replace(settings, workers=workers)
+    with work as advance, threads_for_loading(settings, device) as workers:
+        stream = Stream(prepared.train, prepared.validation, settings, missing, workers, device)
         for epoch in missing:
-            row: dict[str, Any] = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
-            row |= _train_one_epoch(trainable, prepared.train, optimizer, within, epoch, device, advance)
-            prepared.validation.set_epoch(epoch)
-            row |= _evaluate(model, prepared.validation, within, device, advance)
-            scheduler.step()
-            state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-            row["weights_sha256"] = state_digest(state)
+            row: dict[str, Any] = {"epoch": epoch, **epochs.train(epoch, stream.training(epoch), advance)}
+            validated = evaluate(model, stream.validation(), classes, settings, advance)
+            row |= {"val_loss": validated.loss, "val_accuracy": validated.accuracy}
             files.append(store / f"epoch{epoch}.pth")
-            with atomic_path(files[-1]) as temporary:
-                torch.save(
-                    {
-                        "model": state,
-                        "optimizer": optimizer.state_dict(),
-                        "scheduler": scheduler.state_dict(),
-                        "epoch": epoch,
-                        "arguments": asdict(settings),
-                        "class_names": prepared.class_names,
-                        "log": row,
-                        "key": key,
-                    },
-                    temporary,
-                )
-            log.info(
-                "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
-                epoch + 1,
-                settings.epochs,
-                *(
-                    row[name]
-                    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_second")
-                ),
-            )
+            rows.append(_save(files[-1], model, optimizer, row, prepared.class_names, settings, key))
+            if epochs_until_stop(rows, settings.patience) is not None:
+                log.info("stopped: the last %d epochs brought none better", settings.patience)
+                break
     return files
+
+
+def _save(
+    file: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    row: dict[str, Any],
+    class_names: list[str],
+    settings: TrainingSettings,
+    key: str,
+) -> dict[str, Any]:
+    """Write an epoch's checkpoint and say how it went; returns its row of the log, with the weights' digest."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    row = {**row, "weights_sha256": state_digest(state)}
+    with atomic_path(file) as temporary:
+        torch.save(
+            {
+                "model": state,
+                "optimizer": optimizer.state_dict(),
+                "scheduler": {"schedule": settings.schedule, "learning_rate": row["learning_rate"]},  # it has no state
+                "epoch": row["epoch"],
+                "arguments": asdict(settings),
+                "class_names": class_names,
+                "log": row,
+                "key": key,
+            },
+            temporary,
+        )
+    log.info(
+        "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
+        row["epoch"] + 1,
+        settings.epochs,
+        *(row[name] for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_second")),
+    )
+    return row
 
 
 def prepare(network: nn.Module, split: pd.DataFrame, root: Path, settings: TrainingSettings) -> Prepared:
@@ -166,30 +183,24 @@ def prepare(network: nn.Module, split: pd.DataFrame, root: Path, settings: Train
         InputError: nothing to train or to validate on.
     """
     class_names = split.drop_duplicates("class_index").sort_values("class_index")["label"].tolist()
-    for part in ("train", "val"):
-        if not (split["split"] == part).any():
-            raise InputError(f"{root}: the split has no {part} pictures")
-    augment = train_transform(
-        settings.size,
-        resize=settings.resize,
-        rotation=settings.rotation,
-        interpolation=settings.rotation_interpolation,
-        flip=settings.flip,
-    )
-    plain = augment if settings.augment_validation else val_transform(settings.size, resize=settings.resize)
-    return Prepared(
-        model=replace_head(network, len(class_names), derive_seed(settings.seed, "head")),
-        train=PictureDataset(root, split, "train", augment, seed=settings.seed),
-        validation=PictureDataset(root, split, "val", plain, seed=settings.seed),
-        class_names=class_names,
-    )
+    train, validation = open_pictures(split, root, settings)
+    model = replace_head(network, len(class_names), derive_seed(settings.seed, "head"))
+    return Prepared(model, train, validation, class_names)
 
 
 def training_log(files: list[Path]) -> pd.DataFrame:
-    """One row an epoch, from the checkpoints: epoch, losses (nats), accuracies (0 to 1), rate, images/s, digest."""
+    """One row an epoch, from the checkpoints: epoch, losses (nats), accuracies (0 to 1), rate, images/s, digest.
+
+    The training loss is what was minimised, with label smoothing, class weights and mixing; the accuracy of mixed
+    pictures counts the class of the larger share. The learning rate is that of the epoch's last step.
+    """
     columns = ["epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate"]
     columns += ["images_per_second", "weights_sha256"]
-    return pd.DataFrame([load_file(file)["log"] for file in files], columns=columns)
+    return pd.DataFrame(_logs(files), columns=columns)
+
+
+def _logs(files: list[Path]) -> list[dict[str, Any]]:
+    return [load_file(file)["log"] for file in files]
 
 
 def choose_epoch(table: pd.DataFrame, wanted: str | int) -> int:
@@ -208,8 +219,16 @@ def choose_epoch(table: pd.DataFrame, wanted: str | int) -> int:
     return int(wanted)
 
 
-def publish_checkpoint(file: Path, target: Path) -> None:
-    """Make `target` the same file as `file`: a second name where the file system can, else a copy."""
+def publish_checkpoints(files: list[Path], targets: Sequence[str | Path]) -> None:
+    """Make each target the same file as the one of its epoch: a second name where the file system can, else a copy.
+
+    Where training stopped before there was a checkpoint for each target, the others are the last one.
+    """
+    for number, target in enumerate(targets):
+        _publish(files[min(number, len(files) - 1)], Path(target))
+
+
+def _publish(file: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.link")
     temporary.unlink(missing_ok=True)
@@ -238,114 +257,3 @@ def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
             break
         files.append(file)
     return files
-
-
-def _batches(order: Tensor, size: int) -> list[list[int]]:
-    """Split the order into batches; a rest of one picture joins the batch before it (batch norm needs two)."""
-    parts = [part.tolist() for part in torch.split(order, size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        last = parts.pop()
-        parts[-1] += last
-    return parts
-
-
-@contextmanager
-def _threads_for(wanted: int, device: torch.device) -> Iterator[int]:
-    """Give some of torch's threads to processes that load pictures, `wanted` at most; yields how many.
-
-    A process that loads is as busy as a thread: beside all of torch's they would be more than the job was given.
-    Half of them at most, because on the CPU the others train; all but one where a GPU does that.
-    """
-    threads = torch.get_num_threads()
-    workers = min(wanted, threads // 2 if device.type == "cpu" else threads - 1)
-    if workers < wanted:
-        log.info("%d of %d workers load pictures: the job has %d threads in all", workers, wanted, threads)
-    torch.set_num_threads(threads - workers)
-    try:
-        yield workers
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _loader(data: PictureDataset, batches: list[list[int]], workers: int, device: torch.device) -> DataLoader:
-    return DataLoader(data, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
-
-
-def _batches_on(loader: DataLoader, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    for pictures, labels in loader:
-        yield (
-            pictures.to(device, memory_format=torch.channels_last, non_blocking=True),  # (B, 3, H, W)
-            labels.to(device, non_blocking=True),  # (B,)
-        )
-
-
-def _logits(output: Any) -> Tensor:
-    """(B, classes); GoogLeNet and Inception wrap theirs in a tuple while training."""
-    return output if isinstance(output, Tensor) else output.logits
-
-
-def _autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
-    wanted = settings.mixed_precision and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
-
-
-def _train_one_epoch(
-    trainable: _Trainable,
-    data: PictureDataset,
-    optimizer: torch.optim.Optimizer,
-    settings: TrainingSettings,
-    epoch: int,
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> dict[str, float]:
-    data.set_epoch(epoch)
-    order = torch.randperm(len(data), generator=generator(settings.seed, "order", epoch))
-    batches = _batches(order, settings.batch_size)
-    trainable.train(settings.frozen_statistics)
-    losses, right, began = 0.0, 0, time.monotonic()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive_seed(settings.seed, "dropout", epoch))
-        for number, (pictures, labels) in enumerate(
-            _batches_on(_loader(data, batches, settings.workers, device), device)
-        ):
-            with _autocast(settings, device):
-                logits = _logits(trainable.model(pictures))  # (B, classes)
-                loss = nn.functional.cross_entropy(logits, labels)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise InputError(
-                    f"the training loss became {value} in epoch {epoch}, batch {number + 1} of {len(batches)}: "
-                    f"lower learning_rate (now {optimizer.param_groups[0]['lr']:g}) and run again"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            losses += value * len(labels)
-            right += int((logits.argmax(1) == labels).sum())
-            advance(len(labels))
-    seconds = time.monotonic() - began
-    return {
-        "train_loss": losses / len(data),
-        "train_accuracy": right / len(data),
-        "images_per_second": len(data) / seconds,
-    }
-
-
-@torch.no_grad()
-def _evaluate(
-    model: nn.Module,
-    data: PictureDataset,
-    settings: TrainingSettings,
-    device: torch.device,
-    advance: Callable[[int], None],
-) -> dict[str, float]:
-    model.eval()
-    batches = [part.tolist() for part in torch.split(torch.arange(len(data)), settings.batch_size)]
-    losses, right = 0.0, 0
-    for pictures, labels in _batches_on(_loader(data, batches, settings.workers, device), device):
-        with _autocast(settings, device):
-            logits = _logits(model(pictures)).float()  # (B, classes)
-        losses += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        right += int((logits.argmax(1) == labels).sum())
-        advance(len(labels))
-    return {"val_loss": losses / len(data), "val_accuracy": right / len(data)}

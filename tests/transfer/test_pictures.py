@@ -14,14 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from torch.utils.data import DataLoader
 
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
 from feature_vis.vision import torchvision
 from transfer import pictures
-from transfer.pictures import PictureDataset, faults, load_rgb, train_transform, val_transform
+from transfer.augmentation import with_randaugment
+from transfer.picture_cache import PictureCache
+from transfer.pictures import PictureDataset, faults, load_rgb, normalised, train_transform, val_transform
 
 
 def save(image: Image.Image, path: Path, **options: object) -> np.ndarray:
@@ -37,9 +38,9 @@ def gradient(width: int = 20, height: int = 12) -> Image.Image:
 
 
 def pixels_of(tensor: torch.Tensor) -> np.ndarray:
-    """(H, W, 3) in 0..255 of a normalised (3, H, W)."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return ((tensor * std + mean) * 255).round().permute(1, 2, 0).numpy()
+    """(H, W, 3) of (3, H, W) uint8."""
+    assert tensor.dtype == torch.uint8
+    return tensor.permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
@@ -215,7 +216,7 @@ def test_any_picture_gives_a_square(width, height, resize, size) -> None:
     for transform in (train_transform(size, resize=resize, rotation=30), val_transform(size, resize=resize)):
         tensor = transform(picture, generator("test"))
         assert tensor.shape == (3, size, size)
-        assert tensor.dtype == torch.float32
+        assert tensor.dtype == torch.uint8
         assert type(tensor) is torch.Tensor
 
 
@@ -319,19 +320,13 @@ def test_the_parts_and_their_classes(folder) -> None:
     np.testing.assert_array_equal(pixels_of(data[0][0]), np.asarray(gradient(44, 33).crop((10, 4, 34, 28))))
 
 
-def epoch_of(data: PictureDataset, workers: int, order: list[int]) -> dict[int, torch.Tensor]:
-    batches = [order[i : i + 2] for i in range(0, len(order), 2)]
-    tensors = [
-        picture for batch, _ in DataLoader(data, batch_sampler=batches, num_workers=workers) for picture in batch
-    ]
-    return dict(zip(order, tensors, strict=True))
+def epoch_of(data: PictureDataset, epoch: int, order: list[int]) -> dict[int, torch.Tensor]:
+    return {index: data.item(index, epoch)[0] for index in order}
 
 
 def test_draws_depend_on_seed_epoch_and_path_alone(folder) -> None:
-    def data(seed: int = 1, cache: int = 0) -> PictureDataset:
-        return PictureDataset(
-            folder, split_of(), "train", train_transform(16, rotation=30), seed=seed, cache_bytes=cache
-        )
+    def data(seed: int = 1, cache: PictureCache | None = None) -> PictureDataset:
+        return PictureDataset(folder, split_of(), "train", train_transform(16, rotation=30), seed=seed, cache=cache)
 
     def same(a: dict[int, torch.Tensor], b: dict[int, torch.Tensor]) -> bool:
         return all(torch.equal(a[i], b[i]) for i in a)
@@ -339,16 +334,14 @@ def test_draws_depend_on_seed_epoch_and_path_alone(folder) -> None:
     one = data()
     state = torch.get_rng_state()
     first = epoch_of(one, 0, [0, 1, 2, 3])
-    [one[i] for i in range(4)]
     torch.manual_seed(12345)
     assert same(first, epoch_of(one, 0, [3, 1, 0, 2]))
-    assert same(first, epoch_of(one, 2, [2, 3, 0, 1]))
-    assert same(first, epoch_of(data(cache=1 << 20), 0, [0, 1, 2, 3]))
+    cached = data(cache=PictureCache(6, 1 << 20))
+    for _ in range(2):
+        assert same(first, epoch_of(cached, 0, [0, 1, 2, 3]))
     assert not same(first, epoch_of(data(seed=2), 0, [0, 1, 2, 3]))
-    one.set_epoch(1)
-    second = epoch_of(one, 2, [0, 1, 2, 3])
+    second = epoch_of(one, 1, [0, 1, 2, 3])
     assert not same(first, second)
-    assert same(second, epoch_of(one, 0, [0, 1, 2, 3]))
     torch.set_rng_state(state)
     one[0]
     assert torch.equal(torch.get_rng_state(), state)
@@ -362,7 +355,8 @@ def test_equal_pictures_of_other_names_are_augmented_differently(tmp_path) -> No
 
 
 def test_the_cache_is_bounded_and_spares_decoding(folder, monkeypatch) -> None:
-    data = PictureDataset(folder, split_of(), "train", val_transform(8), cache_bytes=3 * 33 * (40 + 41))
+    cache = PictureCache(6, 3 * 33 * (40 + 41))
+    data = PictureDataset(folder, split_of(), "train", val_transform(8), cache=cache)
     decoded = []
     monkeypatch.setattr(pictures, "load_rgb", lambda path: decoded.append(path.name) or load_rgb(path))
     for _ in range(2):
@@ -370,8 +364,36 @@ def test_the_cache_is_bounded_and_spares_decoding(folder, monkeypatch) -> None:
     assert decoded == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]
 
 
+def test_the_parts_of_a_split_share_a_cache(folder) -> None:
+    cache = PictureCache(6, 1 << 20)
+    parts = [PictureDataset(folder, split_of(), part, val_transform(8), cache=cache) for part in ("train", "val")]
+    before = [[data[i][0] for i in range(len(data))] for data in parts]
+    for path in folder.glob("*.png"):
+        path.unlink()
+    for data, pictures_of in zip(parts, before, strict=True):
+        assert all(torch.equal(data[i][0], picture) for i, picture in enumerate(pictures_of))
+
+
+@pytest.mark.parametrize("transform", [train_transform(16, resize=20, rotation=30), val_transform(16, resize=20)])
+def test_pictures_resized_before_they_are_cached_are_the_same(folder, transform) -> None:
+    plain = PictureDataset(folder, split_of(), "train", transform, seed=3)
+    cache = PictureCache(6, 4 * 3 * 20 * 28)  # of what is resized, four fit; of whole pictures one
+    cached = PictureDataset(folder, split_of(), "train", transform, seed=3, resize=20, cache=cache)
+    first, second = (epoch_of(data, 2, [0, 1, 2, 3]) for data in (plain, cached))
+    assert all(torch.equal(first[i], second[i]) for i in first)
+    assert all(cache.get(i) is not None for i in range(4))
+
+
+def test_a_network_is_shown_normalised_pictures(folder) -> None:
+    batch = torch.stack([val_transform(24)(gradient(24, 24), generator(0)) for _ in range(2)])
+    shown = normalised(batch)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close((shown[1] * std + mean) * 255, batch[1].float(), atol=1e-3, rtol=0)
+
+
 def test_it_can_be_sent_to_another_process(folder) -> None:
-    data = PictureDataset(folder, split_of(), "train", train_transform(16, rotation=5))
+    transform = with_randaugment(train_transform(16, rotation=5), 1, 9)
+    data = PictureDataset(folder, split_of(), "train", transform, cache=PictureCache(6, 1 << 20))
     assert torch.equal(pickle.loads(pickle.dumps(data))[1][0], data[1][0])
 
 

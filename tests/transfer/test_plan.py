@@ -205,6 +205,10 @@ MISTAKES = {
     "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
     "unknown data": (lambda c: c["networks"]["base"].update(data="e"), "no data set 'e'"),
     "no data": (lambda c: c["networks"]["base"].pop("data"), "training needs data"),
+    "a warm-up without end": (
+        lambda c: c["networks"]["base"]["training"].update(warmup_epochs=2),
+        "networks.base.training.warmup_epochs: the learning rate rises over 2 epochs, and 2 are trained",
+    ),
     "no weights": (lambda c: c["networks"]["base"].pop("training"), "neither weights nor training"),
     "no model": (lambda c: c["networks"]["base"].pop("model"), "needs a model"),
     "circle": (lambda c: c["networks"]["base"].update(weights="tuned"), "starts from base itself"),
@@ -268,6 +272,16 @@ def test_a_mistake_says_its_line(config, schema, tmp_path) -> None:
         check_config(read.config, schema, [read])
 
 
+def test_a_training_may_have_threads_of_its_own(config, schema) -> None:
+    config["threads"] = 3
+    config["networks"]["tuned"]["training"] |= {"threads": 5, "cache_mb": 4000}
+    check_config(config, schema)
+    plan = Plan(config, {})
+    assert (plan.training_threads("base"), plan.training_threads("tuned")) == (3, 5)
+    assert (plan.training_memory("base"), plan.training_memory("tuned")) == (8000, 11000)
+    assert "threads" not in plan.training("tuned")  # or more of them would look like another training
+
+
 def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
     import dataclasses
 
@@ -280,6 +294,7 @@ def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
     assert set(recipe.pop("mode")["enum"]) == set(MODES)
     training = network["training"]["properties"]
     assert "default" not in training.pop("seed")  # that of the whole config
+    assert "default" not in training.pop("threads")  # likewise
     for code, described in [(Recipe(), recipe), (TrainingSettings(epochs=1), training)]:
         defaults = {name: value for name, value in dataclasses.asdict(code).items() if name != "seed"}
         assert set(described) == set(defaults)
@@ -296,8 +311,13 @@ def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
     from feature_vis.recipe import CHOICES
     from feature_vis.regularizers import REGULARIZERS
     from feature_vis.transforms import PRESETS, Transforms
+    from transfer.settings import CHOICES as TRAINING_CHOICES
 
-    recipe = yaml.safe_load(Path(schema).read_text())["$defs"]["recipe"]["properties"]
+    text = yaml.safe_load(Path(schema).read_text())
+    network = text["properties"]["networks"]["additionalProperties"]["properties"]
+    for name, choices in TRAINING_CHOICES.items():
+        assert tuple(network["training"]["properties"][name]["enum"]) == choices, name
+    recipe = text["$defs"]["recipe"]["properties"]
     named, settings = recipe["transforms"]["oneOf"]
     assert set(named["enum"]) == set(PRESETS)
     assert set(settings["properties"]) == {field.name for field in dataclasses.fields(Transforms)}

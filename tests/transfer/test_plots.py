@@ -10,6 +10,7 @@ from feature_vis.errors import InputError
 from transfer.plots import (
     PALETTE,
     change_over_epochs,
+    confusion_matrix,
     contact_sheet,
     save_figure,
     similarity_boxplot,
@@ -187,3 +188,24 @@ def test_change_over_epochs_leaves_out_what_is_not_known(tmp_path) -> None:
     for name in ("a.png", "b.png"):
         save_figure(change_over_epochs(table), tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_confusion_matrix_shows_shares_of_each_class() -> None:
+    figure = confusion_matrix(
+        np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]), ["cat", "dog", "a name that is much too long for it"]
+    )
+    axis = figure.axes[0]
+    shown = np.asarray(axis.images[0].get_array().filled(np.nan), float)
+    np.testing.assert_allclose(shown, [[75, 25, 0], [0, 100, 0], [np.nan] * 3])
+    assert [text.get_text() for text in axis.texts] == ["75", "25", "100"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "a name that is much too…"]
+    assert axis.get_title() == "Confusion, 6 validation pictures"
+
+
+def test_a_large_confusion_matrix_has_no_names(tmp_path) -> None:
+    figure = confusion_matrix(np.eye(196, dtype=np.int64), [f"class {number}" for number in range(196)])
+    assert not figure.axes[0].get_yticklabels()
+    assert not figure.axes[0].texts
+    save_figure(figure, tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as image:
+        assert max(image.size) < 1500

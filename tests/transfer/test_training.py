@@ -1,6 +1,8 @@
 """Fine-tuning: what learns, what stands still, and that a cut-off training goes on as if it had not been."""
 
+import itertools
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +11,22 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.models import build, state_digest
+from transfer import training
 from transfer.dataset import make_split
+from transfer.evaluation import Evaluation
 from transfer.network import start_network
-from transfer.settings import TrainingSettings, training_key
+from transfer.settings import TrainingSettings
 from transfer.training import (
     Prepared,
-    _batches,
-    _threads_for,
     choose_epoch,
     finetune,
     freeze_before,
     prepare,
-    publish_checkpoint,
+    publish_checkpoints,
     training_log,
 )
 
@@ -77,6 +80,82 @@ def test_a_cut_off_training_goes_on_as_if_it_had_not_been(pictures: Path, tmp_pa
     assert equal(weights(whole[-1]), weights(resumed[-1]))
 
 
+# every option that has to do with where a training stands
+EVERYTHING: dict[str, Any] = {
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+    "optimizer": "sgd",
+    "weight_decay": 0.01,
+    "accumulate_batches": 2,
+    "label_smoothing": 0.1,
+    "class_weights": "balanced",
+    "randaugment": 1,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "patience": 3,
+    "channels_last": False,
+}
+
+
+def tiny(root: Path, options: TrainingSettings) -> Prepared:
+    """A network of a few weights, where only the course of a training is of interest."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))
+        model.append(nn.Linear(4, 2))
+    table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
+    return prepare(model, table, root, options)
+
+
+def test_with_every_option_it_goes_on_as_if_it_had_not_been_cut_off(pictures: Path, tmp_path: Path) -> None:
+    options = settings(epochs=3, **EVERYTHING)
+    whole = finetune(tiny(pictures, options), options, "key", tmp_path / "whole", CPU)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "epoch0.pth").write_bytes(whole[0].read_bytes())
+    again = replace(options, workers=1, cache_mb=0)
+    resumed = finetune(tiny(pictures, again), again, "key", tmp_path / "cut", CPU)
+    for first, second in zip(whole, resumed, strict=True):
+        assert equal(weights(first), weights(second))
+    first, second = (training_log(files).drop(columns="images_per_second") for files in (whole, resumed))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def worse_and_worse(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """From epoch `after` on no validation is better."""
+    losses = itertools.count()
+
+    def found(*_: object) -> Evaluation:
+        number = next(losses)
+        return Evaluation(abs(number - after) + 1.0, np.array([[1, 1], [1, 1]]))
+
+    monkeypatch.setattr(training, "evaluate", found)
+    monkeypatch.setattr(training.Stream, "validation", lambda stream: list(stream._next(1)))
+
+
+def test_it_stops_when_no_epoch_is_better(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+    worse_and_worse(monkeypatch, after=1)
+    options = settings(epochs=6, patience=2)
+    files = finetune(tiny(pictures, options), options, "key", tmp_path / "a", CPU)
+    assert [file.name for file in files] == [f"epoch{epoch}.pth" for epoch in range(4)]
+    table = training_log(files)
+    assert table["val_loss"].tolist() == [2, 1, 2, 3]
+    assert choose_epoch(table, "best") == 1
+    # once stopped it stays so, and a training that went on is cut where it would have stopped
+    monkeypatch.setattr(training, "freeze_before", None)
+    assert finetune(tiny(pictures, options), options, "key", tmp_path / "a", CPU) == files
+    sooner = replace(options, patience=1)
+    assert len(finetune(tiny(pictures, sooner), sooner, "key", tmp_path / "a", CPU)) == 3
+
+
+def test_targets_of_epochs_that_were_not_trained_are_the_last(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a", "b")]
+    for file in files:
+        file.write_text(file.name)
+    targets = [tmp_path / "out" / str(epoch) for epoch in range(4)]
+    publish_checkpoints(files, targets)
+    assert [target.read_text() for target in targets] == ["a", "b", "b", "b"]
+
+
 def test_epochs_are_reused_only_whole_and_under_the_same_key(pictures: Path, tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.INFO, logger="featurediff")
     logging.getLogger("featurediff").propagate = True
@@ -117,10 +196,7 @@ def test_statistics_of_frozen_modules_move_on_request_and_nothing_else(pictures:
 def test_validation_pictures_are_augmented_on_request_alone(pictures: Path) -> None:
     for augmented in (False, True):
         validation = prepared(pictures, settings(rotation=30, augment_validation=augmented)).validation
-        shown = []
-        for epoch in (0, 1):
-            validation.set_epoch(epoch)
-            shown.append(validation[0][0])
+        shown = [validation.item(0, epoch)[0] for epoch in (0, 1)]
         assert torch.equal(*shown) is not augmented
 
 
@@ -172,15 +248,6 @@ def test_a_start_and_a_head_depend_on_the_seed_alone(pictures: Path) -> None:
     assert not equal(first, prepared(pictures, settings(seed=2), seed=2).model.state_dict())
 
 
-@pytest.mark.parametrize(
-    ("count", "size", "lengths"), [(9, 4, [4, 5]), (8, 4, [4, 4]), (1, 4, [1]), (10, 4, [4, 4, 2])]
-)
-def test_no_batch_of_one(count: int, size: int, lengths: list[int]) -> None:
-    batches = _batches(torch.arange(count), size)
-    assert [len(batch) for batch in batches] == lengths
-    assert sorted(index for batch in batches for index in batch) == list(range(count))
-
-
 def test_the_epoch_to_visualize() -> None:
     table = pd.DataFrame(
         {"epoch": [0, 1, 2, 3], "val_accuracy": [0.5, 0.8, 0.8, 0.7], "val_loss": [1.0, 0.6, 0.5, 0.4]}
@@ -192,59 +259,11 @@ def test_the_epoch_to_visualize() -> None:
         choose_epoch(table, 4)
 
 
-def test_the_key_covers_every_setting_but_epochs_and_workers() -> None:
-    changes: dict[str, Any] = {
-        "train_from": "layer4",
-        "learning_rate": 0.1,
-        "learning_rate_decay": 0.9,
-        "batch_size": 8,
-        "size": 48,
-        "resize": 50,
-        "rotation": 5.0,
-        "flip": False,
-        "frozen_statistics": "moving",
-        "augment_validation": True,
-        "rotation_interpolation": "nearest",
-        "mixed_precision": False,
-        "seed": 3,
-    }
-    keys = {training_key(settings(**{name: value}), "m", "s", "d") for name, value in changes.items()}
-    keys |= {
-        training_key(settings(), *parts)
-        for parts in [("m", "s", "d"), ("n", "s", "d"), ("m", "t", "d"), ("m", "s", "e")]
-    }
-    assert len(keys) == len(changes) + 4
-    assert training_key(settings(epochs=9, workers=3), "m", "s", "d") == training_key(settings(), "m", "s", "d")
-    assert {*changes, "epochs", "workers"} == set(TrainingSettings.__dataclass_fields__)
-
-
-@pytest.mark.parametrize(
-    ("device", "threads", "wanted", "workers"),
-    [("cpu", 4, 1, 1), ("cpu", 4, 8, 2), ("cpu", 1, 8, 0), ("cpu", 4, 0, 0), ("cuda", 4, 8, 3), ("cuda", 1, 8, 0)],
-)
-def test_loading_and_training_share_the_jobs_threads(device: str, threads: int, wanted: int, workers: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with _threads_for(wanted, torch.device(device)) as found:
-            assert (found, torch.get_num_threads()) == (workers, threads - workers)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_settings_that_cannot_be_are_all_named() -> None:
-    with pytest.raises(InputError, match=r"(?s)epochs.*batch_size"):
-        TrainingSettings(epochs=0, batch_size=1)
-    with pytest.raises(InputError, match="learning_rat"):
-        TrainingSettings.from_settings({"epochs": 1, "learning_rat": 1})
-
-
 def test_publishing_takes_no_second_room_and_replaces(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"new")
     (tmp_path / "b").write_bytes(b"old")
     for _ in range(2):
-        publish_checkpoint(tmp_path / "a", tmp_path / "b")
+        publish_checkpoints([tmp_path / "a"], [tmp_path / "b"])
         assert (tmp_path / "b").read_bytes() == b"new"
         assert (tmp_path / "a").stat().st_ino == (tmp_path / "b").stat().st_ino
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "b"]
@@ -256,5 +275,5 @@ def test_publishing_copies_where_links_cannot_be(tmp_path: Path, monkeypatch) ->
 
     monkeypatch.setattr("os.link", refuse)
     (tmp_path / "a").write_bytes(b"new")
-    publish_checkpoint(tmp_path / "a", tmp_path / "sub" / "b")
+    publish_checkpoints([tmp_path / "a"], [tmp_path / "sub" / "b"])
     assert (tmp_path / "sub" / "b").read_bytes() == b"new"

@@ -17,6 +17,10 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
         "base/checkpoints/epoch1.pth",
         "base/training.csv",
         "dogs/network.pth",
+        "dogs/evaluation/confusion.csv",
+        "dogs/evaluation/classes.csv",
+        "dogs/evaluation/columns.yaml",
+        "dogs/evaluation/confusion.png",
         "dogs/features/layer4.1.csv",
         "bad_channels.csv",
         "compare/dogs/layer4.1.csv",
@@ -85,3 +89,16 @@ def test_the_training_log_has_a_row_an_epoch(finished: Experiment) -> None:
     assert log["epoch"].tolist() == [0, 1]
     assert log["weights_sha256"].nunique() == 2
     assert log["val_accuracy"].between(0, 1).all()
+
+
+def test_the_confusion_matrix_is_of_the_epoch_that_is_visualized(finished: Experiment) -> None:
+    results = finished.folder / "results"
+    for network in ("base", "dogs", "cars"):
+        log = pd.read_csv(results / network / "training.csv").set_index("epoch")
+        shown = torch.load(results / network / "network.pth", weights_only=True)["epoch"]
+        counts = pd.read_csv(results / network / "evaluation" / "confusion.csv").set_index("class_name")
+        assert counts.to_numpy().trace() / counts.to_numpy().sum() == log.loc[shown, "val_accuracy"]
+        classes = pd.read_csv(results / network / "evaluation" / "classes.csv")
+        assert classes["pictures"].tolist() == counts.sum(axis=1).tolist()
+    links = (results / "report" / "data" / "run.js").read_text()
+    assert "../dogs/evaluation/confusion.png" in links

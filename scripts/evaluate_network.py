@@ -1,0 +1,26 @@
+"""Tell which classes a network takes for which. Inputs: the network, its pictures' split. Outputs: the confusion matrix
+as a CSV and a plot, a CSV with a row a class, and what its columns mean.
+"""
+
+from pathlib import Path
+
+from feature_vis.files import write_text
+from transfer.compare import describe_columns
+from transfer.dataset import read_split
+from transfer.evaluation import COLUMNS, class_table, confusion_table, evaluate_network
+from transfer.job import job, log
+from transfer.network import load_network
+from transfer.plots import confusion_matrix, save_figure
+from transfer.settings import TrainingSettings
+from transfer.tables import write_table
+
+with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+    given, params = snakemake.input, snakemake.params
+    settings = TrainingSettings.from_settings(params.settings)
+    network = load_network(given.network)
+    found = evaluate_network(network, read_split(given.split), Path(params.root), settings, device)
+    write_table(confusion_table(found.confusion, network.class_names), snakemake.output.confusion)
+    write_table(class_table(found.confusion, network.class_names), snakemake.output.classes)
+    write_text(snakemake.output.columns, describe_columns(COLUMNS))
+    save_figure(confusion_matrix(found.confusion, network.class_names), snakemake.output.plot)
+    log.info("accuracy %.3f on %d validation pictures", found.accuracy, found.confusion.sum())
