@@ -108,12 +108,13 @@ def _plain(value: Any) -> str:
 
 def columns_page() -> str:
     """Every column that a comparison's tables may have, with its unit and meaning."""
-    from transfer import control
+    from transfer import control, evaluation
     from transfer.compare import describe_columns
 
     tables = {
         "Tables of channels": yaml.safe_load(describe_columns()),
         "`control.csv`": yaml.safe_load(describe_columns(control.COLUMNS)),
+        "`evaluation/classes.csv`": yaml.safe_load(describe_columns(evaluation.COLUMNS)),
     }
     return "\n\n".join(
         f"## {title}\n\n"
