@@ -43,8 +43,8 @@ from feature_vis.objectives import Objectives
 from feature_vis.png import channel_of
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
+from transfer.examination import make_plan
 from transfer.network import load_network
-from transfer.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -145,7 +145,7 @@ def graph(arguments: argparse.Namespace) -> None:
         config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
         config["results"] = "results"
         (folder / "paper.yaml").write_text(yaml.safe_dump(config))
-        plan = Plan(config)
+        plan = make_plan(config, ROOT / "config" / "schema.yaml", first=False)
         pictures = len(plan.networks) * sum(len(channels) for channels in plan.channels.values())
         control = folder / "control.smk"
         control.write_text(ONE_JOB_A_PICTURE.format(channels=plan.channels, networks=plan.networks))
@@ -184,7 +184,7 @@ def finished(arguments: argparse.Namespace) -> None:
             sys.exit(f"the run in {arguments.folder} is not finished:\n{costs[0].output}")
         print(f"medians of {arguments.repeats} runs\nnothing to do: {Typical.of(costs)}")
         config = yaml.safe_load(configfile.read_text())
-        plan = Plan(config)
+        plan = make_plan(config, ROOT / "config" / "schema.yaml", first=False)
         layer, network = plan.layers[-1], plan.networks[-1]
         picture = folder / plan.results / network / "features" / layer / f"channel{plan.channels[layer][0]}.png"
         before = picture.read_bytes()

@@ -17,18 +17,16 @@ os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHO
 from feature_vis.errors import InputError
 from feature_vis.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
-from transfer.config_check import check_config
 from transfer.config_file import read_config
-from transfer.experiments import plain
-from transfer.plan import Plan, code_digest, picture_paths, ranges
+from transfer.examination import make_plan
+from transfer.plan import code_digest, picture_paths, ranges, start_command
 from transfer.settings import TRAINING_VERSION
 
 try:
     files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]
-    check_config(config, os.path.join(workflow.basedir, "config", "schema.yaml"), files)
-    # a user's own module lies beside the config
-    config |= plain(config, files[-1].file.parent if files else ".").config
-    plan = Plan(config)
+    schema = os.path.join(workflow.basedir, "config", "schema.yaml")
+    plan = make_plan(config, schema, files, first=workflow.is_main_process)
+    config |= plan.config
     if workflow.is_main_process:  # what a job reads, it looks at itself
         refuse_cut_off(plan.pictures())
 except InputError as error:
@@ -111,12 +109,7 @@ def get_final_tables():
 
 
 def get_command():
-    """How the workflow was started, as far as it decides what is made: for the page's lines to rerun something."""
-    files = [os.path.relpath(file) for file in workflow.overwrite_configfiles]
-    given = f" --configfile {' '.join(files)}" if files else ""
-    if RESULTS != "results":
-        given += f" --config results={RESULTS}"
-    return f"snakemake --cores 8{given}"
+    return start_command([os.path.relpath(file) for file in workflow.overwrite_configfiles], RESULTS)
 
 
 def get_report_links():

@@ -10,19 +10,21 @@ Two passes are needed, the second with the first one's result:
     magnitude = magnitude_spectrum(paths, (224, 224), matrix)
 """
 
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from feature_vis.colors import from_rgb
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
+from feature_vis.image_files import read_image
 
 __all__ = [
     "ImageStatistics",
@@ -35,6 +37,9 @@ __all__ = [
 ]
 
 Picture = Tensor | str | Path
+
+# Bytes that a file of statistics may unfold to: those of 8192 px have 0.4 GB.
+_LARGEST = 1 << 30
 
 # A basis colour weaker than this share of the strongest one is taken to be this strong. Grey pictures in RGB files
 # have but one colour; without a floor the matrix would have no inverse. ImageNet's weakest has 13 %.
@@ -135,6 +140,9 @@ def load_statistics(path: str | Path) -> ImageStatistics:
         InputError: the file is missing or not such a file.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > _LARGEST:
+                raise ValueError(f"it claims {size:,} bytes, {_LARGEST:,} are allowed")
         with np.load(path, allow_pickle=False) as arrays:
             height, width = (int(number) for number in arrays["size"])
             magnitude = torch.from_numpy(arrays["magnitude"])
@@ -190,11 +198,7 @@ def _loaded(pictures: Iterable[Picture]) -> Iterator[Tensor]:
 
 def _read(path: str | Path) -> Tensor:
     """A picture file as RGB, (3, H, W) in [0, 1]."""
-    try:
-        with Image.open(path) as opened:
-            pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))  # (H, W, 3)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # all that Pillow raises
-        raise InputError(f"{path}: the picture cannot be read: {error}") from error
+    pixels = read_image(path, lambda opened: np.array(ImageOps.exif_transpose(opened).convert("RGB")))  # (H, W, 3)
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 

@@ -11,6 +11,8 @@ import importlib
 import logging
 import math
 import pickle
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -190,13 +192,12 @@ def load_file(path: str | Path) -> dict[str, Any]:
     read = _read_safetensors if path.suffix == ".safetensors" else _read_pickled
     try:
         loaded = read(path)
-    except InputError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # torch raises many kinds for a broken or unsafe file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{path} cannot be read as weights ({reason}): it must be a state dict saved by torch.save, whole "
-            f"and without code in it{_unsafe(path)}"
+            f"{path} {_why_not(error)}: it must be a state dict saved by torch.save, whole and without code in it"
+            f"{_unsafe(path)}"
         ) from None
     if not isinstance(loaded, dict):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a state dict")
@@ -205,7 +206,7 @@ def load_file(path: str | Path) -> dict[str, Any]:
 
 def _read_pickled(path: Path) -> Any:
     # timm and others keep their command line's arguments beside the weights: names and values, no code
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(action="ignore"):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -215,6 +216,16 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     except ImportError:
         raise InputError(f"{path} needs safetensors, which is not installed: pip install 'featurediff[timm]'") from None
     return safetensors.load_file(path)
+
+
+def _why_not(error: Exception) -> str:
+    """Without torch's own words of a file with code in it, which say how to run the code."""
+    text = str(error).strip()
+    if code := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"is refused, to read it would run code ({code[1]})"
+    if "weights_only" in text:
+        return "cannot be read as weights (it holds something else than tensors and plain values)"
+    return f"cannot be read as weights ({text.splitlines()[0] if text else type(error).__name__})"
 
 
 def _unsafe(path: Path) -> str:
@@ -253,7 +264,9 @@ def load_state(name: str, state: dict[str, Any], source: str | Path, *, headless
     head = head_name(model)
     expected, weight = model.state_dict(), f"{head}.weight"
     rows = state.get(weight)
-    if isinstance(rows, Tensor) and rows.shape[:1] != expected[weight].shape[:1]:
+    # one that is not contiguous may claim more rows than the file holds
+    whole = isinstance(rows, Tensor) and rows.dim() > 0 and rows.is_contiguous()
+    if isinstance(rows, Tensor) and whole and rows.shape[:1] != expected[weight].shape[:1]:
         model = replace_head(model, rows.shape[0], seed=0)
         expected = model.state_dict()
     if headless:

@@ -3,7 +3,9 @@
 import io
 import json
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,22 @@ from PIL import Image, PngImagePlugin
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
+from feature_vis.image_files import MAX_PIXELS
 
-__all__ = ["channel_of", "layer_of", "read_notes", "read_picture", "refuse_cut_off", "seed_of", "write_picture"]
+__all__ = [
+    "channel_of",
+    "layer_of",
+    "peek_notes",
+    "read_notes",
+    "read_picture",
+    "refuse_cut_off",
+    "seed_of",
+    "write_picture",
+]
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
+_MOST_BYTES = 4 * MAX_PIXELS  # of a file: no picture and its notes have more
 
 
 def channel_of(path: str | Path) -> int:
@@ -52,20 +65,59 @@ def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) 
 
 
 def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The picture, (H, W, 3) uint8, and its notes; a PNG that is truncated or not ours is an error."""
-    try:
+    """The picture, (H, W, 3) uint8, and its notes.
+
+    Raises:
+        InputError: a PNG that is truncated, larger than any of ours, or not ours.
+    """
+    with _faults_of(path):
         data = Path(path).read_bytes()
         if not data.endswith(_END):  # the decoder is content without the last chunks
             raise OSError("its end is missing")
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            _check_size(image)
             image.load()
-            pixels = np.asarray(image.convert("RGB"))
-            notes = json.loads(image.info[_TEXT_KEY])
+            return np.asarray(image.convert("RGB")), _notes(image)
+
+
+def peek_notes(path: str | Path) -> dict[str, Any]:
+    """The notes of a picture that is not decoded, and may be cut off behind them.
+
+    Raises:
+        InputError: a PNG that is larger than any of ours, or not ours.
+    """
+    with _faults_of(path), Image.open(path, formats=["PNG"]) as image:
+        _check_size(image)
+        return _notes(image)
+
+
+@contextmanager
+def _faults_of(path: str | Path) -> Iterator[None]:
+    """What is raised inside is the file's fault; one that is not worth opening is refused."""
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:  # a pipe would be waited for
+            raise OSError(f"a regular file of at most {_MOST_BYTES:,} bytes is expected")
+        yield
     except KeyError:
         raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} is not a whole picture ({error}): delete it and run again") from None
-    return pixels, notes
+    except MemoryError:
+        raise
+    except Exception as error:  # broken files make the decoder raise nearly anything
+        why = str(error) or type(error).__name__
+        raise InputError(f"{path} is not a whole picture ({why}): delete it and run again") from None
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise OSError(f"it claims {image.width} x {image.height} pixels")
+
+
+def _notes(image: Image.Image) -> dict[str, Any]:
+    notes = json.loads(image.info[_TEXT_KEY])
+    if not isinstance(notes, dict):
+        raise KeyError(_TEXT_KEY)
+    return notes
 
 
 def refuse_cut_off(paths: Iterable[str | Path]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from feature_vis import colors
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
+from feature_vis.image_files import read_image
 from feature_vis.models import load_file
 from feature_vis.parameterizations import Parameterization, parameterization
 from feature_vis.recipe import Recipe
@@ -72,12 +73,7 @@ def _read_state(recipe: Recipe, held: Parameterization) -> Tensor:
 
 def _read_picture(path: str, size: tuple[int, int], channels: int) -> Tensor:
     """(C, H, W) in [0, 1], stretched to the size."""
-    try:
-        with Image.open(path) as image:
-            converted = image.convert({1: "L", 3: "RGB"}.get(channels)).resize(
-                (size[1], size[0]), Image.Resampling.LANCZOS
-            )
-    except OSError as error:
-        raise InputError(f"the picture to start from cannot be read: {path} ({error})") from None
+    mode = {1: "L", 3: "RGB"}.get(channels)
+    converted = read_image(path, lambda image: image.convert(mode).resize((size[1], size[0]), Image.Resampling.LANCZOS))
     pixels = torch.from_numpy(np.asarray(converted).copy()).float() / 255  # (H, W) or (H, W, C)
     return pixels.unsqueeze(0) if pixels.dim() == 2 else pixels.permute(2, 0, 1)

@@ -37,7 +37,7 @@ def fitted(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> tuple[di
     """
     notes = []
     state = {
-        key: value.dequantize() if isinstance(value, Tensor) and value.is_quantized else value
+        str(key): value.dequantize() if isinstance(value, Tensor) and value.is_quantized else value
         for key, value in state.items()
     }
     state, pruned = _without_masks(state)

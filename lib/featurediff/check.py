@@ -6,30 +6,27 @@ of the config, the examinations leave that part alone and look at the rest.
 
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import nn
 
-from feature_vis.activations import layer_shapes
 from feature_vis.errors import InputError
 from feature_vis.models import build, cached_weights
-from feature_vis.recipe import Recipe
-from feature_vis.transforms import frame, resolve
 from featurediff.estimate import estimate
-from transfer.config_check import find_mistakes, without
-from transfer.config_file import ConfigFile, Mistake, in_words, read_config
+from transfer import examination
+from transfer.config_file import ConfigFile, Mistake, in_order, in_words, read_config
 from transfer.dataset import make_split
 from transfer.experiments import is_weights_name, plain
 from transfer.network import load_weights
-from transfer.plan import Config, Plan, architecture, overrides, parse_channels, recipe_settings
+from transfer.network_check import answer
+from transfer.plan import Config, Plan
 from transfer.published import compare_with_published
-from transfer.settings import TrainingSettings
-from transfer.training import freeze_before
 
 __all__ = ["Examined", "check_run", "examine", "find_workflow"]
 
@@ -88,128 +85,42 @@ def find_workflow(given: Path | None) -> Path:
 
 def examine(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Examined]:
     """All mistakes, in the order of the file's lines, and what the examinations came to know."""
-    mistakes = find_mistakes(read.config, schema)
-    sound = without(read.config, [mistake.path for mistake in mistakes])
-    spelled = plain({"networks": {}, "data": {}, "visualize": {}, **sound}, read.file.parent)
-    sound, found = spelled.config, Examined()
-    for examination in (_examine_networks, _examine_training, _examine_layers, _examine_results):
-        mistakes += map(spelled.as_written, examination(sound, found))
-    mistakes += read.mistakes
-    mistakes += _examine_data(sound, found, decode)
-    order = {mistake: _line(read, mistake) for mistake in mistakes}
-    return sorted(dict.fromkeys(mistakes), key=lambda mistake: order[mistake]), found
+    mistakes, sound = examination.sound_config(read.config, schema, read.file.parent)
+    found = Examined()
+    of_weights = [sound.as_written(mistake) for mistake in _examine_weights(sound.config, found)]
+    more, found.counts = examination.examine(sound, partial(answer, networks=found.networks))
+    mistakes += [*of_weights, *more, *read.mistakes]
+    mistakes += [*_examine_results(sound.config), *_examine_data(sound.config, found, decode)]
+    return in_order(mistakes, [read]), found
 
 
-def _line(read: ConfigFile, mistake: Mistake) -> int:
-    known = (read.lines.get(mistake.path[:end]) for end in range(len(mistake.path), 0, -1))
-    return next((line for line in known if line is not None), 0)
-
-
-def _examine_networks(config: Config, found: Examined) -> Iterator[Mistake]:
-    """Architectures and weights; a random start of each is kept for what only needs its shape."""
+def _examine_weights(config: Config, found: Examined) -> Iterator[Mistake]:
+    """Read every file of weights; the network keeps them, and the size of its head."""
     places = [(("networks", name), settings) for name, settings in config["networks"].items()]
     places.append((("compare", "embedder"), config.get("compare", {}).get("embedder", {})))
     for path, settings in places:
-        model = settings.get("model")
-        if model is not None and model not in found.networks:
+        model, weights = settings.get("model"), settings.get("weights")
+        if model is None or weights is None or weights in config["networks"]:
+            continue
+        try:
+            found.networks[model] = found.networks.get(model) or build(model)
+            named = is_weights_name(weights)
+            file = cached_weights(model, weights) if named else Path(weights)
+        except InputError:  # an unknown name, of which the examination speaks
+            continue
+        if file is None:
+            found.notes.append(f"{'.'.join(path)}: timm will fetch {weights} from the hub, or from its cache")
+        elif named and not file.exists():
+            found.notes.append(f"{'.'.join(path)}: torchvision will fetch {weights} to {file}")
+        elif not named and file.exists():
             try:
-                found.networks[model] = build(model)
-            except InputError as error:
-                yield Mistake((*path, "model"), f"{'.'.join(path)}.model: {error}")
-        weights = settings.get("weights")
-        if weights is None or weights in config["networks"] or model not in found.networks:
-            continue
-        try:
-            if is_weights_name(weights):
-                if (file := cached_weights(model, weights)) is None:
-                    found.notes.append(f"{'.'.join(path)}: timm will fetch {weights} from the hub, or from its cache")
-                elif not file.exists():
-                    found.notes.append(f"{'.'.join(path)}: torchvision will fetch {weights} to {file}")
-            else:
                 found.networks[model] = load_weights(model, weights, headless=path[-1] == "embedder").module()
-        except InputError as error:
-            names = f"; networks here: {', '.join(config['networks'])}" if is_weights_name(weights) else ""
-            yield Mistake((*path, "weights"), f"{'.'.join(path)}.weights: {error}{names}")
+            except InputError as error:
+                yield Mistake((*path, "weights"), f"{'.'.join(path)}.weights: {error}")
 
 
-def _network(config: Config, found: Examined, name: str) -> nn.Module | None:
-    """Of the architecture of one of the config's networks; None where that is wrong already."""
-    try:
-        return found.networks.get(architecture(config, name))
-    except KeyError:  # it starts from a network that is wrong itself
-        return None
-
-
-def _examine_training(config: Config, found: Examined) -> Iterator[Mistake]:
-    """What a training would only stumble on once its data are read: modules, sizes, epochs."""
-    for name, network in config["networks"].items():
-        model = _network(config, found, name)
-        if "epochs" not in network.get("training", {}) or model is None:
-            continue
-        path = ("networks", name, "training")
-        settings = TrainingSettings.from_settings(network["training"])
-        try:
-            freeze_before(model, settings.train_from)
-        except InputError as error:
-            yield Mistake((*path, "train_from"), f"{'.'.join(path)}.{error}")
-        for problem in layer_shapes(model, [""], (settings.size, settings.size))[1]:
-            yield Mistake((*path, "size"), f"{'.'.join(path)}.size: {problem}")
-        epoch = network.get("epoch", "best")
-        if isinstance(epoch, int) and epoch >= settings.epochs:
-            text = (
-                f"networks.{name}.epoch: {settings.epochs} epochs are trained, 0 to {settings.epochs - 1}, not {epoch}"
-            )
-            yield Mistake(("networks", name, "epoch"), text)
-
-
-def _examine_layers(config: Config, found: Examined) -> Iterator[Mistake]:
-    """Layers, channels and picture sizes, in every network; the files that recipes name."""
-    architectures = {architecture(config, name) for name in config["networks"] if _network(config, found, name)}
-    for layer, settings in config["visualize"].get("layers", {}).items():
-        path = ("visualize", "layers", layer)
-        try:
-            recipes = [
-                Recipe.from_settings(recipe_settings(config, layer, k)) for k in (None, *overrides(config, layer))
-            ]
-            sizes = {
-                size for recipe in recipes for size in (recipe.shape, frame(recipe.shape, resolve(recipe.transforms)))
-            }
-        except InputError as error:
-            yield Mistake(path, f"{'.'.join(path)}: {error}")
-            continue
-        named = {getattr(recipe, key): key for recipe in recipes for key in ("statistics", "start")}
-        for file, key in named.items():
-            if file is not None and not Path(file).is_file():
-                yield Mistake(path, f"{'.'.join(path)}: {key}: there is no file {file}")
-        problems: dict[str, None] = {}
-        for name in sorted(architectures):
-            for size in sorted(sizes):
-                shapes, wrong = layer_shapes(found.networks[name], [layer], size)
-                problems |= dict.fromkeys(f"{name}: {line}" for line in wrong)
-                if layer in shapes:
-                    shape, axis = shapes[layer]
-                    found.counts[layer] = shape[axis] if len(shape) > 1 else 0
-        yield from (Mistake(path, f"{'.'.join(path)}: {problem}") for problem in problems)
-        yield from _examine_channels(path, settings, overrides(config, layer), found.counts.get(layer))
-
-
-def _examine_channels(
-    path: tuple[str, ...], settings: Config, own: Collection[int], count: int | None
-) -> Iterator[Mistake]:
-    if count is None or "channels" not in settings:
-        return
-    try:
-        channels = parse_channels(settings["channels"], count)
-    except InputError as error:
-        yield Mistake((*path, "channels"), f"{'.'.join(path)}.channels: {error}")
-        return
-    for channel in sorted(set(own) - set(channels)):
-        here = (*path, "overrides", str(channel))
-        yield Mistake(here, f"{'.'.join(here)}: channel {channel} is not rendered")
-
-
-def _examine_results(config: Config, found: Examined) -> Iterator[Mistake]:
-    """Whether the results folder can be written, and is none of the user's data."""
+def _examine_results(config: Config) -> Iterator[Mistake]:
+    """Whether the results folder can be written to."""
     results = Path(config.get("results", "results"))
     nearest = next(folder for folder in (results, *results.absolute().parents) if folder.exists())
     try:
@@ -218,12 +129,6 @@ def _examine_results(config: Config, found: Examined) -> Iterator[Mistake]:
     except OSError as error:
         text = f"results: {nearest} cannot be written to ({error.strerror}): choose another folder"
         yield Mistake(("results",), text)
-    for name, data in config["data"].items():
-        if "root" in data and "draw" not in data and results.resolve().is_relative_to(Path(data["root"]).resolve()):
-            text = (
-                f"results: {results} lies inside the data set {name} ({data['root']}), whose pictures it would become"
-            )
-            yield Mistake(("results",), text)
 
 
 def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mistake]:

@@ -1,6 +1,7 @@
 """The commands, their options and what `--help` says of them. Nothing that is slow to start is imported above."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -240,9 +241,9 @@ def init(folder: Path, force: bool, **answers: Any) -> None:
     if file.exists() and not force:
         raise InputError(f"{file} is there already: write it over with --force, or name another folder")
     write_config(file, Answers(given, click.prompt if ask else None))
-    directory = "" if folder == Path() else f" --directory {folder}"
+    directory = "" if folder == Path() else f" --directory {shlex.quote(str(folder))}"
     checkout = find_workflow(None)
-    snakefile = "" if checkout == Path.cwd() else f" --snakefile {checkout / 'Snakefile'}"
+    snakefile = "" if checkout == Path.cwd() else f" --snakefile {shlex.quote(str(checkout / 'Snakefile'))}"
     click.echo(f"{file} is written. Next:\n  featurediff check{directory}\n  snakemake{snakefile}{directory} --cores 8")
 
 

@@ -19,7 +19,8 @@ from feature_vis.vision import torchvision
 from featurediff.check import find_workflow
 from transfer.config_check import find_mistakes
 from transfer.config_file import in_words
-from transfer.dataset import FORMATS
+from transfer.data_formats import FORMATS
+from transfer.data_listing import shown
 from transfer.experiments import is_weights_name
 
 __all__ = ["Answers", "blocks", "guess_format", "last_blocks", "network_name", "write_config"]
@@ -73,7 +74,7 @@ def _settings(answers: Answers) -> dict[str, Any]:
         weights = str(Path(weights).expanduser().resolve())
     return {
         "name": name,
-        "data": root.name,
+        "data": shown(root.name),
         "root": str(root),
         "format": format_,
         "model": model,

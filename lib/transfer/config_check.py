@@ -1,45 +1,41 @@
 """Everything about a config that is wrong by itself: what the schema forbids, and names that lead nowhere."""
 
 import copy
-import difflib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
 
-from feature_vis.errors import InputError
-from transfer.config_file import ConfigFile, Mistake, in_words
+from transfer.config_file import Mistake
+from transfer.config_words import did_you_mean, in_plain_words, without_unusable_values
 from transfer.experiments import plain
 from transfer.settings import PACE, training_problems
 
-__all__ = ["check_config", "find_mistakes", "without"]
+__all__ = ["find_mistakes", "sound_part"]
 
 Config = dict[str, Any]
 
-
-def check_config(config: Config, schema_file: str | Path, files: Sequence[ConfigFile] = ()) -> None:
-    """Check a config against the schema and for names that lead nowhere; all mistakes in one InputError.
-
-    With the `files` that it was read from, each mistake is said with its line.
-    """
-    if mistakes := find_mistakes(config, schema_file):
-        raise InputError("the config cannot be followed:\n" + in_words(mistakes, files))
+# Folders of the results that belong to no network.
+_OWN_FOLDERS = frozenset({"benchmarks", "compare", "data", "logs", "plots", "report"})
 
 
 def find_mistakes(config: Config, schema_file: str | Path) -> list[Mistake]:
     """All that the schema forbids, and the names in what it allows that no part of the config defines."""
-    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
-    mistakes = _against(schema, config)
+    usable, mistakes = without_unusable_values(config)
+    unusable = {mistake.path for mistake in mistakes}
+    schema = Path(schema_file)
+    mistakes += [mistake for mistake in _against(_validator(schema), usable) if mistake.path not in unusable]
     wrong = [mistake.path for mistake in mistakes]
     if any(path in ((), ("networks",), ("data",)) or path[0] == "experiments" for path in wrong):
         return mistakes
-    spelled = plain(without(config, wrong))
+    spelled = plain(_without(config, wrong))
     swept = [name for name, origin in spelled.origins.items() if origin != ("networks", name)]
     # what a sweep or an experiment makes must be a network that might have been written
     made = {"networks": {name: spelled.config["networks"][name] for name in swept}}
-    found = _against({**schema, "required": []}, made) if made["networks"] else []
+    found = _against(_validator(schema, partly=True), made) if made["networks"] else []
     found += _dangling(spelled.config)
     others = [spelled.as_written(mistake) for mistake in found]
     # what is said of a whole may be the fault of a part that is wrong already
@@ -47,21 +43,34 @@ def find_mistakes(config: Config, schema_file: str | Path) -> list[Mistake]:
     return list(dict.fromkeys(mistakes + spelled.mistakes + others))
 
 
-def _against(schema: dict[str, Any], config: Config) -> list[Mistake]:
-    validator = jsonschema.Draft202012Validator(schema)
+@cache
+def _validator(schema_file: Path, *, partly: bool = False) -> jsonschema.Draft202012Validator:
+    """Of a whole config, or of a part of it that lacks others."""
+    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator({**schema, "required": []} if partly else schema)
+
+
+def _against(validator: jsonschema.Draft202012Validator, config: Config) -> list[Mistake]:
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    return [mistake for error in errors for mistake in _of_schema(error)]
+    return [mistake for error in errors for mistake in in_plain_words(error)]
 
 
-def without(config: Config, paths: list[tuple[str, ...]]) -> Config:
+def sound_part(config: Config, mistakes: Sequence[Mistake]) -> Config:
+    """A copy without what is wrong, in which networks, data sets and layers can be asked for."""
+    rest = _without(config, [mistake.path for mistake in mistakes])
+    return {"networks": {}, "data": {}, "visualize": {}, **rest}
+
+
+def _without(config: Config, paths: list[tuple[str, ...]]) -> Config:
     """A copy without the values at these paths; networks and data sets stay by their names, and are empty."""
     pruned = copy.deepcopy(config)
     for path in sorted(paths, key=len, reverse=True):
         parent: Any = pruned
         for depth, name in enumerate(path, start=1):
-            key = next((key for key in parent if str(key) == name), None)
-            if key is None:
+            found = [key for key in parent if str(key) == name]
+            if not found:
                 break
+            key = found[0]
             if depth < len(path) and isinstance(parent[key], dict):
                 parent = parent[key]
                 continue
@@ -74,37 +83,14 @@ def without(config: Config, paths: list[tuple[str, ...]]) -> Config:
     return pruned
 
 
-def _of_schema(error: jsonschema.ValidationError) -> list[Mistake]:
-    path = tuple(str(part) for part in error.absolute_path)
-    if "propertyNames" in error.absolute_schema_path:
-        path = (*path, str(error.instance))
-    where = ".".join(path) or "the config"
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
-        unknown = [str(key) for key in error.instance if key not in known]
-        return [
-            Mistake((*path, key), f"{where} has an unknown key {key!r}{_did_you_mean(key, known)}") for key in unknown
-        ]
-    return [Mistake(path, f"{where}: {error.message}")]
-
-
-# What others call the same thing.
-_SYNONYMS = {"checkpoint": "weights", "state_dict": "weights", "path": "weights", "architecture": "model"}
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    if _SYNONYMS.get(name) in known:
-        return f": did you mean {_SYNONYMS[name]!r}?"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known)}"
-
-
 def _dangling(config: Config) -> Iterator[Mistake]:
     """Names in a valid config that no other part of it defines."""
     networks, data = config["networks"], config.get("data", {})
+    for name in _OWN_FOLDERS & set(networks):
+        yield Mistake(("networks", name), f"networks.{name}: the results have a folder of that name: choose another")
     base = config.get("base", "base")
     if base not in networks:
-        yield Mistake(("base",), f"base: there is no network {base!r}{_did_you_mean(base, list(networks))}")
+        yield Mistake(("base",), f"base: there is no network {base!r}{did_you_mean(base, list(networks))}")
     for name, network in networks.items():
         for key, text in _dangling_of_network(name, network, networks, data):
             path = ("networks", name, key) if key else ("networks", name)
@@ -130,7 +116,7 @@ def _dangling_of_network(name: str, network: Config, networks: Config, data: Con
     if "training" in network and "data" not in network:
         yield "", "training needs data"
     if "data" in network and network["data"] not in data:
-        yield "data", f"there is no data set {network['data']!r}{_did_you_mean(network['data'], list(data))}"
+        yield "data", f"there is no data set {network['data']!r}{did_you_mean(network['data'], list(data))}"
     elif "training" in network and "data" in network and data[network["data"]].get("format") == "unlabelled":
         yield "data", f"{network['data']} has no classes to train on: an unlabelled data set can only probe"
     if "training" not in network and network.get("weights") is None:
@@ -138,6 +124,9 @@ def _dangling_of_network(name: str, network: Config, networks: Config, data: Con
     if network.get("weights") not in networks and "model" not in network:
         hint = f", not {network['weights']!r}" if "weights" in network else ""
         yield "weights" if hint else "", f"needs a model, or as weights the name of a network above{hint}"
+    epoch, trained = network.get("epoch"), network.get("training", {}).get("epochs")
+    if isinstance(epoch, int) and trained is not None and epoch >= trained:
+        yield "epoch", f"{trained} epochs are trained, 0 to {trained - 1}, not {epoch}"
     if network.get("weights") in networks and _circular(networks, name):
         yield "weights", f"{network['weights']} starts from {name} itself"
 
@@ -145,7 +134,7 @@ def _dangling_of_network(name: str, network: Config, networks: Config, data: Con
 def _probe_problems(config: Config) -> Iterator[Mistake]:
     name, data = config.get("compare", {}).get("probe", {}).get("data"), config.get("data", {})
     if name is not None and name not in data:
-        text = f"compare.probe.data: there is no data set {name!r}{_did_you_mean(name, list(data))}"
+        text = f"compare.probe.data: there is no data set {name!r}{did_you_mean(name, list(data))}"
         yield Mistake(("compare", "probe", "data"), text)
 
 
@@ -154,7 +143,7 @@ def _film_problems(config: Config) -> Iterator[Mistake]:
     layers = list(config.get("visualize", {}).get("layers", {}))
     if isinstance(named := film.get("channels"), dict):
         for layer in (name for name in named if name not in layers):
-            text = f"film.channels: {layer} is not among visualize.layers{_did_you_mean(layer, layers)}"
+            text = f"film.channels: {layer} is not among visualize.layers{did_you_mean(layer, layers)}"
             yield Mistake(("film", "channels", layer), text)
     if film.get("seeds", 1) > seeds:
         yield Mistake(("film", "seeds"), f"film.seeds: {film['seeds']} is more than seeds, {seeds}")
@@ -178,7 +167,7 @@ def _control_problem(config: Config, name: str, model: str) -> str | None:
     """Why `name` cannot be a second run of `model`'s training."""
     networks, base = config["networks"], config.get("base", "base")
     if model not in networks:
-        return f"there is no network {model!r}{_did_you_mean(model, list(networks))}"
+        return f"there is no network {model!r}{did_you_mean(model, list(networks))}"
     if model == name or base in (model, name):
         return f"two fine-tuned networks are compared, not {name} and {model}"
     run, other = (

@@ -9,7 +9,7 @@ import yaml
 
 from feature_vis.errors import InputError
 
-__all__ = ["ConfigFile", "Mistake", "in_words", "read_config"]
+__all__ = ["ConfigFile", "Mistake", "in_order", "in_words", "read_config"]
 
 # Anchors and aliases can make a small file as large as one likes: more values than this are no config.
 _MOST_VALUES = 300_000
@@ -106,15 +106,31 @@ class _Walk:
         self.lines.setdefault(path, node.start_mark.line + 1)
 
 
+def in_order(mistakes: Iterable[Mistake], files: Sequence[ConfigFile]) -> list[Mistake]:
+    """Each once, as they stand in the files; first what stands in none."""
+
+    def order(mistake: Mistake) -> tuple[int, int]:
+        found = _found(mistake.path, files)
+        return (-1, 0) if found is None else found
+
+    return sorted(dict.fromkeys(mistakes), key=order)
+
+
 def in_words(mistakes: Iterable[Mistake], files: Sequence[ConfigFile] = ()) -> str:
     """One line a mistake; with the config's files (a later one lies over the earlier) each says where it stands."""
     return "\n".join(f"  - {_place(mistake.path, files)}{mistake.text}" for mistake in mistakes)
 
 
 def _place(path: tuple[str, ...], files: Sequence[ConfigFile]) -> str:
-    """The line of the deepest key of the path that any of the files has; the last of those that have it."""
-    for end in range(len(path), 0, -1):
-        for file in reversed(files):
-            if path[:end] in file.lines:
-                return f"{file.place(path[:end])}: "
+    if (found := _found(path, files)) is not None:
+        return f"{files[found[0]].place(path)}: "
     return f"{files[-1].file}: " if files and not path else ""  # a value of the command line stands in no file
+
+
+def _found(path: tuple[str, ...], files: Sequence[ConfigFile]) -> tuple[int, int] | None:
+    """File, by its number, and line of the deepest key of the path that any has; the last of the files that have it."""
+    for end in range(len(path), 0, -1):
+        for number, file in reversed(list(enumerate(files))):
+            if path[:end] in file.lines:
+                return number, file.lines[path[:end]]
+    return None

@@ -11,6 +11,7 @@ pictures, the data's split, and the pictures of layers that neither has changed.
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from feature_vis.user_module import within
 from transfer.config_file import Mistake
 
 __all__ = ["Plain", "is_weights_name", "plain"]
+
+# Combinations of a few settings' values are soon more than can be trained, or planned.
+_MOST_NETWORKS = 1000
 
 Config = dict[str, Any]
 Origin = tuple[str, ...]
@@ -47,7 +51,7 @@ class Plain:
 
 def is_weights_name(weights: str) -> bool:
     """Whether weights are meant to be a library's of that name, not a file."""
-    return "/" not in weights and "." not in weights and not Path(weights).exists()
+    return "/" not in weights and "." not in weights and not os.path.exists(weights)  # noqa: PTH110 (no error)
 
 
 def plain(config: Config, folder: str | Path = ".") -> Plain:
@@ -56,6 +60,9 @@ def plain(config: Config, folder: str | Path = ".") -> Plain:
     origins: dict[str, Origin] = {}
     mistakes = []
     for name, network, origin in _spelled_out(config):
+        if len(networks) == _MOST_NETWORKS:
+            mistakes.append(Mistake(origin, f"{'.'.join(origin)}: there are more than {_MOST_NETWORKS:,} networks"))
+            break
         if name in networks:
             first = ".".join(origins[name])
             mistakes.append(Mistake(origin, f"{'.'.join(origin)}: its network {name} is there already, from {first}"))

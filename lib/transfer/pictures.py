@@ -12,31 +12,28 @@ How a file becomes 8-bit RGB (`load_rgb`):
 """
 
 import os
-import stat
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from feature_vis.colors import normalize
 from feature_vis.errors import InputError
+from feature_vis.image_files import Fault, decode, read_image
 from feature_vis.seeding import generator
 from transfer.picture_cache import PictureCache
 from transfer.progress import progress
 
 __all__ = [
-    "MAX_PIXELS",
     "PictureDataset",
     "PictureTransform",
     "faults",
@@ -47,15 +44,8 @@ __all__ = [
     "val_transform",
 ]
 
-# A picture file can claim a size that no memory holds; Pillow warns from this size on, here it is an error.
-MAX_PIXELS = 89_478_485
-
-# What pictures for training come in. Pillow reads more, some through other programs (EPS starts Ghostscript).
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-
-# Larger ones are checked one at a time, so that the threads that check do not hold several.
-_LARGE = 1 << 24
-_one_large = threading.Lock()
+# Pictures that a thread checks before it says so.
+_PART = 64
 
 # A picture 1 pixel wide and 10,000 high must not become 256 wide and 2,560,000 high.
 _LONGEST = 16
@@ -63,23 +53,13 @@ _LONGEST = 16
 PictureTransform = Callable[[Image.Image, torch.Generator], Tensor]
 
 
-class Fault(NamedTuple):
-    """Why a file cannot be used: the kind is a heading, the detail what stands beside the file."""
-
-    kind: str
-    detail: str
-
-
 def load_rgb(path: str | Path) -> Image.Image:
     """Read a picture as 8-bit RGB, upright; the module's docstring says how each kind is converted.
 
     Raises:
-        InputError: missing, truncated, not a picture, of no defined range, or above `MAX_PIXELS`.
+        InputError: missing, truncated, not a picture, of no defined range, or above `image_files.MAX_PIXELS`.
     """
-    picture = _decode(path)
-    if isinstance(picture, Fault):
-        raise InputError(f"{path}: {picture.kind}: {picture.detail}")
-    return picture
+    return read_image(path, _to_rgb)
 
 
 def faults(root: Path, paths: Sequence[str], threads: int = 1) -> dict[str, Fault]:
@@ -87,57 +67,34 @@ def faults(root: Path, paths: Sequence[str], threads: int = 1) -> dict[str, Faul
 
     As many pictures as `threads`, and only one of more than 16 megapixels, are held at a time.
     """
+    parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
     found: dict[str, Fault] = {}
     bar = progress(len(paths), "checking pictures", "img")
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool, bar as advance:
-        # What Pillow only warns of, such as a bad EXIF block, is no fault; a size above MAX_PIXELS is one below.
+        # What Pillow only warns of, such as a bad EXIF block, is no fault.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        for start in range(0, len(paths), 512):  # a bounded queue
-            some = paths[start : start + 512]
-            for path, fault in zip(some, pool.map(_fault, (root / path for path in some)), strict=True):
-                advance(1)
-                if fault is not None:
-                    found[path] = fault
+        for part, of_part in zip(parts, pool.map(partial(_faults, str(root)), parts), strict=True):
+            found |= of_part
+            advance(len(part))
     return found
 
 
-def _fault(path: Path) -> Fault | None:
-    picture = _decode(path)
-    return picture if isinstance(picture, Fault) else None
+def _faults(root: str, paths: Sequence[str]) -> dict[str, Fault]:
+    decoded = ((path, decode(f"{root}/{path}", _usable)) for path in paths)
+    return {path: fault for path, fault in decoded if isinstance(fault, Fault)}
 
 
-def _decode(path: str | Path) -> Image.Image | Fault:
-    try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            return Fault("not a picture", "not a regular file")
-        if status.st_size == 0:
-            return Fault("not a picture", "the file is empty")
-        with Image.open(path, formats=_FORMATS) as opened:
-            pixels = opened.width * opened.height
-            if pixels > MAX_PIXELS:
-                return _too_large(f"claims {opened.width} x {opened.height} pixels")
-            with _one_large if pixels > _LARGE else nullcontext():
-                opened.load()
-                return _to_rgb(opened)
-    except FileNotFoundError:
-        return Fault("a label without a file", "there is no such file")
-    except Image.UnidentifiedImageError:
-        return Fault("not a picture", f"none of {', '.join(_FORMATS)}, or cut off in its first bytes")
-    except Image.DecompressionBombError as error:
-        return _too_large(str(error).removesuffix("."))
-    except MemoryError:
-        raise  # the machine's state, not the file's
-    except Exception as error:  # broken files make Pillow's decoders raise nearly anything
-        return Fault("a damaged picture", str(error) or type(error).__name__)
-
-
-def _too_large(why: str) -> Fault:
-    return Fault("a picture that is too large", f"{why}; {MAX_PIXELS:,} are allowed")
+def _usable(picture: Image.Image) -> Fault | None:
+    """As `_to_rgb`, without the work where nothing can go wrong any more."""
+    plain = picture.mode in ("RGB", "L") and "transparency" not in picture.info
+    if plain and picture.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        return None
+    rgb = _to_rgb(picture)
+    return rgb if isinstance(rgb, Fault) else None
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image | Fault:
-    picture = ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode == "F":
         return Fault("a picture of no defined range", "its values are floats: save it with 8 or 16 bits")
     if picture.mode.startswith("I"):

@@ -4,16 +4,13 @@ The workflow reads this module while it builds its graph; it must stay quick to 
 """
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from feature_vis.errors import InputError
-from feature_vis.files import write_text
 from feature_vis.recipe import Recipe
 from feature_vis.user_module import source_digest
 from transfer.settings import TrainingSettings
@@ -28,9 +25,14 @@ __all__ = [
     "picture_paths",
     "ranges",
     "recipe_settings",
+    "start_command",
 ]
 
 Config = dict[str, Any]
+
+
+# No layer has so many; a longer range would fill the memory before anyone could say what is wrong with it.
+_MOST_CHANNELS = 1_000_000
 
 
 def parse_channels(spec: int | str | list[int | str], count: int | None) -> list[int]:
@@ -39,6 +41,8 @@ def parse_channels(spec: int | str | list[int | str], count: int | None) -> list
     `count`: how many channels the layer has; None where that is not known.
     """
     numbers: set[int] = set()
+    outside: list[int] = []
+    end = _MOST_CHANNELS if count is None else count
     for part in spec if isinstance(spec, list) else str(spec).split(","):
         text = str(part).strip()
         if text == "all":
@@ -46,15 +50,18 @@ def parse_channels(spec: int | str | list[int | str], count: int | None) -> list
                 raise InputError("'all' needs torch beside the workflow to count the channels: write a range, 0-2047")
             numbers |= set(range(count))
             continue
-        first, dash, last = text.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
-            raise InputError(f"channels {text!r} is neither 'all', a number, nor a range such as 0-15")
-        if dash and int(last) < int(first):
+        match = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", text)
+        if match is None:
+            raise InputError(f"channels {text[:60]!r} is neither 'all', a number, nor a range such as 0-15")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
             raise InputError(f"channels {text!r} runs backwards")
-        numbers |= set(range(int(first), int(last or first) + 1))
-    if count is not None and (outside := sorted(number for number in numbers if number >= count)):
-        shown = ", ".join(str(number) for number in outside[:5]) + (", …" if len(outside) > 5 else "")
-        raise InputError(f"there is no channel {shown}: the layer has {count}, 0 to {count - 1}")
+        numbers |= set(range(first, min(last + 1, end)))
+        outside += range(max(first, end), last + 1)[:6]
+    if outside:
+        shown = ", ".join(map(str, sorted(set(outside))[:5])) + (", …" if len(set(outside)) > 5 else "")
+        there = "no layer has so many" if count is None else f"the layer has {count}, 0 to {count - 1}"
+        raise InputError(f"there is no channel {shown}: {there}")
     return sorted(numbers)
 
 
@@ -116,6 +123,16 @@ def code_digest(lib: str | Path) -> str:
     return digest.hexdigest()
 
 
+def start_command(configfiles: Iterable[str], results: str) -> str:
+    """How the workflow is started, as far as it decides what is made: for the page's lines that a shell is given."""
+    words = ["snakemake", "--cores", "8"]
+    if files := list(configfiles):
+        words += ["--configfile", *files]
+    if results != "results":
+        words += ["--config", f"results={results}"]
+    return shlex.join(words)
+
+
 def _with_source(model: dict[str, str]) -> dict[str, str]:
     """Beside a model of the user's own, the digest of its source."""
     source = source_digest(model.get("model", ""))
@@ -123,14 +140,14 @@ def _with_source(model: dict[str, str]) -> dict[str, str]:
 
 
 class Plan:
-    """All that the rules ask of a checked config, of plain networks (`transfer.experiments`).
+    """All that the rules ask of a config in which no mistake was found (`transfer.examination.make_plan`).
 
-    `counts`: how many channels each layer has, for who knows it already; else a process of its own counts them.
+    Its networks are plain ones (`transfer.experiments`). `counts`: how many channels each layer has; only
+    `channels: all` needs it.
     """
 
     def __init__(self, config: Config, counts: Mapping[str, int] | None = None) -> None:
         self.config = config
-        self._counts = counts
         self.seed: int = config.get("seed", 0)
         self.results = Path(config.get("results", "results"))
         self.base: str = config.get("base", "base")
@@ -141,7 +158,7 @@ class Plan:
         self.drawn = [name for name, data in config.get("data", {}).items() if "draw" in data]
         self.layers: list[str] = list(config["visualize"]["layers"])
         self.threads: int = config.get("threads", 8)
-        self.gpu: int = config.get("gpu", 1)
+        self.gpu: int = 0 if config.get("gpu") == 0 else 1
         self.seeds = range(config.get("seeds", 4))
         self.filmed = [name for name in self.tuned if name in self.trained and "film" in config]
         self.controls: dict[str, str] = {
@@ -149,7 +166,7 @@ class Plan:
         }
         self.embedder: dict[str, str] = _with_source(config.get("compare", {}).get("embedder", {"network": self.base}))
         self._batch: int = config["visualize"].get("batch", 64)
-        self.channels = self._all_channels()
+        self.channels = self._all_channels(counts or {})
         self.film_channels = self._film_channels()
 
     def architecture(self, network: str) -> str:
@@ -279,22 +296,9 @@ class Plan:
     def _overrides(self, layer: str) -> dict[int, dict[str, Any]]:
         return overrides(self.config, layer)
 
-    def _all_channels(self) -> dict[str, list[int]]:
+    def _all_channels(self, counts: Mapping[str, int]) -> dict[str, list[int]]:
         layers = self.config["visualize"]["layers"]
-        counts = self._channel_counts() if self._counts is None else self._counts
-        channels, problems = {}, []
-        for layer, settings in layers.items():
-            try:
-                channels[layer] = parse_channels(settings["channels"], counts.get(layer))
-            except InputError as error:
-                problems.append(f"  - visualize.layers.{layer}: {error}")
-                continue
-            strangers = sorted(set(self._overrides(layer)) - set(channels[layer]))
-            if strangers:
-                problems.append(f"  - visualize.layers.{layer}.overrides: channel {strangers} is not rendered")
-        if problems:
-            raise InputError("the config cannot be followed:\n" + "\n".join(problems))
-        return channels
+        return {layer: parse_channels(settings["channels"], counts.get(layer)) for layer, settings in layers.items()}
 
     def _film_channels(self) -> dict[str, int | list[int]]:
         """For each layer of the film its channels, or how many of the most changed."""
@@ -303,35 +307,7 @@ class Plan:
         wanted = self.config["film"].get("channels", 16)
         if isinstance(wanted, int):
             return {layer: min(wanted, len(self.channels[layer])) for layer in self.layers}
-        found: dict[str, int | list[int]] = {}
-        problems = []
-        for layer, spec in wanted.items():
-            rendered = self.channels[layer]
-            found[layer] = chosen = rendered if spec == "all" else parse_channels(spec, None)
-            if strangers := [channel for channel in chosen if channel not in rendered]:
-                problems.append(f"  - film.channels.{layer}: channel {strangers} is not rendered")
-        if problems:
-            raise InputError("the config cannot be followed:\n" + "\n".join(problems))
-        return found
-
-    def _channel_counts(self) -> dict[str, int]:
-        """How many channels each layer has, asked of torch in a process of its own, once for a config.
-
-        Empty where torch is not installed beside the workflow (each rule may have an environment of its own).
-        """
-        sizes = {layer: Recipe.from_settings(self.recipe(layer)).shape for layer in self.layers}
-        question = json.dumps({**self.model(self.base), "sizes": sizes}, sort_keys=True)
-        cache = self.results / ".cache" / f"channels-{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
-        if cache.exists():
-            return json.loads(cache.read_text(encoding="utf-8"))
-        command = [sys.executable, "-m", "transfer.count_channels"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        answer = subprocess.run(command, input=question, env=environment, capture_output=True, text=True, check=False)
-        if answer.returncode == 3:
-            raise InputError("the config cannot be followed:\n" + answer.stdout.rstrip())
-        if answer.returncode == 4:
-            return {}
-        if answer.returncode != 0:
-            raise RuntimeError(f"counting channels failed:\n{answer.stderr}")
-        write_text(cache, answer.stdout)
-        return json.loads(answer.stdout)
+        return {
+            layer: self.channels[layer] if spec == "all" else parse_channels(spec, None)
+            for layer, spec in wanted.items()
+        }

@@ -1,14 +1,16 @@
 """Tables on disk: one reader and one writer, so that text stays text and a file is whole or absent."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
+from transfer.spreadsheet import as_text, original
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["as_written", "harmless", "read_table", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
 _TEXT = (
@@ -22,21 +24,39 @@ _TEXT = (
     "class_tuned",
     "label",
     "data",
+    "path",
 )
 
 
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
     """Write a table to each path, as CSV or as Parquet by its suffix; equal tables give equal bytes.
 
-    Parquet keeps the columns' types; CSV is for eyes and for every other tool.
+    Parquet keeps the columns' types; CSV is for eyes and for every other tool, see `transfer.spreadsheet`.
     """
     for path in map(Path, paths):
         buffer = io.BytesIO()
         if path.suffix == ".parquet":
             table.to_parquet(buffer, index=False)
         else:
-            table.to_csv(buffer, index=False)
+            harmless(table).to_csv(buffer, index=False)
         write_bytes(path, buffer.getvalue())
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy in which no text would be taken for a formula."""
+    return _in_texts(table, as_text)
+
+
+def as_written(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a table that was read, with its texts as they were before `harmless`."""
+    return _in_texts(table, original)
+
+
+def _in_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    table = table.copy()
+    for name in table.select_dtypes(include=["object", "string"]):
+        table[name] = table[name].map(lambda value: change(value) if isinstance(value, str) else value)
+    return table
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -49,4 +69,4 @@ def read_table(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "str"), keep_default_na=False, na_values=[""])
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}): delete it and run again") from None
-    return table
+    return as_written(table)

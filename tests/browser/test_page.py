@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Open, draw_all, shown
 from browser.synthetic import FORMULA, LAYERS, NASTY, write_run
+from transfer.spreadsheet import as_text
 
 CHANNEL = "#/channel/layer4.1:2?network=dogs"
 VIEWS = ("#/overview", "#/browser", CHANNEL, "#/compare", "#/faulty", "#/columns")
@@ -70,11 +72,24 @@ def test_what_comes_from_data_stays_text(visit: Open) -> None:
 
 def test_a_download_cannot_run_in_a_spreadsheet(visit: Open) -> None:
     tab = visit()
-    rows = [{"name": text, "value": -1.5} for text in (FORMULA, "+1", "-1", "@x", "\t=1", 'a "b", c', "plain")]
+    rows = [{"name": text, "value": -1.5} for text in (FORMULA, "+1", "-1", "@x", "\t=1", 'a "b", c', "x;=1")]
     text = tab.evaluate("(rows) => featurediff.csv(['name', 'value'], rows)", rows)
     cells = [row["name"] for row in csv.DictReader(io.StringIO(text, newline=""))]
-    assert cells == [f"'{FORMULA}", "'+1", "'-1", "'@x", "'\t=1", 'a "b", c', "plain"]
+    assert cells == [*(as_text(row["name"]) for row in rows[:5]), 'a "b", c', "x;'=1"]
+    assert cells[:2] == [f"'{FORMULA}", "'+1"]
     assert ",-1.5\r\n" in text  # a number is a number
+
+
+def test_a_line_for_a_shell_is_one_command_whatever_it_names(visit: Open) -> None:
+    tab = visit("#/overview")
+    names = ["plain/a-b_1.png", "two words", "it's; reboot", "$(reboot)", "`reboot`", 'a"b', "a\nb", "ä&é", "*", "~"]
+    line = " ".join(tab.evaluate("(names) => names.map(featurediff.quoted)", names))
+    printed = subprocess.run(["sh", "-c", f"printf '%s\\0' {line}"], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\0")[:-1] == names
+    assert line.startswith("plain/a-b_1.png 'two words' ")
+    tab.evaluate("(address) => { featurediff.run.data.results = 'my results'; location.hash = address; }", CHANNEL)
+    shown_line = tab.locator(".command code").inner_text()
+    assert shown_line.startswith("rm -f 'my results/base/features/layer4.1/channel2.png' 'my results/base")
 
 
 # ---- the browser ----

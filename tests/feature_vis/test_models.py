@@ -1,5 +1,6 @@
 """Networks: built, loaded strictly, told apart by their weights."""
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -115,6 +116,35 @@ def test_files_that_are_no_weights(content: str, tmp_path, capsys) -> None:
     with pytest.raises(InputError, match=r"w\.pth"):
         load_file(file)
     assert "code was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_code_in_a_file_is_refused_by_its_name(old: bool, tmp_path) -> None:
+    torch.save({"a": Bomb()}, tmp_path / "w.pth", _use_new_zipfile_serialization=not old)
+    with pytest.raises(InputError, match=r"w\.pth is refused, to read it would run code \(print\)") as caught:
+        load_file(tmp_path / "w.pth")
+    assert "will likely succeed" not in str(caught.value)  # torch's advice to run it
+
+
+def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path) -> None:
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"a": Bomb()}))
+    with pytest.raises(InputError, match=r"plain\.pkl cannot be read .* something else than tensors") as caught:
+        load_file(tmp_path / "plain.pkl")
+    assert "will likely succeed" not in str(caught.value)
+
+
+def test_what_is_no_tensor_is_named(resnet) -> None:
+    state = {**resnet.state_dict(), "conv1.weight": 3, "fc.weight": torch.tensor(1.0), 7: torch.zeros(1)}
+    with pytest.raises(InputError) as caught:
+        load_state("resnet18", state, "w.pth")
+    for line in ("unexpected: 7", "conv1.weight: a int in the file", "fc.weight: () in the file"):
+        assert line in str(caught.value)
+
+
+def test_a_head_that_claims_more_than_the_file_holds_is_not_built(resnet) -> None:
+    state = {**resnet.state_dict(), "fc.weight": torch.zeros(1).expand(10**10, 512)}
+    with pytest.raises(InputError, match=r"fc\.weight: \(10000000000, 512\) in the file, \(1000, 512\) in the network"):
+        load_state("resnet18", state, "w.pth")
 
 
 def test_the_digest_covers_what_the_layer_depends_on_and_no_more(resnet) -> None:

@@ -129,12 +129,12 @@ compare:
         1: "did you mean 'seed'",
         2: "lies inside the data set birds",
         5: "there is no folder nowhere",
-        7: "there is no weights file missing.pth",
+        7: "networks.base.weights: there is no file missing.pth",
         10: "there is no data set 'brids': did you mean 'birds'",
         11: "3 epochs are trained, 0 to 2, not 3",
         14: "no module 'layer9'",
         16: "close names: resnet18",
-        20: "'many' is not of type 'integer'",
+        20: "must be a whole number from 1 to 100,000, not 'many'",
         24: "there is no channel 512: the layer has 512, 0 to 511",
         25: "there is no layer 'layer4.7'; close names: layer4.1",
         29: "channel 7 is not rendered",
@@ -183,7 +183,7 @@ def test_sweeps_experiments_and_a_pair_of_files(
     swept = next(number for number, line in enumerate(text, start=1) if "train_from: layer4.1" in line)
     gone = next(number for number, line in enumerate(text, start=1) if "gone.pth" in line)
     assert lines[0].startswith(f"- config.yaml:{swept}: networks.birds-train_from-layer9.training.train_from")
-    assert lines[1].startswith(f"- config.yaml:{gone}: networks.quick-mine.weights: there is no weights file gone.pth")
+    assert lines[1].startswith(f"- config.yaml:{gone}: networks.quick-mine.weights: there is no file gone.pth")
 
 
 def test_a_users_module_beside_the_config(
@@ -225,8 +225,8 @@ def test_nothing_is_written(check: Callable[..., Result], config: dict[str, Any]
         ("&a [*a]", "leads back to itself"),
         ("a: 2026-99-99", "not YAML"),
         ("!!python/object:os.system x", "not YAML"),
-        ("", "'networks' is a required property"),
-        ("networks: 3", "3 is not of type 'object'"),
+        ("", "config.yaml: the config: the key 'networks' is missing"),
+        ("networks: 3", "config.yaml:1: networks: must be keys with their values, not 3"),
     ],
 )
 def test_what_is_no_config(text: str, message: str, check: Callable[..., Result]) -> None:

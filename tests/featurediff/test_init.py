@@ -76,7 +76,7 @@ def test_without_a_terminal_and_a_root_it_is_a_usage_error(run: Run, tmp_path: P
     ("options", "message"),
     [
         (["--root", "nowhere"], "there is no folder"),
-        (["--format", "zip"], "'zip' is not one of"),
+        (["--format", "zip"], "csv or unlabelled, not 'zip'"),
         (["--model", "resnt18"], "close names: resnet18"),
         (["--epochs", "0"], "epochs"),
         (["--size", "3"], "size"),

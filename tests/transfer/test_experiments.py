@@ -107,11 +107,11 @@ def test_a_users_module_is_found_from_the_configs_folder(config: dict[str, Any])
         ),
         (
             {"networks": {"dogs": {"sweep": {"learning_rate": [0.1, -1]}}}},
-            (("networks", "dogs", "training", "learning_rate"), "-1 is less than or equal to the minimum of 0"),
+            (("networks", "dogs", "training", "learning_rate"), "must be a number above 0, not -1"),
         ),
         (
             {"networks": {"dogs": {"sweep": {"size": [32, 32]}}}},
-            (("networks", "dogs", "sweep", "size"), "has non-unique elements"),
+            (("networks", "dogs", "sweep", "size"), "has the same value twice"),
         ),
         (
             {
@@ -131,7 +131,7 @@ def test_a_users_module_is_found_from_the_configs_folder(config: dict[str, Any])
             },
             (("experiments", "0", "networks", "dogs", "data"), "there is no data set 'x'"),
         ),
-        ({"experiments": [{"networks": {}}]}, (("experiments", "0"), "'name' is a required property")),
+        ({"experiments": [{"networks": {}}]}, (("experiments", "0", "name"), "the key 'name' is missing")),
         (
             {"compare": {"probe": {"data": "photos"}}},
             (("compare", "probe", "data"), "compare.probe.data: there is no data set 'photos'"),

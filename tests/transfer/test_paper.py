@@ -9,7 +9,7 @@ import yaml
 from workflow.conftest import REPOSITORY, Experiment
 
 from feature_vis.recipe import Recipe
-from transfer.config_check import check_config
+from transfer.config_check import find_mistakes
 from transfer.plan import Plan
 from transfer.settings import TrainingSettings
 
@@ -35,7 +35,7 @@ def plan() -> Plan:
 
 @pytest.mark.parametrize("file", [PAPER, FAITHFUL])
 def test_the_configs_are_valid(file: Path) -> None:
-    check_config(read(file), REPOSITORY / "config" / "schema.yaml")
+    assert find_mistakes(read(file), REPOSITORY / "config" / "schema.yaml") == []
 
 
 def test_the_original_training(plan: Plan) -> None:

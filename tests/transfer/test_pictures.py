@@ -1,5 +1,6 @@
 """Every kind of picture becomes the right RGB; broken ones are named; augmentation draws from explicit seeds alone."""
 
+import io
 import pickle
 import struct
 import threading
@@ -11,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fuzzing import bounded, edits, mutated, with_checksums
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from feature_vis import image_files
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
@@ -185,6 +188,39 @@ def test_broken_files_are_named_with_their_reason(tmp_path, recwarn) -> None:
     found = faults(tmp_path, [*expected, "whole.jpg", "whole.png"])
     assert set(found) == set(expected)
     assert len(recwarn) == 0  # an error is said once, not also as a warning
+
+
+@given(edits=edits, kind=st.sampled_from(["RGB", "LA", "P", "I;16"]), orientation=st.sampled_from([1, 6]))
+@bounded(200)
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of what it makes of the faults
+def test_what_is_checked_can_be_read_and_what_cannot_is_named(
+    tmp_path_factory: pytest.TempPathFactory, edits: list, kind: str, orientation: int
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "fuzzed-pictures"
+    folder.mkdir(exist_ok=True)
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    pixels = np.asarray(gradient())[..., 0].astype(np.uint16)
+    image = Image.fromarray(pixels) if kind == "I;16" else gradient().convert(kind)
+    image.save(file, "PNG", exif=exif)
+    (folder / "a.png").write_bytes(with_checksums(mutated(file.getvalue(), edits)))
+    try:
+        picture = load_rgb(folder / "a.png")
+    except InputError:
+        picture = None
+    assert (picture is None) == (set(faults(folder, ["a.png"])) == {"a.png"})
+    assert picture is None or picture.mode == "RGB"
+
+
+def test_every_picture_is_opened_once(tmp_path, monkeypatch) -> None:
+    names = [f"{number}.png" for number in range(150)]
+    for name in names:
+        gradient().save(tmp_path / name)
+    opened = []
+    real = Image.open
+    monkeypatch.setattr(image_files.Image, "open", lambda path, **given: opened.append(path) or real(path, **given))
+    assert faults(tmp_path, names) == {}
+    assert sorted(opened) == sorted(f"{tmp_path}/{name}" for name in names)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path) -> None:

@@ -1,19 +1,18 @@
 """From the config to what has to be made."""
 
 import copy
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from transfer.config_check import check_config, find_mistakes
-from transfer.config_file import read_config
-from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths, ranges
+from transfer.config_check import find_mistakes
+from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths, ranges, start_command
 
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 CONFIG: dict[str, Any] = {
@@ -32,20 +31,9 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One folder for all plans: the channels of an architecture are counted once."""
-    return str(tmp_path_factory.mktemp("results"))
-
-
 @pytest.fixture
-def config(results: str) -> dict[str, Any]:
-    return {**copy.deepcopy(CONFIG), "results": results}
-
-
-@pytest.fixture
-def schema(request) -> str:
-    return str(request.config.rootpath / "config" / "schema.yaml")
+def config() -> dict[str, Any]:
+    return copy.deepcopy(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +51,21 @@ def test_channels(spec: Any, expected: list[int]) -> None:
     assert parse_channels(spec, 8) == expected
 
 
-@pytest.mark.parametrize("spec", ["x", "3-1", "-1", "1-", "8", [1, "7-9"], "1.5"])
-def test_channels_that_cannot_be(spec: Any) -> None:
+@pytest.mark.parametrize("spec", ["x", "3-1", "-1", "1-", "8", [1, "7-9"], "1.5", "²", "1" * 5000, ""])
+@pytest.mark.parametrize("count", [8, None])
+def test_channels_that_cannot_be(spec: Any, count: int | None) -> None:
+    if count is None and spec in ("8", [1, "7-9"]):
+        return
     with pytest.raises(InputError):
+        parse_channels(spec, count)
+
+
+@pytest.mark.parametrize("spec", ["0-999999999999999999", ["0-3", "7-999999999999999999"]])
+def test_a_range_without_end_is_not_counted_out(spec: Any) -> None:
+    with pytest.raises(InputError, match="there is no channel 8, 9, 10, 11, 12, …: the layer has 8, 0 to 7"):
         parse_channels(spec, 8)
+    with pytest.raises(InputError, match="no layer has so many"):
+        parse_channels(spec, None)
 
 
 def test_all_needs_a_count() -> None:
@@ -138,9 +137,9 @@ def test_without_a_film_there_is_none(config) -> None:
     assert (plan.filmed, plan.film_channels) == ([], {})
 
 
-def test_a_film_of_the_most_changed_channels(config, schema) -> None:
+def test_a_film_of_the_most_changed_channels(config) -> None:
     config["film"] = {}
-    check_config(config, schema)
+    assert find_mistakes(config, SCHEMA) == []
     plan = Plan(config)
     assert plan.filmed == ["tuned"]
     assert plan.film_channels == {"layer3": 3, "layer4": 3}  # as many as there are, below 16
@@ -150,185 +149,45 @@ def test_a_film_of_the_most_changed_channels(config, schema) -> None:
     assert film["recipes"]["layer3"] == plan.recipes("layer3", (0, 1, 2))
 
 
-def test_a_film_of_named_channels_at_named_epochs(config, schema) -> None:
+def test_a_film_of_named_channels_at_named_epochs(config) -> None:
     config["film"] = {"channels": {"layer4": "1-2", "layer3": "all"}, "epochs": [9, 2, 0], "seeds": 1}
-    check_config(config, schema)
+    assert find_mistakes(config, SCHEMA) == []
     plan = Plan(config)
     assert plan.film_channels == {"layer4": [1, 2], "layer3": [0, 1, 2]}
     assert plan.film_epochs("tuned") == [0, 2]
     assert plan.film("tuned")["seeds"] == [0]
 
 
-def test_a_film_of_a_channel_that_is_not_rendered(config) -> None:
-    config["film"] = {"channels": {"layer3": "2-4"}}
-    with pytest.raises(InputError, match=r"film.channels.layer3: channel \[3, 4\] is not rendered"):
-        Plan(config)
-
-
-def test_a_training_may_have_a_seed_of_its_own(config, schema) -> None:
+def test_a_training_may_have_a_seed_of_its_own(config) -> None:
     config["seed"] = 5
     config["networks"]["tuned"]["training"]["seed"] = 7
-    check_config(config, schema)
+    assert find_mistakes(config, SCHEMA) == []
     plan = Plan(config)
     assert (plan.training("base")["seed"], plan.training("tuned")["seed"]) == (5, 7)
     assert plan.recipe("layer4")["seed"] == 5
 
 
-def test_an_override_for_a_channel_that_is_not_rendered(config) -> None:
-    config["visualize"]["layers"]["layer3"]["overrides"] = {"9": {"steps": 1}}
-    with pytest.raises(InputError, match="9"):
-        Plan(config)
-
-
-@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
-def test_the_configs_that_are_shipped_are_valid(name: str, request, schema) -> None:
-    check_config(yaml.safe_load((request.config.rootpath / name).read_text()), schema)
-
-
-def add_control(
-    config: dict[str, Any], *, control_of: str = "tuned", seed: int = 1, epochs: int = 3, **changes
-) -> None:
-    """Another run of `tuned`."""
-    run = copy.deepcopy(config["networks"]["tuned"]) | changes
-    run["training"] |= {"seed": seed, "epochs": epochs}
-    config["networks"]["again"] = run | {"control_of": control_of}
-
-
-def test_a_control_is_another_run_of_a_network(config, schema) -> None:
-    add_control(config)
-    check_config(config, schema)
+def test_a_control_is_another_run_of_a_network(config) -> None:
+    again = copy.deepcopy(config["networks"]["tuned"]) | {"control_of": "tuned"}
+    again["training"]["seed"] = 1
+    config["networks"]["again"] = again
+    assert find_mistakes(config, SCHEMA) == []
     assert Plan(config).controls == {"again": "tuned"}
 
 
-MISTAKES = {
-    "unknown key": (lambda c: c.update(sed=1), "did you mean 'seed'"),
-    "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
-    "unknown data": (lambda c: c["networks"]["base"].update(data="e"), "no data set 'e'"),
-    "no data": (lambda c: c["networks"]["base"].pop("data"), "training needs data"),
-    "a warm-up without end": (
-        lambda c: c["networks"]["base"]["training"].update(warmup_epochs=2),
-        "networks.base.training.warmup_epochs: the learning rate rises over 2 epochs, and 2 are trained",
-    ),
-    "no weights": (lambda c: c["networks"]["base"].pop("training"), "neither weights nor training"),
-    "no model": (lambda c: c["networks"]["base"].pop("model"), "needs a model"),
-    "circle": (lambda c: c["networks"]["base"].update(weights="tuned"), "starts from base itself"),
-    "wrong type": (lambda c: c["visualize"]["recipe"].update(steps=0), "visualize.recipe.steps"),
-    "wrong name": (lambda c: c["networks"].update({"../x": {}}), "does not match"),
-    "film of no layer": (
-        lambda c: c.update(film={"channels": {"layer5": [0]}}),
-        "layer5 is not among visualize.layers",
-    ),
-    "film of more seeds": (lambda c: c.update(seeds=2, film={"seeds": 3}), "film.seeds: 3 is more than seeds, 2"),
-    "film beyond the end": (lambda c: c.update(film={"epochs": [3]}), "none of them is an epoch of tuned, 0 to 2"),
-    "control of nothing": (lambda c: add_control(c, control_of="tunde"), "did you mean 'tuned'"),
-    "control of the base": (lambda c: add_control(c, control_of="base"), "two fine-tuned networks are compared"),
-    "control of another task": (lambda c: add_control(c, weights=None, model="vgg11"), "the same weights, data"),
-    "control trained otherwise": (lambda c: add_control(c, epochs=9), "the same weights, data and training"),
-    "control without a seed": (lambda c: add_control(c, seed=0), "a seed of its own"),
-    "half an embedder": (lambda c: c.update(compare={"embedder": {"model": "vgg11"}}), "model and weights go together"),
-}
+def test_a_gpu_that_is_required_is_one_gpu(config) -> None:
+    for value, gpus in ((None, 1), (0, 0), (1, 1), ("required", 1)):
+        assert Plan(config if value is None else {**config, "gpu": value}).gpu == gpus
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_said_in_words(mistake: str, config, schema) -> None:
-    check_config(config, schema)
-    change, message = MISTAKES[mistake]
-    change(config)
-    with pytest.raises(InputError, match=message.replace("(", r"\(")):
-        check_config(config, schema)
-
-
-def test_names_are_looked_up_in_what_the_schema_allows(config, schema) -> None:
-    config["networks"]["base"]["epochs"] = 3  # belongs into `training`
-    config["networks"]["tuned"]["data"] = "e"
-    config["networks"]["other"] = {"weights": "tuned", "model": 3}
-    paths = {mistake.path for mistake in find_mistakes(config, schema)}
-    assert paths == {("networks", "base", "epochs"), ("networks", "tuned", "data"), ("networks", "other", "model")}
-
-
-@given(data=st.data())
-@settings(max_examples=150, deadline=None)
-def test_whatever_stands_in_a_config_the_mistakes_have_words(data: st.DataObject) -> None:
-    spoilt = copy.deepcopy(CONFIG)
-    spoilt["networks"]["control"] = {**copy.deepcopy(CONFIG["networks"]["tuned"]), "control_of": "tuned"}
-    spoilt["film"] = {"channels": {"layer4": [0]}, "epochs": [0, 1], "seeds": 1}
-    for _ in range(data.draw(st.integers(1, 3))):
-        parent: Any = spoilt
-        while True:
-            key = data.draw(st.sampled_from(list(parent) if isinstance(parent, dict) else list(range(len(parent)))))
-            if not isinstance(parent[key], dict | list) or not parent[key] or data.draw(st.booleans()):
-                break
-            parent = parent[key]
-        parent[key] = data.draw(st.sampled_from([None, -1, 7, "base", "all", [], [None], {}, {"base": 1}, {7: {}}]))
-    assert all(mistake.text for mistake in find_mistakes(spoilt, SCHEMA))
-
-
-def test_a_mistake_says_its_line(config, schema, tmp_path) -> None:
-    config["networks"]["tuned"]["training"]["epochs"] = "many"
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    read = read_config(tmp_path / "config.yaml")
-    line = 1 + (tmp_path / "config.yaml").read_text().splitlines().index("      epochs: many")
-    with pytest.raises(InputError, match=rf"config\.yaml:{line}: networks\.tuned\.training\.epochs: 'many'"):
-        check_config(read.config, schema, [read])
-
-
-def test_a_training_may_have_threads_of_its_own(config, schema) -> None:
+def test_a_training_may_have_threads_of_its_own(config) -> None:
     config["threads"] = 3
     config["networks"]["tuned"]["training"] |= {"threads": 5, "cache_mb": 4000}
-    check_config(config, schema)
+    assert find_mistakes(config, SCHEMA) == []
     plan = Plan(config, {})
     assert (plan.training_threads("base"), plan.training_threads("tuned")) == (3, 5)
     assert (plan.training_memory("base"), plan.training_memory("tuned")) == (8000, 11000)
     assert "threads" not in plan.training("tuned")  # or more of them would look like another training
-
-
-def test_defaults_of_the_schema_are_those_of_the_code(schema) -> None:
-    import dataclasses
-
-    from feature_vis.recipe import MODES, Recipe
-    from transfer.settings import TrainingSettings
-
-    text = yaml.safe_load(Path(schema).read_text())
-    network = text["properties"]["networks"]["additionalProperties"]["properties"]
-    recipe = text["$defs"]["recipe"]["properties"]
-    assert set(recipe.pop("mode")["enum"]) == set(MODES)
-    training = network["training"]["properties"]
-    assert "default" not in training.pop("seed")  # that of the whole config
-    assert "default" not in training.pop("threads")  # likewise
-    for code, described in [(Recipe(), recipe), (TrainingSettings(epochs=1), training)]:
-        defaults = {name: value for name, value in dataclasses.asdict(code).items() if name != "seed"}
-        assert set(described) == set(defaults)
-        for name, value in defaults.items():
-            if "default" in described[name]:
-                assert described[name]["default"] == value, name
-
-
-def test_choices_of_the_schema_are_those_of_the_code(schema) -> None:
-    import dataclasses
-
-    import transfer.settings
-    from feature_vis.parameterizations import NAMES
-    from feature_vis.recipe import CHOICES
-    from feature_vis.regularizers import REGULARIZERS
-    from feature_vis.transforms import PRESETS, Transforms
-    from transfer.settings import CHOICES as TRAINING_CHOICES
-
-    text = yaml.safe_load(Path(schema).read_text())
-    network = text["properties"]["networks"]["additionalProperties"]["properties"]
-    for name, choices in TRAINING_CHOICES.items():
-        assert tuple(network["training"]["properties"][name]["enum"]) == choices, name
-    recipe = text["$defs"]["recipe"]["properties"]
-    named, settings = recipe["transforms"]["oneOf"]
-    assert set(named["enum"]) == set(PRESETS)
-    assert set(settings["properties"]) == {field.name for field in dataclasses.fields(Transforms)}
-    assert set(recipe["parameterization"]["enum"]) == set(NAMES)
-    assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
-    for name, choices in CHOICES.items():
-        assert tuple(recipe[name]["enum"]) == choices, name
-    networks = yaml.safe_load(Path(schema).read_text())["properties"]["networks"]["additionalProperties"]
-    training = networks["properties"]["training"]["properties"]
-    for name, choices in transfer.settings.CHOICES.items():
-        assert tuple(training[name]["enum"]) == choices, name
 
 
 def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:
@@ -352,10 +211,18 @@ def test_the_report_says_whether_the_embedder_is_under_test() -> None:
     assert Plan(other).embedder_in_words() == "vgg11 with the weights vgg.pth"
 
 
-def test_photographs_without_classes_probe_all_networks(config, schema) -> None:
+def test_the_command_that_the_page_offers_is_one_command_whatever_it_names() -> None:
+    assert start_command([], "results") == "snakemake --cores 8"
+    assert start_command(["a.yaml"], "out/x") == "snakemake --cores 8 --configfile a.yaml --config results=out/x"
+    nasty = start_command(["my birds.yaml", "$(reboot).yaml"], "it's; rm -rf ~")
+    words = ["--configfile", "my birds.yaml", "$(reboot).yaml", "--config", "results=it's; rm -rf ~"]
+    assert shlex.split(nasty)[3:] == words
+
+
+def test_photographs_without_classes_probe_all_networks(config) -> None:
     config["data"]["photos"] = {"format": "unlabelled", "root": "photos"}
     config["compare"] = {"probe": {"data": "photos", "size": 96, "resize": 110}}
-    check_config(config, schema)
+    assert find_mistakes(config, SCHEMA) == []
     plan = Plan(config)
     assert plan.probe_data("tuned") == ["photos"]
     probe = plan.probe("tuned")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path, write_text
-from feature_vis.png import channel_of, seed_of
+from feature_vis.png import channel_of, peek_notes, read_picture, seed_of
 
 __all__ = ["ACROSS", "PER_SHEET", "layer_notes", "sheet_name", "write_sheets", "write_thumbnails"]
 
@@ -76,10 +76,13 @@ def layer_notes(paths: Iterable[str | Path]) -> dict[str, Any]:
     recipes: dict[int, dict[str, Any]] = {}
     pictures: dict[int, list[list[Any]]] = {}
     for path in sorted(paths, key=lambda path: (channel_of(path), seed_of(path))):
-        notes, channel, seed = _notes(path), channel_of(path), seed_of(path)
+        notes, channel, seed = peek_notes(path), channel_of(path), seed_of(path)
+        try:
+            recipe, *values = (notes[name] for name in ("recipe", "activation_start", "activation_reached", "steps"))
+        except KeyError as error:
+            raise InputError(f"{path} does not say its {error.args[0]}: delete it and run again") from None
         if seed == 0:
-            recipes[channel] = notes["recipe"]
-        values = [notes["activation_start"], notes["activation_reached"], notes["steps"]]
+            recipes[channel] = recipe
         pictures.setdefault(channel, []).append([seed, *values, notes.get("trajectory", [])])
     texts = [json.dumps(recipe, sort_keys=True) for recipe in recipes.values()]
     common = json.loads(max(sorted(set(texts)), key=texts.count)) if texts else {}
@@ -95,20 +98,8 @@ def layer_notes(paths: Iterable[str | Path]) -> dict[str, Any]:
     }
 
 
-def _notes(path: str | Path) -> dict[str, Any]:
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return json.loads(image.info["featurediff"])
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} does not say how it was made ({error!r}): delete it and run again") from None
-
-
 def _open(path: str | Path) -> Image.Image:
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise InputError(f"{path} is not a whole picture ({error}): delete it and run again") from None
+    return Image.fromarray(read_picture(path)[0])
 
 
 def _sheet(pictures: Sequence[Image.Image | None], tile: int) -> Image.Image:

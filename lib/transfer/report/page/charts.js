@@ -30,12 +30,13 @@
     return { domain: names, range: names.map((name) => featurediff.color(name)) };
   }
 
-  /* ---- CSV: quoted, and no cell that a spreadsheet would run ---- */
+  /* ---- CSV: quoted, and no cell that a spreadsheet would run: see transfer/spreadsheet.py ---- */
+
+  const FORMULA = /(?:^|(?<=[;\t\r\n]))(["']*)(?=[=+\-@\t\r＝＋－＠])/g;
 
   function cell(value) {
     if (value === null || value === undefined) return "";
-    let text = String(value);
-    if (typeof value !== "number" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+    const text = typeof value === "number" ? String(value) : String(value).replace(FORMULA, "$1'");
     return /[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   }
 

@@ -55,6 +55,11 @@ window.featurediff = (() => {
     return element;
   }
 
+  /* A path as a shell takes it: whatever stands in it, it is one word. */
+  function quoted(text) {
+    return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`;
+  }
+
   /* ---- numbers: three significant digits, a real minus, a dash where there is none ---- */
 
   function number(value, digits = 3) {
@@ -185,6 +190,6 @@ window.featurediff = (() => {
 
   return {
     receive, load, script, h, number, count, percent, seconds, address, link, replace, run, prepare, label, column, channel,
-    unit, titled, say, dark, color, views: {},
+    unit, titled, say, dark, color, quoted, views: {},
   };
 })();

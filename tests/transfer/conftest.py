@@ -1,0 +1,21 @@
+"""Fixtures of the experiment's tests."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_vis.errors import InputError
+from transfer.mat_file import variables_of
+
+
+@pytest.fixture
+def mat_files_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MATLAB files are read without a process for each of them."""
+
+    def read_mat(file: Path, *variables: str) -> dict:
+        try:
+            return variables_of(file, list(variables))
+        except InputError as error:
+            raise InputError(f"{file} {error}") from None
+
+    monkeypatch.setattr("transfer.data_formats.read_mat", read_mat)
