@@ -18,6 +18,7 @@ from feature_vis.errors import InputError
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_check import check_config
 from transfer.config_file import read_config
+from transfer.machine import check_writable
 from transfer.plan import Plan, code_digest, picture_paths
 from transfer.settings import TRAINING_VERSION
 
@@ -135,6 +136,14 @@ def get_controls():
 def get_runs(control):
     """A network, and the control that is another run of it."""
     return [plan.controls[control], control]
+
+
+def check_results():
+    """Say before the first job that nothing can be written; a dry run and `--report` may do without."""
+    try:
+        check_writable(RESULTS)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def get_bad_rule():

@@ -23,7 +23,9 @@ from transfer.compare import (
 from transfer.job import job
 from transfer.tables import write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     given, params, output, model = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
     embeddings = dict(zip(params.layers, zip(given.base_embeddings, given.tuned_embeddings, strict=True), strict=True))

@@ -7,7 +7,7 @@ from feature_vis.png import by_layer, channel_of, read_picture
 from transfer.job import job
 from transfer.plots import contact_sheet
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     pictures = by_layer(snakemake.input)
     for output in snakemake.output:
         (files,) = pictures[Path(output).stem]

@@ -9,7 +9,9 @@ from feature_vis.png import by_layer
 from transfer.compare import embed_files, load_embedder
 from transfer.job import job
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     embedder = load_embedder(snakemake.params.embedder, snakemake.input.get("embedder"), device)
     pictures = by_layer(snakemake.input.pictures)
     for layer, output in zip(snakemake.params.layers, snakemake.output, strict=True):

@@ -7,7 +7,7 @@ from transfer.bad_channels import feature_table
 from transfer.job import job
 from transfer.tables import write_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     pictures = by_layer(snakemake.input)
     for output in snakemake.output:
         layer = Path(output).stem

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from feature_vis.activations import call_order
 from feature_vis.errors import InputError, close_names
+from feature_vis.files import atomic_path
 from feature_vis.vision import torchvision
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "load_file",
     "load_state",
     "replace_head",
+    "save_file",
     "state_digest",
     "weights_digest",
 ]
@@ -87,6 +89,17 @@ def load_file(path: str | Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a state dict")
     return loaded
+
+
+def save_file(path: str | Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all; equal content gives equal bytes."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(content, stream)  # into a stream: into a path, torch would write the temporary name down
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's own words do not say that the disk is full
+                raise error.__context__ from None
+            raise
 
 
 def load_state(name: str, state: dict[str, Tensor], source: str | Path, *, headless: bool = False) -> nn.Module:

@@ -27,6 +27,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from feature_vis.seeding import derive_seed
 from transfer.pictures import PictureDataset, faults
+from transfer.tables import whole_lines
 
 __all__ = ["FORMATS", "PictureDataset", "Problem", "Sample", "make_split", "read_samples", "read_split", "write_split"]
 
@@ -162,14 +163,17 @@ def read_split(path: str | Path) -> pd.DataFrame:
         InputError: a missing file, or one that `write_split` did not write.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        table = pd.read_csv(whole_lines(path), dtype=str, keep_default_na=False, encoding="utf-8")
         if list(table.columns) != _COLUMNS:
             raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
         table["class_index"] = table["class_index"].astype("int64")
         if strange := sorted(set(table["split"]) - {"train", "val", "test"}):
             raise ValueError(f"a split is train, val or test, not {', '.join(map(repr, strange))}")
     except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
-        raise InputError(f"{path} is not a split with the columns {', '.join(_COLUMNS)}: {error}") from None
+        columns = ", ".join(_COLUMNS)
+        raise InputError(
+            f"{path} is not a split with the columns {columns} ({error}): delete it and run again"
+        ) from None
     return table
 
 

@@ -3,6 +3,7 @@
 The workflow reads this module while it builds its graph; it must stay quick to import.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -267,7 +268,7 @@ class Plan:
         sizes = {layer: Recipe.from_settings(self.recipe(layer)).shape for layer in self.layers}
         question = json.dumps({"model": self.architecture(self.base), "sizes": sizes}, sort_keys=True)
         cache = self.results / ".cache" / f"channels-{hashlib.sha256(question.encode()).hexdigest()[:16]}.json"
-        if cache.exists():
+        with contextlib.suppress(OSError, ValueError):  # not there yet, or no longer whole: asked again
             return json.loads(cache.read_text(encoding="utf-8"))
         command = [sys.executable, "-m", "transfer.count_channels"]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -278,5 +279,6 @@ class Plan:
             return {}
         if answer.returncode != 0:
             raise RuntimeError(f"counting channels failed:\n{answer.stderr}")
-        write_text(cache, answer.stdout)
+        with contextlib.suppress(OSError):  # a results folder that cannot be written can still be looked at
+            write_text(cache, answer.stdout)
         return json.loads(answer.stdout)

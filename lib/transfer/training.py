@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from feature_vis.activations import call_order
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.models import head_name, load_file, replace_head, state_digest
+from feature_vis.models import head_name, load_file, replace_head, save_file, state_digest
 from feature_vis.seeding import derive_seed, generator
 from transfer.dataset import PictureDataset
 from transfer.pictures import train_transform, val_transform
@@ -127,20 +127,17 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
             row["weights_sha256"] = state_digest(state)
             files.append(store / f"epoch{epoch}.pth")
-            with atomic_path(files[-1]) as temporary:
-                torch.save(
-                    {
-                        "model": state,
-                        "optimizer": optimizer.state_dict(),
-                        "scheduler": scheduler.state_dict(),
-                        "epoch": epoch,
-                        "arguments": asdict(settings),
-                        "class_names": prepared.class_names,
-                        "log": row,
-                        "key": key,
-                    },
-                    temporary,
-                )
+            checkpoint = {
+                "model": state,
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "epoch": epoch,
+                "arguments": asdict(settings),
+                "class_names": prepared.class_names,
+                "log": row,
+                "key": key,
+            }
+            save_file(files[-1], checkpoint)
             log.info(
                 "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
                 epoch + 1,
@@ -211,7 +208,10 @@ def publish_checkpoint(file: Path, target: Path) -> None:
 
 
 def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
-    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not."""
+    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not.
+
+    Whole: it can be read, and its weights are those that were written.
+    """
     files: list[Path] = []
     for epoch in range(epochs):
         file = store / f"epoch{epoch}.pth"
@@ -223,6 +223,11 @@ def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
             break
         if checkpoint.get("key") != key:
             log.info("the checkpoints of another training are replaced: %s", store)
+            break
+        if state_digest(checkpoint["model"]) != checkpoint["log"]["weights_sha256"]:
+            log.warning(
+                "trained again from epoch %d on: the weights in %s are not those that were written", epoch, file
+            )
             break
         files.append(file)
     return files

@@ -99,7 +99,7 @@ def _notes(path: str | Path) -> dict[str, Any]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return json.loads(image.info["featurediff"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, SyntaxError, KeyError, ValueError) as error:
         raise InputError(f"{path} does not say how it was made ({error!r}): delete it and run again") from None
 
 
@@ -107,7 +107,7 @@ def _open(path: str | Path) -> Image.Image:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return image.convert("RGB")
-    except OSError as error:
+    except (OSError, SyntaxError) as error:  # what Pillow raises
         raise InputError(f"{path} is not a whole picture ({error}): delete it and run again") from None
 
 
