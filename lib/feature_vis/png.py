@@ -71,6 +71,8 @@ def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
             image.load()
             pixels = np.asarray(image.convert("RGB"))
             notes = json.loads(image.info[_TEXT_KEY])
+    except FileNotFoundError:
+        raise InputError(f"{path} is gone: run again") from None
     except KeyError:
         raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
     except (OSError, SyntaxError, ValueError) as error:

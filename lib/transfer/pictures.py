@@ -276,7 +276,12 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
     def _picture(self, index: int) -> Image.Image:
         if index in self._cache:
             return self._cache[index]
-        picture = load_rgb(self.root / self.paths[index])
+        try:
+            picture = load_rgb(self.root / self.paths[index])
+        except InputError as error:
+            raise InputError(
+                f"{error}\nPut back the picture that was split, or delete the split, so that it is made again."
+            ) from None
         size = picture.width * picture.height * 3
         if size <= self._room and get_worker_info() is None:
             self._room -= size

@@ -21,7 +21,7 @@ from workflow.conftest import Experiment, copy_of, environment
 from feature_vis.models import build
 
 SABOTEUR = Path(__file__).parent / "saboteur"
-ARCHITECTURE, LAYER = "shufflenet_v2_x0_5", "conv5"
+ARCHITECTURE, LAYER = "shufflenet_v2_x0_5", "stage2.3"
 PATIENCE = 300  # seconds that a busy machine may take for what takes one or two
 
 # What may differ between two runs, and why. Everything else in `results` must be equal, byte for byte.
@@ -53,7 +53,7 @@ def small_config() -> dict[str, Any]:
             "layers": {LAYER: {"channels": "0-2"}},
         },
         "bad_channels": {"max_contrast": 0},  # after two steps every picture is still grey
-        "compare": {"pairs": 1},
+        "compare": {"pairs": 1, "top_images": 2},
         "film": {"channels": 1, "epochs": [0]},
     }
 
@@ -68,12 +68,15 @@ class Disturbed(Experiment):
     def __post_init__(self) -> None:
         self.orders = self.folder.parent / f"{self.folder.name}-orders"
 
+    def run(self, *arguments: str, **options: Any) -> "Disturbed":
+        return super().run(*arguments, PYTHONPATH=with_saboteur(), **options)
+
     def order(self, *orders: dict[str, Any]) -> dict[str, str]:
         """Give orders, in place of earlier ones; returns the variables that a run needs to follow them."""
         shutil.rmtree(self.orders, ignore_errors=True)
         self.orders.mkdir()
         (self.orders / "orders.json").write_text(json.dumps(orders))
-        return {"PYTHONPATH": with_saboteur(), "SABOTAGE": str(self.orders / "orders.json")}
+        return {"SABOTAGE": str(self.orders / "orders.json")}
 
     def followed(self) -> list[dict[str, Any]]:
         """The orders that were followed, each with what the job was at."""
@@ -91,7 +94,7 @@ class Disturbed(Experiment):
             process = subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.folder,
-                env={**environment(), **variables},
+                env={**environment(), "PYTHONPATH": with_saboteur(), **variables},
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -201,7 +204,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Und
         if not output.exists():
             begin(experiment.folder)
             (shared / "trace").mkdir()
-            experiment.run(PYTHONPATH=with_saboteur(), TRACE=str(shared / "trace"))
+            experiment.run(TRACE=str(shared / "trace"))
             output.write_text(experiment.output)
     experiment.output = output.read_text()
     return experiment

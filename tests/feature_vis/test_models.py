@@ -1,11 +1,13 @@
 """Networks: built, loaded strictly, told apart by their weights."""
 
+import errno
+
 import pytest
 import torch
 from torch import nn
 
 from feature_vis.errors import InputError
-from feature_vis.models import build, head_name, load_file, load_state, replace_head, weights_digest
+from feature_vis.models import build, head_name, load_file, load_state, replace_head, save_file, weights_digest
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +114,25 @@ def test_the_digest_covers_what_the_layer_depends_on_and_no_more(resnet) -> None
     with torch.no_grad():
         resnet.layer3[1].bn2.running_mean += 1e-3
     assert weights_digest(resnet, "layer3.1") != before
+
+
+def test_equal_content_is_saved_as_equal_bytes(tmp_path) -> None:
+    content = {"a": torch.arange(1000), "b": [1, "two"]}
+    save_file(tmp_path / "a.pth", content)
+    save_file(tmp_path / "b.pth", {"a": torch.arange(1000), "b": [1, "two"]})
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    assert torch.equal(load_file(tmp_path / "a.pth")["a"], content["a"])
+
+
+def test_a_full_disk_is_not_hidden_behind_torchs_words(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        save_file(tmp_path / "a.pth", {})
+    assert raised.value.filename == str(tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())

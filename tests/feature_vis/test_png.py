@@ -50,3 +50,8 @@ def test_pictures_are_grouped_by_layer_whatever_their_seed() -> None:
     assert by_layer(base)["fc"] == (base[2:],)
     with pytest.raises(ValueError, match="zip"):
         by_layer(base, tuned[:2])
+
+
+def test_a_picture_that_is_gone(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"a\.png is gone: run again"):
+        read_picture(tmp_path / "a.png")

@@ -620,3 +620,13 @@ def test_one_picture_a_class_cannot_be_split(shared_data) -> None:
     assert (len(samples), problems) == (1000, [])
     text = message("image_folder", root, verify=False)
     assert all(sample.path in text for sample in samples)
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_split_that_was_cut_off_is_to_be_deleted(tmp_path: Path, left: float) -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": "x", "class_index": 0, "split": ["train", "val"]})
+    write_split(tmp_path / "split.csv", table)
+    data = (tmp_path / "split.csv").read_bytes()
+    (tmp_path / "split.csv").write_bytes(data[: int(left * len(data))])
+    with pytest.raises(InputError, match=r"split\.csv .*delete it and run again"):
+        read_split(tmp_path / "split.csv")

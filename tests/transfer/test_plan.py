@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -302,3 +303,22 @@ def test_the_report_says_whether_the_embedder_is_under_test() -> None:
     assert Plan(networks).embedder_in_words() == "base, itself one of the networks under test"
     other = {**networks, "compare": {"embedder": {"model": "vgg11", "weights": "vgg.pth"}}}
     assert Plan(other).embedder_in_words() == "vgg11 with the weights vgg.pth"
+
+
+def test_a_cache_that_is_no_longer_whole_is_asked_again(tmp_path, monkeypatch) -> None:
+    answers = []
+
+    def answer(*_: object, **__: object) -> SimpleNamespace:
+        answers.append('{"layer4.1": 512, "layer3.0": 256}')
+        return SimpleNamespace(returncode=0, stdout=answers[-1], stderr="")
+
+    monkeypatch.setattr("subprocess.run", answer)
+    config = {**CONFIG, "results": str(tmp_path)}
+    Plan(config)
+    Plan(config)
+    assert len(answers) == 1
+    (cache,) = tmp_path.glob(".cache/*.json")
+    cache.write_text("")
+    Plan(config)
+    assert len(answers) == 2
+    assert cache.read_text() == answers[0]
