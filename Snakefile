@@ -24,6 +24,10 @@ include: "rules/control.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    check_results()
+
+
 rule all:
     default_target: True
     input:

@@ -19,6 +19,7 @@ from feature_vis.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_file import read_config
 from transfer.examination import make_plan
+from transfer.machine import check_writable
 from transfer.plan import code_digest, picture_paths, ranges, start_command
 from transfer.settings import TRAINING_VERSION
 
@@ -146,6 +147,14 @@ def get_controls():
 def get_runs(control):
     """A network, and the control that is another run of it."""
     return [plan.controls[control], control]
+
+
+def check_results():
+    """Say before the first job that nothing can be written; a dry run and `--report` may do without."""
+    try:
+        check_writable(RESULTS)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def get_bad_rule():

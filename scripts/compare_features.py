@@ -23,7 +23,9 @@ from transfer.features import first_seed, listed_pictures
 from transfer.job import job
 from transfer.tables import write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     given, params, output, model = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
     folder = Path(output.ranking).parent

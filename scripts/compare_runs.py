@@ -12,7 +12,9 @@ from transfer.network import load_network
 from transfer.probing import probe
 from transfer.tables import read_table, write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     given, params = snakemake.input, snakemake.params
     model, control = params.runs
     networks = [load_network(file).module().to(device) for file in given.networks]

@@ -13,7 +13,9 @@ from transfer.network import load_network
 from transfer.probing import probe
 from transfer.tables import write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     params, given = snakemake.params.probe, snakemake.input
     base, tuned = (load_network(file).module().to(device) for file in (given.base, given.tuned))
     splits = dict(zip(params["roots"], given.get("splits", []), strict=True))

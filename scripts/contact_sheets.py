@@ -6,7 +6,7 @@ from transfer.features import first_seed, listed_pictures
 from transfer.job import job
 from transfer.plots import contact_sheet
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     for table, output in zip(snakemake.input, snakemake.output, strict=True):
         files = first_seed(listed_pictures(table))
         sheet = contact_sheet((channel_of(file), read_picture(file)[0]) for file in files)

@@ -6,7 +6,7 @@ from feature_vis.files import write_text
 from transfer.demo import draw
 from transfer.job import job
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     settings = dict(snakemake.params.draw)
     files = draw(settings.pop("kind"), Path(settings.pop("root")), **{"per_class": 60, "size": 64} | settings)
     write_text(snakemake.output.manifest, "\n".join(str(file) for file in files) + "\n")

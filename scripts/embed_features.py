@@ -9,7 +9,9 @@ from transfer.compare import embed_files, load_embedder
 from transfer.features import listed_pictures
 from transfer.job import job
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     embedder = load_embedder(snakemake.params.embedder, snakemake.input.get("embedder"), device)
     for table, output in zip(snakemake.input.features, snakemake.output, strict=True):
         embed_files(embedder, listed_pictures(table), Path(output))

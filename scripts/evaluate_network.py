@@ -14,7 +14,9 @@ from transfer.plots import confusion_matrix, save_figure
 from transfer.settings import TrainingSettings
 from transfer.tables import write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     given, params = snakemake.input, snakemake.params
     settings = TrainingSettings.from_settings(params.settings)
     network = load_network(given.network)

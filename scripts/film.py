@@ -11,7 +11,7 @@ from transfer.job import job
 from transfer.plots import change_over_epochs, save_figure
 from transfer.tables import read_table, write_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     params, wanted = snakemake.params, snakemake.output
     table = pd.concat([read_table(file) for file in snakemake.input])
     table = table.sort_values(["layer", "channel", "epoch"], ignore_index=True)

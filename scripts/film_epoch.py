@@ -13,7 +13,9 @@ from transfer.plan import picture_paths
 from transfer.probing import probe
 from transfer.tables import read_table, write_table
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     given, params, film = snakemake.input, snakemake.params, snakemake.params.film
     model, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
     base_features, tuned_features, store = (Path(params[name]) for name in ("base_features", "tuned_features", "store"))

@@ -6,7 +6,7 @@ from transfer.bad_channels import find_bad
 from transfer.job import job, log
 from transfer.tables import read_table, write_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     features = pd.concat([read_table(file) for file in snakemake.input])
     bad = find_bad(features, **snakemake.params.rule)
     write_table(bad, snakemake.output[0])

@@ -10,7 +10,9 @@ from transfer.settings import TrainingSettings, training_key
 from transfer.tables import write_table
 from transfer.training import finetune, prepare, publish_checkpoints, training_log
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     params = snakemake.params.training
     settings = TrainingSettings.from_settings(params["settings"])
     start = load_network(snakemake.input.start) if "start" in snakemake.input.keys() else None  # noqa: SIM118

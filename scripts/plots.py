@@ -4,7 +4,7 @@ from transfer.job import job
 from transfer.plots import save_figure, similarity_boxplot, training_curves
 from transfer.tables import read_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     tables = [read_table(file) for file in snakemake.input.tables]
     save_figure(similarity_boxplot(tables), snakemake.output.similarity)
     logs = {name: read_table(file) for name, file in zip(snakemake.params.trained, snakemake.input.logs, strict=True)}

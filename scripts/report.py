@@ -14,10 +14,10 @@ from transfer.tables import read_table
 
 def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
     """A network's row: the accuracies are those of the epoch that is visualized."""
-    from transfer.network import load_network
+    from transfer.network import load_network, read_digest
 
     loaded = load_network(network_file)
-    digest = Path(network_file).with_suffix(".sha256").read_text(encoding="utf-8").strip()
+    digest = read_digest(Path(network_file).with_suffix(".sha256"))
     shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or [], "digest": digest}
     if log is not None:
         row = log.set_index("epoch").loc[loaded.epoch]
@@ -25,7 +25,7 @@ def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_fil
     return NetworkFacts(**shown)
 
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     given, params = snakemake.input, snakemake.params
     results = Path(snakemake.output.page).parents[1]
     logs = {name: read_table(log) for name, log in zip(params.trained, given.logs, strict=True)}

@@ -14,7 +14,7 @@ from transfer.report.probes import shown_images, write_probe_sheets
 from transfer.report.thumbnails import write_thumbnails
 from transfer.tables import read_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
     for layer, table in zip(params.layers, snakemake.input.features, strict=True):
         write_thumbnails(folder, layer, listed_pictures(table), params.tile, workers)

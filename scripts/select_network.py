@@ -10,7 +10,7 @@ from transfer.tables import read_table
 from transfer.training import choose_epoch
 from transfer.visualize import layer_digests
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     params = snakemake.params.network
     if "epoch" in params:
         epoch = choose_epoch(read_table(snakemake.input.log), params["epoch"])

@@ -6,7 +6,7 @@ from transfer.dataset import make_split, write_split
 from transfer.job import job, log
 from transfer.tables import write_table
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0], snakemake.resources.runtime):
     data = {"val_fraction": 0.2, "validation": "seeded", "on_bad_image": "error"} | snakemake.params.data
     table, skipped = make_split(
         data["format"],

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 from transfer.job import job
+from transfer.network import read_digest
 from transfer.visualize import make_targets, other_networks, visualize
 
-with job(snakemake.log[0], threads=snakemake.threads, gpu=snakemake.resources.gpu) as device:
+with job(
+    snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
+) as device:
     layer = snakemake.wildcards.layer
-    digest = Path(snakemake.input.digest).read_text(encoding="utf-8").strip()
+    digest = read_digest(snakemake.input.digest)
     targets = make_targets(list(snakemake.output), layer, snakemake.params.recipes, digest)
     staging = Path(snakemake.params.staging)
     elsewhere = other_networks(staging.parents[1], layer)

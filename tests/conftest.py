@@ -18,6 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"no {SHARED_DATA}"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up the faults that tests of the matrix went through: see the fixture `fault` in `tests/faults`."""
+    reports = [report for of_kind in terminalreporter.stats.values() for report in of_kind]
+    noted = [pair for report in reports if getattr(report, "when", None) == "call" for pair in report.user_properties]
+    faults, survived = (sum(count for name, count in noted if name == which) for which in ("faults", "survived"))
+    if faults:
+        terminalreporter.write_line(f"faults survived: {survived} of {faults}")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real ImageNet weights and photographs."""

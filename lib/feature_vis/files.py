@@ -1,12 +1,17 @@
 """Whole files or none: temporary file in the same folder, fsync, rename."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "write_bytes", "write_text"]
+__all__ = ["atomic_path", "naming", "write_bytes", "write_text"]
+
+# A temporary file's name says who writes it, so that what a killed writer left can be told from one at work.
+_MACHINE = re.sub(r"[^\w-]", "-", os.uname().nodename)
+_tidied: set[Path] = set()
 
 
 @contextmanager
@@ -14,24 +19,43 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
     The temporary name starts with a dot and keeps the suffix (writers choose the format by it). Missing
-    folders are made. When the block raises, the temporary file is removed and `path` stays as it was.
+    folders are made. When the block raises, the temporary file is removed and `path` stays as it was. Only a process
+    that is killed leaves its temporary file; the next process that writes into the folder removes it.
+
+    Raises:
+        OSError: of the disk, with the name of `path` where it has none or the temporary one.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _tidy(path.parent)
+        start = f".{path.stem}.{_MACHINE}-{os.getpid()}."
+        handle, name = tempfile.mkstemp(prefix=start, suffix=f".tmp{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            # mkstemp makes the file private; a result is as readable as the user's umask says.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Give an error of the disk that names no file, or the temporary one, the name of the file that was meant."""
     try:
-        # mkstemp makes the file private; a result is as readable as the user's umask says.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        start = f".{Path(path).stem}."
+        if error.errno is None or (error.filename is not None and not Path(error.filename).name.startswith(start)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -43,3 +67,24 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 with its own line ends, whole or not at all."""
     write_bytes(path, text.encode())
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the temporary files of ended processes of this machine, once a process and folder."""
+    if folder in _tidied:
+        return
+    _tidied.add(folder)
+    for file in folder.glob(f".*.{_MACHINE}-*.tmp*"):
+        writer = re.search(rf"\.{_MACHINE}-(\d+)\.\w+\.tmp[^/]*$", file.name)
+        if writer and not _is_running(int(writer[1])):
+            file.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

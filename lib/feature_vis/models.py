@@ -24,6 +24,7 @@ from feature_vis import user_module
 from feature_vis.activations import call_order
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError, close_names
+from feature_vis.files import atomic_path
 from feature_vis.state_dicts import fitted, mismatches
 from feature_vis.vision import torchvision
 
@@ -35,6 +36,7 @@ __all__ = [
     "load_file",
     "load_state",
     "replace_head",
+    "save_file",
     "state_digest",
     "weights_digest",
 ]
@@ -240,6 +242,17 @@ def _unsafe(path: Path) -> str:
         f". It holds {', '.join(sorted(names))}: if you trust where it comes from, load it yourself by "
         "torch.load(…, weights_only=False) and save its state dict alone"
     )
+
+
+def save_file(path: str | Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values, whole or not at all; equal content gives equal bytes."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(content, stream)  # into a stream: into a path, torch would write the temporary name down
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch's own words do not say that the disk is full
+                raise error.__context__ from None
+            raise
 
 
 def load_state(name: str, state: dict[str, Any], source: str | Path, *, headless: bool = False) -> nn.Module:

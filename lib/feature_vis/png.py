@@ -99,6 +99,8 @@ def _faults_of(path: str | Path) -> Iterator[None]:
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:  # a pipe would be waited for
             raise OSError(f"a regular file of at most {_MOST_BYTES:,} bytes is expected")
         yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is gone: run again") from None
     except KeyError:
         raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
     except MemoryError:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from feature_vis.files import atomic_path
-from feature_vis.models import state_digest
+from feature_vis.models import save_file, state_digest
 from feature_vis.objectives import terms
 from feature_vis.optimisation import Climber
 from feature_vis.recipe import Recipe, content_key
@@ -60,8 +59,7 @@ class Notebook:
         for climber in climbers:
             state = {name: getattr(climber, name) for name in _NOTED}
             state["parameters"] = climber.parameters.detach()
-            with atomic_path(self._path(climber)) as temporary:
-                torch.save(state, temporary)
+            save_file(self._path(climber), state)
 
     def forget(self, climbers: Sequence[Climber]) -> None:
         """Remove the files of finished pictures, and the folder with the last of them."""

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from feature_vis import colors
 from feature_vis.errors import InputError
-from feature_vis.files import atomic_path
 from feature_vis.image_files import read_image
-from feature_vis.models import load_file
+from feature_vis.models import load_file, save_file
 from feature_vis.parameterizations import Parameterization, parameterization
 from feature_vis.recipe import Recipe
 
@@ -32,8 +31,7 @@ def save_state(path: str | Path, recipe: Recipe, parameters: Tensor) -> None:
     if Path(path).suffix != STATE_SUFFIX:
         raise InputError(f"a state is saved as a file that ends in {STATE_SUFFIX}, not {path}")
     held = {name: getattr(recipe, name) for name in ("parameterization", "decay_power", "colors")}
-    with atomic_path(path) as temporary:
-        torch.save({**held, "size": list(recipe.shape), "parameters": parameters.detach().cpu()}, temporary)
+    save_file(path, {**held, "size": list(recipe.shape), "parameters": parameters.detach().cpu()})
 
 
 def start_of(recipe: Recipe, held: Parameterization, seed: tuple[str | int, ...], matrix: Tensor | None) -> Tensor:

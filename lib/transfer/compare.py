@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from feature_vis.png import channel_of, read_picture, seed_of
 from transfer import functional_change, joined
@@ -121,9 +122,18 @@ def _batches(
 
 
 def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Channels (K,) and embeddings (K, S, D) of `embed_files`; NaN for `bad` pictures, (channel, seed)."""
-    with np.load(path) as file:
-        channels, seeds, embeddings = file["channels"], file["seeds"], file["embeddings"]
+    """Channels (K,) and embeddings (K, S, D) of `embed_files`; NaN for `bad` pictures, (channel, seed).
+
+    Raises:
+        InputError: a file that is missing, empty or cut off.
+    """
+    try:
+        with np.load(path) as file:
+            channels, seeds, embeddings = file["channels"], file["seeds"], file["embeddings"]
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken archive fails in many ways: zipfile, zlib, NumPy, a key
+        raise InputError(f"{path} cannot be read as embeddings ({error}): delete it and run again") from None
     return channels, without_bad(channels, seeds, embeddings, bad)
 
 
@@ -287,7 +297,8 @@ def write_pairs(
     folder.mkdir(parents=True)
     for rank, channel in enumerate(chosen["channel"], start=1):
         left, right = (Image.fromarray(read_picture(file)[0]) for file in files[channel])
-        pair_picture(left, right).save(folder / f"rank{rank}_channel{channel}.png")
+        with atomic_path(folder / f"rank{rank}_channel{channel}.png") as temporary:
+            pair_picture(left, right).save(temporary)
 
 
 def _pairs(

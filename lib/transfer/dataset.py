@@ -15,7 +15,7 @@ from feature_vis.seeding import derive_seed
 from transfer.data_formats import read_samples
 from transfer.data_listing import Found, Problem, Sample, shown
 from transfer.pictures import faults
-from transfer.tables import as_written, harmless
+from transfer.tables import as_written, harmless, whole_lines
 
 __all__ = ["make_split", "read_split", "write_split"]
 
@@ -89,7 +89,7 @@ def read_split(path: str | Path) -> pd.DataFrame:
         InputError: a missing file, or one that `write_split` did not write.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        table = pd.read_csv(whole_lines(path), dtype=str, keep_default_na=False, encoding="utf-8")
         if list(table.columns) != _COLUMNS:
             raise ValueError(f"its columns are {', '.join(map(str, table.columns))}")
         table["class_index"] = table["class_index"].astype("int64")
@@ -99,7 +99,10 @@ def read_split(path: str | Path) -> pd.DataFrame:
         if leaving := [path for path in table["path"] if path.startswith("/") or ".." in path.split("/")]:
             raise ValueError(f"{leaving[0]} leaves the data set's root")
     except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
-        raise InputError(f"{path} is not a split with the columns {', '.join(_COLUMNS)}: {error}") from None
+        columns = ", ".join(_COLUMNS)
+        raise InputError(
+            f"{path} is not a split with the columns {columns} ({error}): delete it and run again"
+        ) from None
     return table
 
 

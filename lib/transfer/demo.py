@@ -16,7 +16,7 @@ import numpy as np
 import scipy.io
 
 from feature_vis.errors import InputError
-from feature_vis.files import write_bytes, write_text
+from feature_vis.files import naming, write_bytes, write_text
 from feature_vis.seeding import derive_seed
 from transfer.drawing.canvas import Canvas, jpeg
 from transfer.drawing.cars import MODELS, draw_car
@@ -147,7 +147,8 @@ def _begin(root: str | Path, paths: Iterable[str]) -> Path:
 
 def _write_picture(path: Path, data: bytes) -> None:
     """Write a picture; one cut short by a crash is drawn again with the rest, so no flush to disk for each."""
-    path.write_bytes(data)
+    with naming(path):
+        path.write_bytes(data)
 
 
 def _number(value: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What every rule's script needs around its work: log, threads, a device of its own, clear errors.
+"""What every rule's script needs around its work: log, threads, a device of its own, clear errors, an end.
 
 `with job(...) as device:` is the frame of each script. It knows nothing of the workflow engine.
 """
@@ -15,11 +15,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 from filelock import FileLock, Timeout
 
 from feature_vis.errors import InputError
-from transfer.progress import BesideBars
+from transfer.machine import in_words
+from transfer.progress import BesideBars, note_progress
+from transfer.watch import watch
 
 if TYPE_CHECKING:
     import torch
@@ -30,28 +31,63 @@ log = logging.getLogger("featurediff")
 
 
 @contextmanager
-def job(log_file: str | Path, *, threads: int = 1, gpu: int | None = None) -> Iterator["torch.device | None"]:
+def job(
+    log_file: str | Path, minutes: float | None = None, *, threads: int = 1, gpu: int | None = None
+) -> Iterator["torch.device | None"]:
     """Run a rule's work: messages and warnings go to the terminal and to `log_file`.
 
-    An `InputError` ends it without traceback.
+    An `InputError`, a fault of the machine (`transfer.machine`), Ctrl-C and SIGTERM end it with one message and without
+    traceback; that of the machine's fault is in the log. So does a standstill of `minutes`, see `transfer.watch`.
 
     Where `gpu` is given, torch is limited to `threads` threads and a device is yielded: a GPU that no other job
     holds where `gpu` is above 0 and there is one, the CPU otherwise.
     """
-    _end_with_parents()
-    _log_to(Path(log_file))
-    logging.captureWarnings(True)  # those of the libraries belong to the story
     try:
         with ExitStack() as stack:
+            _log_to(Path(log_file))
+            logging.captureWarnings(True)  # those of the libraries belong to the story
+            stack.enter_context(watch(minutes))
+            stack.enter_context(_terminable())
             yield None if gpu is None else stack.enter_context(_device(threads, gpu))
     except InputError as error:
         log.error("%s", error)
         sys.exit(1)
-    except BaseException:
-        log.exception("this is a defect of featurediff, or the machine's")
-        raise
+    except KeyboardInterrupt:
+        log.error("interrupted: the same command goes on from here")
+        sys.exit(130)
+    except _Terminated:
+        log.error("ended by SIGTERM, as a cluster does at a job's time limit: run again to go on from here")
+        sys.exit(143)
+    except Exception as error:
+        if (words := in_words(error)) is None:
+            log.exception("this is a defect of featurediff, or the machine's")
+            raise
+        log.error("%s", words)
+        log.debug("it happened here:", exc_info=error)
+        sys.exit(1)
     finally:
         logging.captureWarnings(False)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the work as an exception does, so that nothing half done stays."""
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handler
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def visible_gpus() -> list[str]:
@@ -89,6 +125,7 @@ def lock_device(names: list[str], folder: Path, poll_seconds: float = 0.2) -> It
                 "waiting for a GPU: other jobs hold %s", "the one there is" if len(names) == 1 else f"all {len(names)}"
             )
             waits = True
+        note_progress()  # others work: this is no standstill
         time.sleep(poll_seconds)
 
 
@@ -111,29 +148,26 @@ def _device(threads: int, gpu: int) -> Iterator["torch.device"]:
         yield torch.device("cuda", index)
 
 
+class _LogFile(logging.FileHandler):
+    """Gives up where the disk is full: the terminal has the message all the same, and why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def _log_to(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    terminal, whole = BesideBars(sys.stderr), logging.FileHandler(file, mode="w", encoding="utf-8")
+    terminal = BesideBars(sys.stderr)
     terminal.setLevel(logging.INFO)  # the file's lines about progress are a bar there
-    for handler in (terminal, whole):
+    _set_handlers(terminal)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _set_handlers(terminal, _LogFile(file, mode="w", encoding="utf-8"))
+
+
+def _set_handlers(*handlers: logging.Handler) -> None:
+    for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
     for logger in (log, logging.getLogger("py.warnings")):
-        logger.handlers[:] = [terminal, whole]
+        logger.handlers[:] = handlers
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
-
-
-def _end_with_parents(poll_seconds: float = 1.0) -> None:
-    """End this process when the shell or the workflow above it is killed: an orphan would keep the GPU."""
-
-    def ancestors() -> list[int]:
-        return [parent.pid for parent in psutil.Process().parents()[:2]]
-
-    def watch() -> None:
-        while ancestors() == alive:
-            time.sleep(poll_seconds)
-        log.error("the workflow that started this job is gone: the job ends, too")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    alive = ancestors()
-    threading.Thread(target=watch, daemon=True).start()

@@ -1,15 +1,16 @@
 """Networks of an experiment on disk: weights, architecture and class names in one file, their digest beside it."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.files import atomic_path
-from feature_vis.models import build, load_file, load_state, state_digest
+from feature_vis.models import build, load_file, load_state, save_file, state_digest
 from feature_vis.seeding import derive_seed
 from feature_vis.state_dicts import unwrapped
 from feature_vis.user_module import source_digest
@@ -20,6 +21,7 @@ __all__ = [
     "load_network",
     "load_weights",
     "network_of_checkpoint",
+    "read_digest",
     "save_network",
     "start_network",
 ]
@@ -46,21 +48,22 @@ class Network:
 
 def save_network(path: str | Path, network: Network) -> None:
     """Write it whole or not at all."""
-    with atomic_path(path) as temporary:
-        torch.save(
-            {
-                "architecture": network.architecture,
-                "model": network.state,
-                "class_names": network.class_names,
-                "epoch": network.epoch,
-            },
-            temporary,
-        )
+    content = {
+        "architecture": network.architecture,
+        "model": network.state,
+        "class_names": network.class_names,
+        "epoch": network.epoch,
+    }
+    save_file(path, content)
 
 
 def load_network(path: str | Path) -> Network:
-    """Read what `save_network` wrote."""
-    loaded = load_file(path)
+    """Read what `save_network` wrote.
+
+    Raises:
+        InputError: a file that is missing, cut off, or not of this kind.
+    """
+    loaded = _load_own(path)
     try:
         return Network(loaded["architecture"], loaded["model"], loaded["class_names"], loaded["epoch"])
     except KeyError as error:
@@ -81,12 +84,39 @@ def load_weights(architecture: str, weights: str, *, headless: bool = False) -> 
 
 
 def network_of_checkpoint(path: str | Path, architecture: str) -> Network:
-    """The network in a checkpoint of `transfer.training.finetune`."""
-    loaded = load_file(path)
+    """The network in a checkpoint of `transfer.training.finetune`.
+
+    Raises:
+        InputError: a file that is missing, cut off, or not of this kind.
+    """
+    loaded = _load_own(path)
     try:
         return Network(architecture, loaded["model"], loaded["class_names"], loaded["epoch"])
     except KeyError as error:
         raise InputError(f"{path} is not a checkpoint of this workflow (no {error}): delete it and run again") from None
+
+
+def read_digest(path: str | Path) -> str:
+    """Read a digest that was written beside a network, 64 hex digits.
+
+    Raises:
+        InputError: no such file, or one that is empty or cut off.
+    """
+    try:
+        digest = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}): delete it and run again") from None
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise InputError(f"{path} does not hold a digest of 64 hex digits: delete it and run again")
+    return digest
+
+
+def _load_own(path: str | Path) -> dict[str, Any]:
+    """A file that this workflow wrote and can write again."""
+    try:
+        return load_file(path)
+    except InputError as error:
+        raise InputError(f"{error}. The workflow made this file: delete it and run again") from None
 
 
 def start_network(architecture: str, weights: str | None, other: Network | None, seed: int) -> nn.Module:

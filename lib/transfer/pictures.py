@@ -261,7 +261,12 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         slot = self._slots[index]
         if self._cache is not None and (kept := self._cache.get(slot)) is not None:
             return kept
-        picture = _resized(load_rgb(self.root / self.paths[index]), self._resize)
+        try:
+            picture = _resized(load_rgb(self.root / self.paths[index]), self._resize)
+        except InputError as error:
+            raise InputError(
+                f"{error}\nPut back the picture that was split, or delete the split, so that it is made again."
+            ) from None
         if self._cache is not None:
             self._cache.put(slot, picture)
         return picture

@@ -8,11 +8,23 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-__all__ = ["BesideBars", "progress"]
+__all__ = ["BesideBars", "idle_seconds", "note_progress", "progress"]
 
 log = logging.getLogger("featurediff")
 
 _EVERY = 60.0  # seconds between lines in the log file
+_moved_on = time.monotonic()
+
+
+def note_progress() -> None:
+    """Note that this process moves on; `progress` does so by itself."""
+    global _moved_on
+    _moved_on = time.monotonic()
+
+
+def idle_seconds() -> float:
+    """Since this process last moved on, by a clock that nobody sets."""
+    return time.monotonic() - _moved_on
 
 
 @contextmanager
@@ -26,6 +38,7 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]
     def advance(count: int) -> None:
         nonlocal done, noted
         done += count
+        note_progress()
         bar.update(count)
         now = time.monotonic()
         if now - noted >= _EVERY and done:

@@ -10,7 +10,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 from transfer.spreadsheet import as_text, original
 
-__all__ = ["as_written", "harmless", "read_table", "write_table"]
+__all__ = ["as_written", "harmless", "read_table", "whole_lines", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
 _TEXT = (
@@ -66,7 +66,23 @@ def read_table(path: str | Path) -> pd.DataFrame:
         InputError: no such file, or one that is empty or cut off.
     """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, "str"), keep_default_na=False, na_values=[""])
+        text = whole_lines(path)
+        table = pd.read_csv(text, dtype=dict.fromkeys(_TEXT, "str"), keep_default_na=False, na_values=[""])
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}): delete it and run again") from None
     return as_written(table)
+
+
+def whole_lines(path: str | Path) -> io.BytesIO:
+    """The bytes of a text file whose every line ends.
+
+    A CSV that was cut off within a line would be read with its last fields empty.
+
+    Raises:
+        OSError: no such file.
+        ValueError: it is empty, or its last line has no end.
+    """
+    data = Path(path).read_bytes()
+    if not data.endswith(b"\n"):
+        raise ValueError("its last line is cut off" if data else "it is empty")
+    return io.BytesIO(data)

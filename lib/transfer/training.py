@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from feature_vis.activations import call_order
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.models import head_name, load_file, replace_head, state_digest
+from feature_vis.models import head_name, load_file, replace_head, save_file, state_digest
 from feature_vis.seeding import derive_seed
 from transfer.epoch import Epochs
 from transfer.evaluation import evaluate
@@ -153,20 +153,17 @@ def _save(
     """Write an epoch's checkpoint and say how it went; returns its row of the log, with the weights' digest."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     row = {**row, "weights_sha256": state_digest(state)}
-    with atomic_path(file) as temporary:
-        torch.save(
-            {
-                "model": state,
-                "optimizer": optimizer.state_dict(),
-                "scheduler": {"schedule": settings.schedule, "learning_rate": row["learning_rate"]},  # it has no state
-                "epoch": row["epoch"],
-                "arguments": asdict(settings),
-                "class_names": class_names,
-                "log": row,
-                "key": key,
-            },
-            temporary,
-        )
+    checkpoint = {
+        "model": state,
+        "optimizer": optimizer.state_dict(),
+        "scheduler": {"schedule": settings.schedule, "learning_rate": row["learning_rate"]},  # it has no state
+        "epoch": row["epoch"],
+        "arguments": asdict(settings),
+        "class_names": class_names,
+        "log": row,
+        "key": key,
+    }
+    save_file(file, checkpoint)
     log.info(
         "epoch %d of %d: training loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f images/s",
         row["epoch"] + 1,
@@ -242,7 +239,10 @@ def _publish(file: Path, target: Path) -> None:
 
 
 def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
-    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not."""
+    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not.
+
+    Whole: it can be read, and its weights are those that were written.
+    """
     files: list[Path] = []
     for epoch in range(epochs):
         file = store / f"epoch{epoch}.pth"
@@ -254,6 +254,11 @@ def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
             break
         if checkpoint.get("key") != key:
             log.info("the checkpoints of another training are replaced: %s", store)
+            break
+        if state_digest(checkpoint["model"]) != checkpoint["log"]["weights_sha256"]:
+            log.warning(
+                "trained again from epoch %d on: the weights in %s are not those that were written", epoch, file
+            )
             break
         files.append(file)
     return files

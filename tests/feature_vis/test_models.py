@@ -1,5 +1,6 @@
 """Networks: built, loaded strictly, told apart by their weights."""
 
+import errno
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from feature_vis.models import (
     load_file,
     load_state,
     replace_head,
+    save_file,
     state_digest,
     weights_digest,
 )
@@ -269,3 +271,25 @@ def test_a_vision_transformer_of_other_pictures_is_as_large_as_its_weights() -> 
     loaded = load_state("vit_b_32", model.state_dict(), "w.pth")
     assert loaded.image_size == 64
     assert loaded(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
+
+
+def test_equal_content_is_saved_as_equal_bytes(tmp_path) -> None:
+    content = {"a": torch.arange(1000), "b": [1, "two"]}
+    save_file(tmp_path / "a.pth", content)
+    save_file(tmp_path / "b.pth", {"a": torch.arange(1000), "b": [1, "two"]})
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    assert torch.equal(load_file(tmp_path / "a.pth")["a"], content["a"])
+
+
+def test_a_full_disk_is_not_hidden_behind_torchs_words(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        save_file(tmp_path / "a.pth", {})
+    assert raised.value.filename == str(tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())

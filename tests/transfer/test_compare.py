@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from feature_vis.errors import InputError
 from feature_vis.models import build
 from feature_vis.png import write_picture
 from transfer.compare import (
@@ -115,3 +116,12 @@ def test_pictures_that_move_as_far_as_answers_agree_with_them() -> None:
     table = visual_and_functional(ranking, 0).set_index("first")
     assert table["spearman"].to_dict() == pytest.approx({"visual_change": 1, "excess": -1})
     assert set(table["second"]) == {"1 - correlation"}
+
+
+@pytest.mark.parametrize("left", [0, 0.5, 0.99])
+def test_embeddings_that_were_cut_off_are_to_be_deleted(embedder, tmp_path, left: float) -> None:
+    embed_files(embedder, write(tmp_path, np.random.default_rng(0)), tmp_path / "a.npz")
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data[: int(left * len(data))])
+    with pytest.raises(InputError, match=r"a\.npz .*delete it and run again"):
+        load_embeddings(tmp_path / "a.npz", set())

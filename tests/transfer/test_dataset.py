@@ -341,3 +341,13 @@ def test_pictures_without_classes_all_probe(tmp_path: Path) -> None:
     assert skipped["path"].tolist() == ["2024/film.mov"]
     write_split(tmp_path / "split.csv", split)
     pd.testing.assert_frame_equal(read_split(tmp_path / "split.csv"), split)
+
+
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_split_that_was_cut_off_is_to_be_deleted(tmp_path: Path, left: float) -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": "x", "class_index": 0, "split": ["train", "val"]})
+    write_split(tmp_path / "split.csv", table)
+    data = (tmp_path / "split.csv").read_bytes()
+    (tmp_path / "split.csv").write_bytes(data[: int(left * len(data))])
+    with pytest.raises(InputError, match=r"split\.csv .*delete it and run again"):
+        read_split(tmp_path / "split.csv")

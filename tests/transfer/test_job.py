@@ -1,5 +1,6 @@
 """The frame around a script: devices, logs, errors, orphans."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from feature_vis.errors import InputError
+from feature_vis.files import atomic_path
 from transfer.job import job, lock_device, log, visible_gpus
 
 
@@ -180,3 +182,45 @@ def test_a_job_ends_when_its_workflow_is_killed(tmp_path) -> None:
         time.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the job went on as an orphan")
+
+
+def test_a_fault_of_the_machine_is_one_message_and_its_traceback_is_in_the_log(tmp_path, capfd) -> None:
+    with pytest.raises(SystemExit) as ended, job(tmp_path / "a.log"):
+        raise OSError(errno.ENOSPC, "No space left on device", "results/a.csv")
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    assert said.startswith("results/a.csv: the disk is full: free some space and run again")
+    assert "Traceback" not in said
+    assert "Traceback" in (tmp_path / "a.log").read_text()
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path, capfd) -> None:
+    (tmp_path / "logs").write_text("a file, where the folder should be")
+    with pytest.raises((SystemExit, OSError)), job(tmp_path / "logs" / "a.log"):
+        pass
+    assert str(tmp_path / "logs") in capfd.readouterr().err
+
+
+def test_a_full_disk_takes_the_log_but_not_the_message(tmp_path, capfd) -> None:
+    if not os.access("/dev/full", os.W_OK):
+        pytest.skip("no /dev/full")
+    with pytest.raises(SystemExit), job("/dev/full"):
+        raise InputError("the file x is missing")
+    assert capfd.readouterr().err == "the file x is missing\n"
+
+
+def test_ctrl_c_is_one_message(tmp_path, capfd) -> None:
+    with pytest.raises(SystemExit) as ended, job(tmp_path / "a.log"):
+        signal.raise_signal(signal.SIGINT)
+    assert ended.value.code == 130
+    assert capfd.readouterr().err == "interrupted: the same command goes on from here\n"
+
+
+def test_sigterm_is_one_message_and_leaves_nothing_half_done(tmp_path, capfd) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, job(tmp_path / "a.log"), atomic_path(tmp_path / "a.csv"):
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
+    assert "ended by SIGTERM" in capfd.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["a.log"]
+    assert signal.getsignal(signal.SIGTERM) is before

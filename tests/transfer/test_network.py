@@ -7,7 +7,14 @@ import torch
 
 from feature_vis.errors import InputError
 from feature_vis.models import build
-from transfer.network import Network, load_network, load_weights, save_network
+from transfer.network import (
+    Network,
+    load_network,
+    load_weights,
+    network_of_checkpoint,
+    read_digest,
+    save_network,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +51,25 @@ def test_unknown_weights_name_the_known_ones() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.pth"):
         load_weights("resnet18", str(tmp_path / "nowhere.pth"))
+
+
+def test_a_network_of_ours_that_is_cut_off_is_to_be_deleted(network: Network, tmp_path: Path) -> None:
+    save_network(tmp_path / "n.pth", network)
+    data = (tmp_path / "n.pth").read_bytes()
+    (tmp_path / "n.pth").write_bytes(data[:-100])
+    for read in (load_network, lambda path: network_of_checkpoint(path, "resnet18")):
+        with pytest.raises(InputError, match=r"n\.pth.*delete it and run again"):
+            read(tmp_path / "n.pth")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"12ab\n", b"g" * 64, b"\0" * 65])
+def test_what_is_no_digest(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "n.sha256").write_bytes(content)
+    with pytest.raises(InputError, match=r"n\.sha256.*delete it and run again"):
+        read_digest(tmp_path / "n.sha256")
+
+
+def test_a_digest(network: Network, tmp_path: Path) -> None:
+    (tmp_path / "n.sha256").write_text(network.digest() + "\n")
+    assert read_digest(tmp_path / "n.sha256") == network.digest()

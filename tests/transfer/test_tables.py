@@ -43,3 +43,13 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content) -> None:
         (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.csv"):
         read_table(tmp_path / "a.csv")
+
+
+def test_no_prefix_of_a_line_is_taken_for_it(tmp_path) -> None:
+    write_table(TABLE, tmp_path / "a.csv")
+    whole = (tmp_path / "a.csv").read_bytes()
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
+    for length in sorted(set(range(len(whole))) - set(ends)):
+        (tmp_path / "b.csv").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"b\.csv .*delete it and run again"):
+            read_table(tmp_path / "b.csv")

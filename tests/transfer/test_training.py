@@ -167,6 +167,13 @@ def test_epochs_are_reused_only_whole_and_under_the_same_key(pictures: Path, tmp
     finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
     assert "reused 1 epochs, training 1" in caplog.text
     caplog.clear()
+    data = bytearray(files[0].read_bytes())
+    data[len(data) // 4] ^= 16  # one bit among the weights, which torch reads without a word
+    files[0].write_bytes(data)
+    finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+    assert "epoch0.pth are not those that were written" in caplog.text
+    assert "reused 0 epochs, training 2" in caplog.text
+    caplog.clear()
     finetune(prepared(pictures, options), options, "another key", tmp_path, CPU)
     assert "reused 0 epochs, training 2" in caplog.text
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -55,6 +55,11 @@ def draw_pictures(root: Path, seed: int) -> None:
             Image.fromarray(pixels).save(root / name / f"{number}.png")
 
 
+def environment() -> dict[str, str]:
+    """That of the tests, with their Python first."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 @dataclass
 class Experiment:
     """A working folder with a config, in which snakemake runs."""
@@ -63,24 +68,24 @@ class Experiment:
     config: dict[str, Any]
     output: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    patience: ClassVar[int] = 1800  # seconds that a run may take
 
-    def run(self, *arguments: str, check: bool = True, cores: int = 2) -> "Experiment":
-        """Run snakemake for real; its output is kept."""
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        """Write the config, and say how snakemake is started."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += ["--directory", str(self.folder), "--cores", str(cores), *arguments]
+        return [*command, "--directory", str(self.folder), "--cores", str(cores), *arguments]
+
+    def run(self, *arguments: str, check: bool = True, cores: int = 2, **variables: str) -> "Experiment":
+        """Run snakemake for real; its output is kept."""
         done = subprocess.run(
-            command,
+            self.command(*arguments, cores=cores),
             cwd=self.folder,
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                **self.environment,
-            },
+            env={**environment(), **self.environment, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=1800,
+            timeout=self.patience,
             check=False,
         )
         self.output = done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from feature_vis.errors import InputError
 from feature_vis.png import read_notes
 from transfer.compare import bad_pictures, load_embeddings
 from transfer.report.atlas import atlas
@@ -58,7 +59,7 @@ class Sources:
     def notes(self, network: str) -> dict[str, dict[str, Any]]:
         """Layer -> `thumbnails.layer_notes`."""
         folder = self.results / "report" / "thumbs" / network
-        return {layer: json.loads((folder / f"{layer}.json").read_text(encoding="utf-8")) for layer in self.layers}
+        return {layer: _notes_of(folder, layer) for layer in self.layers}
 
     def table(self, network: str, notes: Mapping[str, Any]) -> pd.DataFrame:
         """A row a channel, in the page's order; the base has the columns of its pictures alone."""
@@ -95,7 +96,7 @@ class Sources:
 
     def probe_sheets(self, network: str) -> dict[str, Any]:
         """Size of the tiles of its probe images and of what they show, in pixels."""
-        return json.loads((self.results / "report" / "thumbs" / network / "probe.json").read_text(encoding="utf-8"))
+        return _notes_of(self.results / "report" / "thumbs" / network, "probe")
 
     def atlas(self, layer: str) -> dict[str, Any]:
         """See `report.atlas`; the pictures that are faulty are left out."""
@@ -124,3 +125,12 @@ class Sources:
 
     def _film(self, network: str) -> Path:
         return self.results / network / "film"
+
+
+def _notes_of(folder: Path, stem: str) -> Any:
+    """What a file of `report.thumbnails` says of its sheets."""
+    file = folder / f"{stem}.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}): delete the folder {folder} and run again") from None

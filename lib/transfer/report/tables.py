@@ -75,13 +75,23 @@ def column_meanings(files: Sequence[str | Path], names: Sequence[str]) -> dict[s
     """
     described: dict[str, dict[str, str]] = {}
     for file in files:
-        described |= yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        described |= _described(file)
     described |= {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in PICTURE_COLUMNS.items()}
     found = {}
     for name in names:
         pattern = next((known for known in described if "<" in known and name.startswith(known.partition("<")[0])), "")
         found[name] = described.get(name) or described.get(pattern) or {"unit": "", "meaning": ""}
     return found
+
+
+def _described(file: str | Path) -> dict[str, dict[str, str]]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} does not describe columns ({content or 'it is empty'}): delete it and run again")
+    return content
 
 
 def faulty_pictures(bad: pd.DataFrame) -> list[list[Any]]:

@@ -65,3 +65,9 @@ def test_values_are_what_json_has() -> None:
     values = [np.float64(1 / 3), 2.0, np.int64(7), np.bool_(True), float("nan"), float("inf"), None, pd.NA, "a", 1e-20]
     assert [plain(value) for value in values] == [0.333333, 2, 7, True, None, None, None, None, "a", 1e-20]
     json.dumps([plain(value) for value in values], allow_nan=False)
+
+
+def test_columns_that_nothing_describes_any_more(tmp_path: Path) -> None:
+    (tmp_path / "columns.yaml").write_text("")
+    with pytest.raises(InputError, match=r"columns\.yaml .*delete it and run again"):
+        column_meanings([tmp_path / "columns.yaml"], ["rank"])

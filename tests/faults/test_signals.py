@@ -1,0 +1,89 @@
+"""Signals to a job, to the workflow, and to both: one message, nothing half done, and the same command goes on."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from faults.conftest import LAYER, PATIENCE, Disturbed, wait_until
+
+pytestmark = pytest.mark.faults
+
+# The job stands where it is about to move its second picture into place.
+AT_A_PICTURE = {"job": "visualize/base", "path": rf"/features/{LAYER}/channel1\.png$", "do": "pause"}
+
+
+def a_job(workflow: subprocess.Popen[str]) -> psutil.Process:
+    """The script that the workflow runs at the moment."""
+    found = [
+        process
+        for process in psutil.Process(workflow.pid).children(recursive=True)
+        if any("/.snakemake/scripts/" in argument for argument in process.cmdline()[1:2])
+    ]
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.fixture
+def half(finished: Disturbed) -> Disturbed:
+    """Two pictures of the base are to be rendered again."""
+    for channel in (0, 1):
+        (finished.results / f"base/features/{LAYER}/channel{channel}.png").unlink()
+    return finished
+
+
+def ends_well(half: Disturbed, same: Callable[..., None]) -> None:
+    half.run("pictures")
+    assert half.rendered <= 2
+    same(half)
+
+
+def test_sigterm_to_a_job(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    with fault("SIGTERM to a job"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
+        wait_until(half.followed, "the job is at its second picture")
+        a_job(workflow).terminate()
+        assert workflow.wait(PATIENCE) != 0
+        assert "ended by SIGTERM" in half.said
+        assert "run again to go on from here" in half.said
+        assert "results/logs/visualize/base" in half.said  # Snakemake names the job's log and files
+        assert "Traceback" not in half.said
+        ends_well(half, same)
+
+
+def test_sigterm_to_the_workflow(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    """Snakemake lets the job finish, and then stops."""
+    with fault("SIGTERM to the workflow"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
+        wait_until(half.followed, "the job is at its second picture")
+        workflow.terminate()
+        (half.orders / "go").touch()
+        workflow.wait(PATIENCE)
+        assert "Traceback" not in half.said
+        ends_well(half, same)
+
+
+def test_ctrl_c(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    with fault("Ctrl-C"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
+        wait_until(half.followed, "the job is at its second picture")
+        os.killpg(workflow.pid, signal.SIGINT)
+        assert workflow.wait(PATIENCE) != 0
+        assert "interrupted: the same command goes on from here" in half.said
+        assert "Traceback" not in half.said
+        ends_well(half, same)
+
+
+def test_kill_9_to_the_workflow(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    """Its job ends by itself; Snakemake's lock stays, and its message says how to remove it."""
+    with fault("kill -9 to the workflow"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
+        wait_until(half.followed, "the job is at its second picture")
+        job = a_job(workflow)
+        workflow.kill()
+        workflow.wait(PATIENCE)
+        job.wait(PATIENCE)
+        assert "the workflow that started this job is gone" in half.said
+        assert "--unlock" in half.run("pictures", check=False).output
+        half.run("--unlock")
+        ends_well(half, same)

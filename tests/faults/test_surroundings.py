@@ -1,0 +1,119 @@
+"""The machine and its users: two runs at once, a clock that is set back, memory that does not suffice, a standstill."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from faults.conftest import LAYER, PATIENCE, Disturbed, jobs, wait_until
+
+pytestmark = pytest.mark.faults
+
+PICTURES = [f"results/base/features/{LAYER}/channel{channel}.png" for channel in range(3)]
+OPENING = {"job": "visualize/base", "event": 0}
+# The first steps of a batch find no memory, until the batch has one picture.
+SMALL_GPU = """
+import torch
+from feature_vis.optimisation import Ascent
+take = Ascent._gradients_of
+
+def with_little_memory(self, stage, seated):
+    if len(seated) > 1:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+    return take(self, stage, seated)
+
+Ascent._gradients_of = with_little_memory
+"""
+# There is no memory for a batch of a training.
+NO_MEMORY = """
+import torch, transfer.training
+
+def no_memory(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+transfer.training._logits = no_memory
+"""
+# A minute takes 20 milliseconds, and the job waits for something that never comes.
+STANDSTILL = """
+import threading, transfer.watch
+transfer.watch._MINUTE = 0.02
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def half(finished: Disturbed) -> Disturbed:
+    """The first pictures of the base's channels are to be rendered again."""
+    for path in PICTURES:
+        (finished.folder / path).unlink()
+    return finished
+
+
+def test_two_runs_in_one_folder(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    with fault("two runs in one folder"), half.started("pictures", orders=({**OPENING, "do": "pause"},)) as first:
+        wait_until(half.followed, "the first run's job has opened its log")
+        said = half.run("pictures", check=False).output
+        assert "make sure that no other Snakemake process is trying to create the same files" in said
+        assert "--unlock" in said
+        assert "Traceback" not in said
+        (half.orders / "go").touch()
+        assert first.wait(PATIENCE) == 0, half.said
+        assert "rendered 3, reused 3" in half.said
+        same(half)
+
+
+def test_the_clock_is_set_back(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    """Half of the files are of tomorrow, mixed through all steps."""
+    tomorrow = time.time() + 24 * 3600
+    with fault("the clock is set back"):
+        for number, file in enumerate(sorted(finished.results.rglob("*"))):
+            if number % 2 and file.is_file():
+                os.utime(file, (tomorrow, tomorrow))
+        # of folders Snakemake has no checksums: the page, which has some among its inputs, is written again
+        assert set(jobs(finished.run("-n").output)) <= {"report", "all"}
+        (finished.folder / PICTURES[0]).unlink()
+        assert finished.run("pictures").rendered == 1
+        same(finished)
+        assert finished.run("-n", "pictures").nothing_to_do
+
+
+def test_a_gpu_without_memory_for_a_batch(
+    half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
+) -> None:
+    with fault("a GPU that runs out of memory while it renders"):
+        half.disturbed({**OPENING, "do": "run", "code": SMALL_GPU}, arguments=("pictures",), check=True)
+        assert half.followed()
+        assert half.rendered == 3
+        same(half)
+
+
+def test_a_gpu_without_memory_for_a_training(
+    finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
+) -> None:
+    table = "results/tuned/training.csv"
+    (finished.folder / table).unlink()
+    (finished.results / "tuned/.training/epoch1.pth").unlink()
+    with fault("a GPU that runs out of memory while it trains"):
+        order = {"job": "finetune", "event": 0, "do": "run", "code": NO_MEMORY}
+        said = finished.disturbed(order, arguments=(table,))
+        assert "the GPU's memory does not hold this step" in said
+        assert "in a training a smaller batch_size helps" in said
+        assert "Traceback" not in said
+        finished.run(table)
+        same(finished)
+
+
+def test_a_job_that_hangs(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    with fault("a job that hangs"):
+        # its log is open, and so is its watch, at its first change of another file
+        order = {"job": "visualize/base", "event": 1, "do": "run", "code": STANDSTILL}
+        said = half.disturbed(order, arguments=("pictures",))
+        assert "nothing has moved on for 240 minutes, the step's `runtime`: the job ends" in said
+        assert "--set-resources <rule>:runtime=<minutes>" in said
+        assert "Traceback" not in said
+        assert "threading.Event().wait()" not in said
+        assert "it stood here:" in (half.results / "logs/visualize/base" / LAYER / "0-2.log").read_text()
+        half.run("pictures")
+        same(half)
