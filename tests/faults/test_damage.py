@@ -24,7 +24,6 @@ DAMAGED: list[dict[str, tuple[float, str, str]]] = [
     {"results/tuned/checkpoints/epoch{shown}.pth": (0.5, "select_checkpoint", "results/tuned/network.sha256")},
     {
         "results/data/shapes/split.csv": (0, "finetune_tuned", "results/tuned/checkpoints/epoch1.pth"),
-        PICTURE: (0.9, "list_features", f"results/base/features/{LAYER}.csv"),
     },
 ]
 MAKERS = ("split_data", "load_network", "finetune_tuned", "select_checkpoint", "visualize_0", "list_features")
@@ -91,6 +90,18 @@ def test_a_picture_in_the_middle_is_deleted(
         same(finished)
 
 
+def test_a_picture_that_is_cut_off(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+    with fault("a picture that is cut off"):
+        cut(finished.folder / PICTURE, 0.9)
+        said = finished.run(check=False).output
+        assert "1 pictures are not whole" in said
+        assert PICTURE in said
+        assert "Traceback" not in said
+        (finished.folder / PICTURE).unlink()
+        assert finished.run("pictures").rendered == 1
+        same(finished)
+
+
 def test_a_file_is_deleted_under_a_job(
     finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
 ) -> None:
@@ -104,5 +115,6 @@ def test_a_file_is_deleted_under_a_job(
         assert workflow.wait(finished.patience) != 0
         assert f"{PICTURE} is gone: run again" in finished.said
         assert "Traceback" not in finished.said
-        assert finished.run(table).rendered == 1
+        assert finished.run("pictures").rendered == 1  # the table alone asks only for pictures that stand for others
+        finished.run(table)
         same(finished)
