@@ -31,7 +31,9 @@ def test_only_this_module_imports_torchvision(request) -> None:
         str(file.relative_to(root))
         for folder in ("lib", "scripts", "rules", "tests")
         for file in (root / folder).rglob("*.py")
-        if any(line.startswith(("import torchvision", "from torchvision")) for line in file.read_text().splitlines())
+        # in networks lies a user's own module, loaded when torchvision is there already
+        if file.parent.name != "networks"
+        and any(line.startswith(("import torchvision", "from torchvision")) for line in file.read_text().splitlines())
     ]
     assert offenders == []
 

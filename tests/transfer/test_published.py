@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from transfer.dataset import FORMATS
+from transfer.data_formats import FORMATS
 from transfer.published import PUBLISHED, compare_with_published
 
 

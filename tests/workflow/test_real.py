@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
 
 from transfer.tables import read_table
-from workflow.conftest import Experiment
+from workflow.conftest import REPOSITORY, Experiment
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
