@@ -14,17 +14,16 @@ largest resident set of the process (or of a child, if that is larger).
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import yaml
+from cost import Cost, run
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,34 +77,6 @@ def config() -> dict:
     }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one process and its children."""
-
-    seconds: float
-    processor_seconds: float
-    mebibytes: float
-
-    def __str__(self) -> str:
-        return f"{self.seconds:.1f} s ({self.processor_seconds:.1f} s), {self.mebibytes:.0f} MiB"
-
-
-def run(folder: Path, *command: str) -> Cost:
-    """A process that fails ends the benchmark with its output."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    environment["PYTHONPATH"] = str(ROOT / "lib")
-    with tempfile.TemporaryFile("w+") as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            output.seek(0)
-            sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{output.read()}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
 @contextmanager
 def data_set(files: int) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="featurediff-benchmark-"))
@@ -128,9 +99,14 @@ def measure(files: int, repeats: int, cores: int) -> dict[str, Cost]:
         "the split's job, every picture decoded": (*snakemake, split, "--forcerun", "split_data"),
     }
     with data_set(files) as folder:
-        run(folder, *steps["`snakemake -n`"])  # asks once about the networks
-        costs = {name: [run(folder, *command) for _ in range(repeats)] for name, command in steps.items()}
+        weigh = partial(run, folder, PYTHONPATH=str(ROOT / "lib"))
+        weigh(steps["`snakemake -n`"])  # asks once about the networks
+        costs = {name: [weigh(command) for _ in range(repeats)] for name, command in steps.items()}
     return {name: sorted(runs, key=lambda cost: cost.seconds)[len(runs) // 2] for name, runs in costs.items()}
+
+
+def in_words(cost: Cost) -> str:
+    return f"{cost.seconds:.1f} s ({cost.processor:.1f} s), {cost.mebibytes:.0f} MiB"
 
 
 def main() -> None:
@@ -145,7 +121,7 @@ def main() -> None:
     print(f"JPEGs of {SIZE} px in {CLASSES} classes, {arguments.cores} cores, median of {arguments.repeats} runs\n")
     print("| step | " + " | ".join(f"{files:,} files" for files in counts) + " |\n|---|---|---|")
     for name in costs[0]:
-        print(f"| {name} | " + " | ".join(str(cost[name]) for cost in costs) + " |")
+        print(f"| {name} | " + " | ".join(in_words(cost[name]) for cost in costs) + " |")
 
 
 if __name__ == "__main__":

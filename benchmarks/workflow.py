@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the workflow's jobs have it; torch reads it once
 
 import torch
+from cost import Cost, run
 
 from feature_vis.models import build
 from feature_vis.objectives import Objectives
@@ -86,31 +87,10 @@ rule visualize:
 """
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one run of snakemake."""
-
-    seconds: float
-    processor: float  # seconds, of all processes
-    mebibytes: float
-    output: str
-
-
 def snakemake(folder: Path, *arguments: str, snakefile: Path = ROOT / "Snakefile") -> Cost:
     """Run it in a folder; a run that fails ends the benchmark with its output."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder), *arguments]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with tempfile.TemporaryFile("w+") as output:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read()
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{text}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+    return run(folder, command)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+from places import REPOSITORY, SHARED_DATA
 
 
 def pytest_configure() -> None:

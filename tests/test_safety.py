@@ -3,11 +3,10 @@
 import ast
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDERS = ("lib", "scripts", "benchmarks", "notebooks", "rules")
 
 # They run code that stands in what they read, or in their argument.

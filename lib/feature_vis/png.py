@@ -18,7 +18,6 @@ from feature_vis.image_files import MAX_PIXELS
 
 __all__ = [
     "channel_of",
-    "layer_of",
     "peek_notes",
     "read_notes",
     "read_picture",
@@ -44,12 +43,6 @@ def seed_of(path: str | Path) -> int:
     """Which of a channel's seeds a picture is, from 0: `seed2/channel12.png` -> 2, `channel12.png` -> 0."""
     match = re.fullmatch(r"seed(\d+)", Path(path).parent.name)
     return int(match[1]) if match else 0
-
-
-def layer_of(path: str | Path) -> str:
-    """The layer's name from a picture's folders, `layer4.2/channel12.png` or `layer4.2/seed1/channel12.png`."""
-    folder = Path(path).parent
-    return folder.parent.name if seed_of(path) else folder.name
 
 
 def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Does what a config asks of its networks fit them: layers, sizes of pictures, modules to train, names of weights?
 
-This is what needs torch. The workflow, which must do without it, asks a process of its own (`transfer.asking`):
+This is what needs torch. The workflow, which must do without it, asks a process of its own (`transfer.examination`):
 `python -m transfer.network_check` reads a `Question` as JSON from standard input and writes the `Answer`; it ends
 with 4 where there is no torch.
 """

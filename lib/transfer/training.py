@@ -107,8 +107,7 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         InputError: a loss that is not finite, with the epoch and the batch.
     """
     model = prepared.model
-    files = _current_checkpoints(store, key, settings.epochs)
-    rows = _logs(files) if settings.patience is not None else []
+    files, rows = _current_checkpoints(store, key, settings.epochs)
     if (stop := epochs_until_stop(rows, settings.patience)) is not None:
         files = files[:stop]
     missing = range(len(files), settings.epochs if stop is None else stop)
@@ -193,11 +192,7 @@ def training_log(files: list[Path]) -> pd.DataFrame:
     """
     columns = ["epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate"]
     columns += ["images_per_second", "weights_sha256"]
-    return pd.DataFrame(_logs(files), columns=columns)
-
-
-def _logs(files: list[Path]) -> list[dict[str, Any]]:
-    return [load_file(file)["log"] for file in files]
+    return pd.DataFrame([load_file(file)["log"] for file in files], columns=columns)
 
 
 def choose_epoch(table: pd.DataFrame, wanted: str | int) -> int:
@@ -238,12 +233,14 @@ def _publish(file: Path, target: Path) -> None:
             shutil.copyfile(file, copy)
 
 
-def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
-    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not.
+def _current_checkpoints(store: Path, key: str, epochs: int) -> tuple[list[Path], list[dict[str, Any]]]:
+    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not; and
+    their rows of the log.
 
     Whole: it can be read, and its weights are those that were written.
     """
     files: list[Path] = []
+    rows: list[dict[str, Any]] = []
     for epoch in range(epochs):
         file = store / f"epoch{epoch}.pth"
         try:
@@ -261,4 +258,5 @@ def _current_checkpoints(store: Path, key: str, epochs: int) -> list[Path]:
             )
             break
         files.append(file)
-    return files
+        rows.append(checkpoint["log"])
+    return files, rows

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 from feature_vis.models import weights_digest
 from feature_vis.objectives import Objectives
-from feature_vis.png import channel_of, read_notes, seed_of, write_picture
+from feature_vis.png import channel_of, peek_notes, read_notes, seed_of, write_picture
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from transfer.network import load_network
@@ -68,8 +69,9 @@ def visualize(
     A reused picture's file is not written. A `network` named by its file is loaded only where something has to be
     rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
     """
-    adopt(targets, elsewhere)
     missing = [target for target in targets if not _is_current(target.path, target.key)]
+    if adopt(missing, elsewhere):
+        missing = [target for target in missing if not _is_current(target.path, target.key)]
     unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
     if unstaged:
         model = network if isinstance(network, nn.Module) else load_network(network).module()
@@ -112,8 +114,11 @@ def _staged(staging: Path, target: Target) -> Path:
 
 
 def _is_current(path: Path, key: str) -> bool:
-    notes = read_notes(path)
-    return notes is not None and notes.get("key") == key
+    """Whether a whole picture under this key lies there; it is decoded only where its notes say so."""
+    try:
+        return peek_notes(path).get("key") == key and read_notes(path) is not None
+    except InputError:
+        return False
 
 
 def _clear(staging: Path, targets: list[Target]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from places import REPOSITORY
 from torch import Tensor, nn
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))

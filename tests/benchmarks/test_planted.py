@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import REPOSITORY
+from places import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 

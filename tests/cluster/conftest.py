@@ -24,8 +24,8 @@ import psutil
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY
 from filelock import FileLock
+from places import REPOSITORY
 
 from feature_vis.models import build
 

@@ -6,17 +6,16 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 import yaml
+from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
 from featurediff.cli import main
 from transfer.config_check import find_mistakes
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path.relative_to(REPOSITORY).as_posix()
     for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "config" / "README.md"]

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from places import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from workflow.conftest import REPOSITORY
+from places import REPOSITORY
 
 from faults.conftest import Undisturbed
 

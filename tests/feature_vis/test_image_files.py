@@ -14,6 +14,7 @@ from fuzzing import bounded, chunk, edits, mutated, with_checksums
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from places import REPOSITORY
 
 from feature_vis import image_files
 from feature_vis.errors import InputError
@@ -116,7 +117,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert decode(sys.argv[1], lambda image: image.convert("RGB").size) == (8900, 10000)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "lib")}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
     command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 600  # MiB

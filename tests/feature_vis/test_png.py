@@ -20,7 +20,6 @@ from feature_vis import png
 from feature_vis.errors import InputError
 from feature_vis.png import (
     channel_of,
-    layer_of,
     peek_notes,
     read_notes,
     read_picture,
@@ -71,13 +70,13 @@ def test_a_foreign_png_is_no_picture_of_ours(tmp_path) -> None:
         read_picture(tmp_path / "a.png")
 
 
-def test_layer_seed_and_channel_are_read_from_the_path() -> None:
+def test_seed_and_channel_are_read_from_the_path() -> None:
     for path, found in {
-        "base/features/layer3.1/channel0.png": ("layer3.1", 0, 0),
-        "base/features/layer3.1/seed1/channel12.png": ("layer3.1", 1, 12),
-        "base/features/fc/channel7.png": ("fc", 0, 7),
+        "base/features/layer3.1/channel0.png": (0, 0),
+        "base/features/layer3.1/seed1/channel12.png": (1, 12),
+        "base/features/fc/channel7.png": (0, 7),
     }.items():
-        assert (layer_of(path), seed_of(path), channel_of(path)) == found
+        assert (seed_of(path), channel_of(path)) == found
 
 
 READERS: list[Callable] = [read_picture, peek_notes]

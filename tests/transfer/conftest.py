@@ -1,8 +1,11 @@
 """Fixtures of the experiment's tests."""
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from made_config import CONFIG
 
 from feature_vis.errors import InputError
 from transfer.mat_file import variables_of
@@ -19,3 +22,9 @@ def mat_files_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             raise InputError(f"{file} {error}") from None
 
     monkeypatch.setattr("transfer.data_formats.read_mat", read_mat)
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    """A copy of `made_config.CONFIG` to change."""
+    return copy.deepcopy(CONFIG)

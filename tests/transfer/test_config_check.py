@@ -2,13 +2,14 @@
 
 import copy
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_config import CONFIG
+from places import REPOSITORY
 
 from feature_vis.parameterizations import NAMES
 from feature_vis.recipe import CHOICES, MODES, Recipe
@@ -19,27 +20,7 @@ from transfer.config_file import Mistake
 from transfer.settings import CHOICES as TRAINING_CHOICES
 from transfer.settings import TrainingSettings
 
-REPOSITORY = Path(__file__).parents[2]
 SCHEMA = REPOSITORY / "config" / "schema.yaml"
-CONFIG: dict[str, Any] = {
-    "data": {"d": {"format": "csv", "root": "d"}},
-    "networks": {
-        "base": {"model": "resnet18", "data": "d", "training": {"epochs": 2}},
-        "tuned": {"weights": "base", "data": "d", "training": {"epochs": 3, "train_from": "layer4"}},
-    },
-    "visualize": {
-        "recipe": {"size": 32, "steps": 4},
-        "layers": {
-            "layer3": {"channels": "0-2", "recipe": {"steps": 5}, "overrides": {"1": {"steps": 6, "size": 48}}},
-            "layer4": {"channels": "0-2"},
-        },
-    },
-}
-
-
-@pytest.fixture
-def config() -> dict[str, Any]:
-    return copy.deepcopy(CONFIG)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])

@@ -1,16 +1,15 @@
 """What the schema forbids, in plain words."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from places import REPOSITORY
 
 from transfer.config_check import find_mistakes
 from transfer.config_words import did_you_mean, without_unusable_values
 
-REPOSITORY = Path(__file__).parents[2]
 DEMO = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
 
 

@@ -11,6 +11,7 @@ import yaml
 from fuzzing import bounded, edits, mutated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places import REPOSITORY
 
 from feature_vis.errors import InputError
 from transfer import examination
@@ -18,7 +19,6 @@ from transfer.config_file import read_config
 from transfer.examination import ask_in_a_process, examine, make_plan, sound_config
 from transfer.network_check import answer
 
-REPOSITORY = Path(__file__).parents[2]
 SCHEMA = REPOSITORY / "config" / "schema.yaml"
 QUESTION: Any = {
     "gpu": False,

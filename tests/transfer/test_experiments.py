@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from places import REPOSITORY
 
 from transfer.config_check import find_mistakes
 from transfer.config_file import Mistake
 from transfer.experiments import plain
 from transfer.plan import Plan
 
-SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
+SCHEMA = REPOSITORY / "config" / "schema.yaml"
 CONFIG: dict[str, Any] = {
     "data": {"d": {"format": "csv", "root": "d"}},
     "networks": {

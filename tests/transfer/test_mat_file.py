@@ -14,6 +14,7 @@ import pytest
 import scipy.io
 from fuzzing import mutated
 from made_data import car_annotations, cell, stanford_dogs
+from places import REPOSITORY
 
 from feature_vis.errors import InputError
 from transfer import mat_file
@@ -206,7 +207,7 @@ def test_whatever_a_file_holds_its_reader_answers_or_is_ended(tmp_path: Path) ->
             for _ in range(int(random.integers(1, 4)))
         ]
         file.write_bytes(mutated(seeds[number % 2], edits))
-    environment = {**os.environ, "PYTHONPATH": str(Path(mat_file.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
     command = [sys.executable, "-P", "-c", READ_ALL, *map(str, files)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     answers = [line.rpartition(" ")[::2] for line in done.stdout.splitlines()]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import REPOSITORY
 
 from feature_vis.models import build
 from transfer.network_check import answer
 
-LIB = Path(__file__).parents[2] / "lib"
+LIB = REPOSITORY / "lib"
 PLAIN = {"shape": [32, 32], "transforms": "small"}
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from workflow.conftest import REPOSITORY, Experiment
+from places import REPOSITORY
+from workflow.conftest import Experiment
 
 from feature_vis.recipe import Recipe
 from transfer.config_check import find_mistakes

@@ -3,37 +3,19 @@
 import copy
 import shlex
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_config import CONFIG
+from places import REPOSITORY
 
 from feature_vis.errors import InputError
 from transfer.config_check import find_mistakes
 from transfer.plan import Plan, batches, code_digest, parse_channels, picture_paths, ranges, start_command
 
-SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
-CONFIG: dict[str, Any] = {
-    "data": {"d": {"format": "csv", "root": "d"}},
-    "networks": {
-        "base": {"model": "resnet18", "data": "d", "training": {"epochs": 2}},
-        "tuned": {"weights": "base", "data": "d", "training": {"epochs": 3, "train_from": "layer4"}},
-    },
-    "visualize": {
-        "recipe": {"size": 32, "steps": 4},
-        "layers": {
-            "layer3": {"channels": "0-2", "recipe": {"steps": 5}, "overrides": {"1": {"steps": 6, "size": 48}}},
-            "layer4": {"channels": "0-2"},
-        },
-    },
-}
-
-
-@pytest.fixture
-def config() -> dict[str, Any]:
-    return copy.deepcopy(CONFIG)
+SCHEMA = REPOSITORY / "config" / "schema.yaml"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from filelock import FileLock
 from PIL import Image
+from places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDER = Path(__file__).parent / "recorder"
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
 from feature_vis.models import build
-from workflow.conftest import REPOSITORY, Experiment
+from workflow.conftest import Experiment
 
 PROFILES = sorted(path.parent.name for path in (REPOSITORY / "profiles").glob("*/config.yaml"))
 # Settings of snakemake-executor-plugin-kubernetes 0.5.1, whose many packages only a Kubernetes needs.

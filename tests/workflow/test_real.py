@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from places import REPOSITORY
 
 from transfer.tables import read_table
-from workflow.conftest import REPOSITORY, Experiment
+from workflow.conftest import Experiment
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 from feature_vis.recipe import RECIPE_VERSION
-from workflow.conftest import REPOSITORY, Experiment
+from workflow.conftest import Experiment
 
 ALL = 15  # three networks, layer3.1 with three channels and layer4.1 with two
 DISTINCT = 9  # layer3.1 is frozen in two of them: its pictures are the base's

@@ -13,9 +13,10 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from places import REPOSITORY
 
 from feature_vis.models import build
-from workflow.conftest import REPOSITORY, Experiment
+from workflow.conftest import Experiment
 
 pytestmark = pytest.mark.long
 
