@@ -100,7 +100,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image | Fault:
     if picture.mode.startswith("I"):
         return _from_16_bits(picture)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
+        rgba = picture if picture.mode == "RGBA" else picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(white, rgba).convert("RGB")
     return picture.convert("RGB")
@@ -108,7 +108,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image | Fault:
 
 def _from_16_bits(picture: Image.Image) -> Image.Image | Fault:
     """Grey of 0..65535, in whichever of Pillow's modes (`I;16`, `I;16B`, or `I` for a PGM)."""
-    values = np.asarray(picture).astype(np.int64)  # (H, W)
+    values = np.asarray(picture).astype(np.int32)  # (H, W); a copy, in which all is done: a large picture has 0.4 GB
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
         why = f"its values run from {low} to {high}: save it with 8 or 16 bits"
@@ -116,7 +116,9 @@ def _from_16_bits(picture: Image.Image) -> Image.Image | Fault:
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
         values[values == transparent] = 65535  # on white
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")  # 65535 / 257 = 255
+    values += 128
+    values //= 257  # 65535 / 257 = 255
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def train_transform(

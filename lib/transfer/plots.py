@@ -127,8 +127,9 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figur
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in class_names]
     places = range(count) if named else []
-    axis.set_xticks(places, names if named else [], rotation=90, fontsize=8)
-    axis.set_yticks(places, names if named else [], fontsize=8)
+    # a class may have $ in its name
+    axis.set_xticks(places, names if named else [], rotation=90, fontsize=8, parse_math=False)
+    axis.set_yticks(places, names if named else [], fontsize=8, parse_math=False)
     for row, column in np.ndindex(shares.shape) if numbered else ():
         if shares[row, column] > 0:
             ink = "white" if shares[row, column] > 50 else _INK

@@ -53,10 +53,14 @@ def as_written(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    table = table.copy()
-    for name in table.select_dtypes(include=["object", "string"]):
-        table[name] = table[name].map(lambda value: change(value) if isinstance(value, str) else value)
-    return table
+    """In the cells and in the heads of the columns, of which some are classes."""
+
+    def changed(value: object) -> object:
+        return change(value) if isinstance(value, str) else value
+
+    texts = [column.map(changed) if column.dtype.kind == "O" else column for _, column in table.items()]
+    heads = [changed(name) for name in table.columns]
+    return pd.concat(texts, axis=1, keys=range(len(texts))).set_axis(heads, axis=1) if texts else table
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

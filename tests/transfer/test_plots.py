@@ -202,6 +202,13 @@ def test_a_confusion_matrix_shows_shares_of_each_class() -> None:
     assert axis.get_title() == "Confusion, 6 validation pictures"
 
 
+def test_a_class_that_looks_like_a_formula_stays_text(tmp_path) -> None:
+    names = [r"$\q$", "$1 to $2"]
+    figure = confusion_matrix(np.eye(2, dtype=np.int64), names)
+    save_figure(figure, tmp_path / "confusion.png")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
+
+
 def test_a_large_confusion_matrix_has_no_names(tmp_path) -> None:
     figure = confusion_matrix(np.eye(196, dtype=np.int64), [f"class {number}" for number in range(196)])
     assert not figure.axes[0].get_yticklabels()

@@ -77,6 +77,13 @@ def test_tables_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table, check_dtype=False)
 
 
+def test_classes_that_are_heads_of_columns_are_harmless_too(tmp_path: Path) -> None:
+    table = pd.DataFrame([["=1+1", 3, 0], ["class_name", 1, 2]], columns=["class_name", "=1+1", "class_name"])
+    write_table(table, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "class_name,'=1+1,class_name\n'=1+1,3,0\nclass_name,1,2\n"
+    assert list(read_table(tmp_path / "a.csv").columns)[:2] == ["class_name", "=1+1"]
+
+
 def test_splits_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path) -> None:
     rows = [(f"{name}/1.png", name, number, "train") for number, name in enumerate([*FORMULAS, *PLAIN])]
     table = pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])

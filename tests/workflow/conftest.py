@@ -44,10 +44,14 @@ def tiny_config() -> dict[str, Any]:
     }
 
 
-def draw_pictures(root: Path, seed: int) -> None:
+# Names that a spreadsheet, a browser, a shell or a plot would run: the finished experiment goes through with them.
+NASTY_CLASSES = ("=cmd|'calc'!A0", "<img src=x onerror=alert(1)>; $(touch pwned) `touch pwned` $\\q$ \"'")
+
+
+def draw_pictures(root: Path, seed: int, classes: tuple[str, str] = ("blue", "red")) -> None:
     """Two classes of six pictures, told apart by their colour."""
     random = np.random.default_rng(seed)
-    for index, name in enumerate(("blue", "red")):
+    for index, name in enumerate(classes):
         (root / name).mkdir(parents=True)
         for number in range(6):
             pixels = random.integers(0, 80, size=(32, 32, 3), dtype=np.uint8)
@@ -143,7 +147,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Experi
     with FileLock(shared / "tiny.lock"):
         if not output.exists():
             draw_pictures(experiment.folder / "pictures" / "first", 0)
-            draw_pictures(experiment.folder / "pictures" / "second", 1)
+            draw_pictures(experiment.folder / "pictures" / "second", 1, NASTY_CLASSES)
             output.write_text(experiment.record().run().output)
     experiment.output = output.read_text()
     return experiment
