@@ -39,14 +39,16 @@ write_split("split.csv", table)
 
 TRAIN = f"""
 from pathlib import Path
-from torch.utils.data import DataLoader
+import torch
 from feature_vis.models import build
 from transfer.dataset import read_split
+from transfer.loading import Stream
 from transfer.settings import TrainingSettings
 from transfer.training import prepare
 settings = TrainingSettings(epochs=1, size={SIZE})
 prepared = prepare(build("resnet18"), read_split("split.csv"), Path("pictures"), settings)
-pictures, _ = next(iter(DataLoader(prepared.train, batch_size=settings.batch_size, shuffle=True)))
+stream = Stream(prepared.train, prepared.validation, settings, range(1), 0, torch.device("cpu"))
+pictures, labels = next(stream.training(0))
 prepared.model(pictures)
 """
 
