@@ -19,7 +19,7 @@ from feature_vis.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
 from transfer.config_file import read_config
 from transfer.examination import make_plan
-from transfer.machine import check_writable
+from transfer.machine import check_times, check_writable
 from transfer.plan import code_digest, picture_paths, ranges, start_command
 from transfer.settings import TRAINING_VERSION
 
@@ -150,9 +150,10 @@ def get_runs(control):
 
 
 def check_results():
-    """Say before the first job that nothing can be written; a dry run and `--report` may do without."""
+    """Say before the first job what would make every job fail; a dry run and `--report` may do without."""
     try:
         check_writable(RESULTS)
+        check_times(RESULTS)
     except InputError as error:
         raise WorkflowError(str(error)) from None
 

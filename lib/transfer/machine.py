@@ -2,12 +2,16 @@
 
 import errno
 import os
+import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from feature_vis.errors import InputError
 
-__all__ = ["check_writable", "in_words"]
+__all__ = ["check_times", "check_writable", "in_words"]
+
+_AHEAD = 60.0  # seconds that a file server's clock may differ
 
 _OF_DISK = {
     errno.ENOSPC: "the disk is full: free some space and run again",
@@ -40,6 +44,25 @@ def check_writable(folder: str | Path) -> None:
         )
 
 
+def check_times(folder: str | Path) -> None:
+    """Make sure that no file below a folder is dated in the future, as all are after a clock was set back.
+
+    Snakemake takes what is made from such a file for older than it, and removes it.
+
+    Raises:
+        InputError: how many there are, one of them, and a command that dates them now.
+    """
+    now = time.time()
+    times = _times(str(folder)) if Path(folder).is_dir() else []
+    ahead = [path for path, changed in times if changed > now + _AHEAD]
+    if ahead:
+        raise InputError(
+            f"{len(ahead)} files in {folder} are dated in the future, such as {min(ahead)}: the clock is wrong, or was "
+            f"set back. Set it right, or date the files now:\n    find {shlex.quote(str(folder))} -newermt now -exec "
+            "touch {} +\nand run again"
+        )
+
+
 def in_words(error: BaseException) -> str | None:
     """One message about a fault of the machine; None for an error of another kind."""
     for one in _chain(error):
@@ -57,6 +80,16 @@ def in_words(error: BaseException) -> str | None:
                 f"themselves; in a training a smaller batch_size helps. {_first_line(one)}"
             )
     return None
+
+
+def _times(folder: str) -> Iterator[tuple[str, float]]:
+    """Every file below a folder, and when it was changed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _times(entry.path)
+            else:
+                yield entry.path, entry.stat(follow_symlinks=False).st_mtime
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

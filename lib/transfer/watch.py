@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from transfer.progress import idle_seconds, note_progress
+from transfer.progress import moves
 
 __all__ = ["watch"]
 
@@ -31,13 +31,15 @@ def watch(minutes: float | None, poll_seconds: float = 1.0) -> Iterator[None]:
     workflow for ever. A step that is slow, but goes on, may take as long as it needs.
     """
     above, over = _parents(), threading.Event()
-    note_progress()
 
     def look() -> None:
+        seen, idle = moves(), 0.0
         while not over.wait(poll_seconds):
             if _parents() != above:
                 _end("the workflow that started this job is gone: the job ends, too")
-            if minutes is not None and idle_seconds() > minutes * _MINUTE:
+            # by this thread's own rounds and not by a clock: a process that is stopped for a night has not hung
+            seen, idle = (seen, idle + poll_seconds) if moves() == seen else (moves(), 0.0)
+            if minutes is not None and idle > minutes * _MINUTE:
                 log.debug("it stood here:\n%s", _place())
                 _end(
                     f"nothing has moved on for {minutes:g} minutes, the step's `runtime`: the job ends. Where it stood "

@@ -1,6 +1,7 @@
 """kill -9, for every step, at seeded moments: while it works, while it writes, between two files."""
 
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ from faults.conftest import Change, Disturbed, Undisturbed
 pytestmark = pytest.mark.faults
 
 CHEAP = 2.6  # seconds of work up to which a job is killed often
-WRITERS = ("finetune", "select_network", "visualize")  # of checkpoints and pictures
+KINDS = (".pth", ".png", ".csv")  # of files that must be hit while they are written
 LEAST = 50
 
 
 def kills(undisturbed: Undisturbed, seed: int) -> Iterator[dict[str, Any]]:
-    """Orders: each job is killed at a moment of its work, or at one of its changes of files; cheap ones at more."""
+    """Orders: each job is killed at a moment of its work, or at one of its changes of files; cheap ones at more.
+
+    Two files of each kind are hit besides, while they are written.
+    """
     draw = random.Random(seed)
     by_job: dict[str, list[Change]] = {}
     for change in undisturbed.changes():
@@ -31,17 +35,21 @@ def kills(undisturbed: Undisturbed, seed: int) -> Iterator[dict[str, Any]]:
         step, at_work = changes[0].step, draw.random() < 0.5
         if work < CHEAP or at_work:
             yield {"job": rf"\.{step}\.py$", "cpu": draw.uniform(0.1, 0.7) * work, "do": "kill"}
-        if work < CHEAP or step in WRITERS or not at_work:
+        if work < CHEAP or not at_work:
             for attempt in range(3 if work < CHEAP else 1):
                 # later attempts find some of the work done, and make fewer changes
                 some = changes if attempt == 0 else changes[: len(changes) // 2]
-                written = [change for before, change in pairwise(some) if ".tmp" in before.path and is_rename(change)]
-                change = draw.choice(written if written and (step in WRITERS or draw.random() < 0.6) else some)
+                change = draw.choice((written(some) or some) if draw.random() < 0.6 else some)
                 yield {"job": f"^{log}$", "attempt": attempt, "event": change.number, "do": "half"}
+    for kind in KINDS:
+        whole = [change for changes in by_job.values() for change in written(changes) if change.path.endswith(kind)]
+        for change in draw.sample(whole, 2):
+            yield {"job": f"^{change.log}$", "path": f"^{re.escape(change.path)}$", "do": "half"}
 
 
-def is_rename(change: Change) -> bool:
-    return change.event == "os.rename"
+def written(changes: list[Change]) -> list[Change]:
+    """Those that put a temporary file, finished, into its place."""
+    return [now for before, now in pairwise(changes) if now.event == "os.rename" and ".tmp" in before.path]
 
 
 def seconds_of_work(undisturbed: Undisturbed, log: str) -> float:
@@ -60,8 +68,8 @@ def test_jobs_that_are_killed_again_and_again(
         same(fresh)
     assert len(killed) >= LEAST
     assert {one["script"].split(".")[1] for one in killed} == {change.step for change in undisturbed.changes()}
-    written = Counter(Path(one["changed"]).suffix for one in killed if one["cut"])
-    assert min(written[kind] for kind in (".png", ".csv", ".pth")) >= 2
+    cut = Counter(Path(one["changed"]).suffix for one in killed if one["cut"])
+    assert min(cut[kind] for kind in KINDS) >= 2
     assert said.count("Error in rule") >= len(killed)
     assert fresh.run("-n").nothing_to_do
 

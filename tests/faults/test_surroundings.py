@@ -1,6 +1,8 @@
 """The machine and its users: two runs at once, a clock that is set back, memory that does not suffice, a standstill."""
 
 import os
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +76,13 @@ def test_the_clock_is_set_back(finished: Disturbed, same: Callable[..., None], f
         # of folders Snakemake has no checksums: the page, which has some among its inputs, is written again
         assert set(jobs(finished.run("-n").output)) <= {"report", "all"}
         (finished.folder / PICTURES[0]).unlink()
+        said = finished.run("pictures", check=False).output
+        assert "files in results are dated in the future, such as results/" in said
+        assert "the clock is wrong, or was set back" in said
+        assert "Error in rule" not in said
+        cure = re.search(r"^ +(find results .*)$", said, re.MULTILINE)
+        assert cure is not None
+        subprocess.run(cure[1], shell=True, cwd=finished.folder, check=True)
         assert finished.run("pictures").rendered == 1
         same(finished)
         assert finished.run("-n", "pictures").nothing_to_do

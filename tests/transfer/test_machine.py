@@ -1,13 +1,16 @@
 """Faults of the machine in words."""
 
 import errno
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from feature_vis.errors import InputError
-from transfer.machine import check_writable, in_words
+from transfer.machine import check_times, check_writable, in_words
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,27 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("os.access", lambda *_: False)  # for root every mode is good enough
     with pytest.raises(InputError, match=r"results cannot be written .*another folder"):
         check_writable(tmp_path / "results")
+
+
+def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_path: Path) -> None:
+    results = tmp_path / "my results"
+    check_times(results)
+    for name in ("a.csv", "b/c.png", "b/d.png"):
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("")
+    check_times(results)
+    for name in ("a.csv", "b/c.png"):
+        os.utime(results / name, (time.time() + 3600,) * 2)
+    with pytest.raises(
+        InputError, match=r"2 files in .*my results are dated in the future, such as .*a\.csv"
+    ) as raised:
+        check_times(results)
+    command = next(line for line in str(raised.value).splitlines() if line.startswith("    find "))
+    subprocess.run(command, shell=True, check=True)
+    check_times(results)
+
+
+def test_a_clock_that_differs_by_seconds_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("")
+    os.utime(tmp_path / "a.csv", (time.time() + 20,) * 2)
+    check_times(tmp_path)

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from transfer import watch
-from transfer.progress import idle_seconds, note_progress, progress
+from transfer.progress import moves, note_progress, progress
 
 # A minute takes a hundredth of a second.
 CODE = """
@@ -34,24 +35,36 @@ def test_a_standstill_ends_the_job_and_its_log_says_where(tmp_path: Path) -> Non
     assert "waiter.acquire()" in log
 
 
-def test_the_watch_strikes_only_after_so_many_minutes_without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    idle, struck = 0.0, threading.Event()
-    monkeypatch.setattr(watch, "idle_seconds", lambda: idle)
+def test_the_watch_strikes_after_so_many_minutes_without_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    struck = threading.Event()
+    monkeypatch.setattr(watch, "_MINUTE", 0.1)
     monkeypatch.setattr(watch, "_end", lambda why: struck.set())
-    with watch.watch(2, poll_seconds=0.01):
-        idle = 119.0
-        assert not struck.wait(0.5)
-        idle = 121.0
+    with watch.watch(1, poll_seconds=0.01):
         assert struck.wait(60)
 
 
-def test_progress_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
-    note_progress()
-    now = 1050.0
-    assert idle_seconds() == 50
+def test_the_watch_does_not_strike_while_something_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes: between two rounds of the watch there is always some progress."""
+    rounds, struck = 0, []
+
+    def moves() -> int:
+        nonlocal rounds
+        rounds += 1
+        return rounds
+
+    monkeypatch.setattr(watch, "moves", moves)
+    monkeypatch.setattr(watch, "_MINUTE", 0.01)
+    monkeypatch.setattr(watch, "_end", struck.append)
+    with watch.watch(1, poll_seconds=0.001):
+        while rounds < 100:
+            time.sleep(0.01)
+    assert not struck
+
+
+def test_progress_is_noted() -> None:
+    before = moves()
     with progress(2, "steps", "step") as advance:
         advance(1)
-        now = 1060.0
-        assert idle_seconds() == 10
+        assert moves() == before + 1
+        note_progress()
+        assert moves() == before + 2
