@@ -39,6 +39,7 @@ from feature_vis.models import weights_digest
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
+from transfer.accumulators import Label
 from transfer.cross_activation import cross_activation
 from transfer.distance import Embedder
 from transfer.joined import join_scores
@@ -46,7 +47,7 @@ from transfer.network import load_network, load_weights
 from transfer.picture_response import compare_answers, picture_response, show_pictures
 from transfer.pictures import load_rgb, normalised, val_transform
 from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
-from transfer.probing import Label, probe
+from transfer.probing import probe
 from transfer.statistics import TESTS, add_q_values
 from transfer.visual_change import visual_table
 from transfer.weight_change import weight_change

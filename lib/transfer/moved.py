@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from feature_vis.activations import activations_of, layer_shapes
 from feature_vis.errors import InputError
-from transfer.probing import Moments
+from transfer.accumulators import Moments
 from transfer.weight_change import weight_change
 
 __all__ = ["activations_moved", "choose_channels", "choose_layers", "weights_moved"]

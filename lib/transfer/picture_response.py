@@ -26,9 +26,9 @@ from torch import nn
 from feature_vis.activations import activations_of, layer_shapes
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.errors import InputError
+from transfer.accumulators import Moments
 from transfer.drift import fit_bulk, log_above_zero
 from transfer.frozen import EXPECTED
-from transfer.probing import Moments
 
 __all__ = ["COLUMNS", "compare_answers", "picture_response", "show_pictures"]
 

@@ -1,51 +1,27 @@
 """What each channel answers to real pictures, before and after fine-tuning: one pass over a set of probe images.
 
 A channel's activation is what the objective of its picture is: the mean of its map, after the ReLU. Both networks
-look at every probe image once, and what is kept of it are sums, so that memory depends on the number of channels
-and classes, and never on the number of images. All sums are float64 and merged batch by batch around a mean
-(Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance"), since a running sum of squares loses
-the variance of a channel whose mean is large.
+look at every probe image once, and what is kept of it are sums (`transfer.accumulators`).
 
-Measured: per channel the correlation, scale and mean of its activation, its class selectivity (Morcos et al. 2018,
-"On the importance of single directions for generalization"), and the images that excite it most; per layer the
-linear CKA (Kornblith et al. 2019, "Similarity of neural network representations revisited").
-
-CKA is given by its unbiased estimate (`cka`) beside Kornblith's (`cka_biased`). The latter goes to 1 for unrelated
-layers too where channels are many and images few, as they are here: 2048 channels against some hundred images.
-Nguyen et al. 2021, "Do wide and deep networks learn the same things?", take the unbiased estimate of Song et al.
-2012 over batches and average; written in sums over features it needs no batches, so here it is that of all images.
+Measured: per channel the correlation, scale and mean of its activation, its class selectivity, and the images that
+excite it most; per layer the linear CKA.
 """
 
-import copy
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from feature_vis.activations import Activations, activations_of, layer_shapes
+from feature_vis.activations import Activations, activations_of
 from feature_vis.errors import InputError
+from transfer.accumulators import ClassMeans, Label, LinearCka, Moments, TopImages, class_selectivity
+from transfer.receptive_fields import Fields, channel_axes, device_of, maps, receptive_fields
 
-__all__ = [
-    "COLUMNS",
-    "ClassMeans",
-    "Label",
-    "LinearCka",
-    "Moments",
-    "Probing",
-    "TopImages",
-    "class_selectivity",
-    "crop",
-    "probe",
-    "receptive_fields",
-]
-
-# Of an activation's root mean square. float32 rounds each of the thousands of products behind an activation by
-# 6e-8 of it; a spread below this is such rounding, and a correlation of it would be made up.
-_ROUNDING = 1e-6
+__all__ = ["COLUMNS", "Probing", "probe"]
 
 _NETWORKS = ("base", "tuned")
 
@@ -83,15 +59,6 @@ COLUMNS = {
     "right": ("px", "the column after the last that it can see"),
     "bottom": ("px", "the row after the last that it can see"),
 }
-
-Fields = dict[str, np.ndarray]  # layer -> (K, places, 4): left, top, right, bottom of each unit's receptive field
-
-
-class Label(NamedTuple):
-    """What a probe image shows; classes are compared within a task."""
-
-    task: str
-    class_name: str
 
 
 @dataclass(frozen=True)
@@ -141,7 +108,7 @@ def probe(
         _check_batch(images, labels, size)
         if not size:
             size = tuple(images.shape[2:])
-            axes = _axes(base, layers, size)
+            axes = channel_axes(base, layers, size)
         numbers = np.arange(count, count + len(images))
         count += len(images)
         for layer, (before, after) in _read(base, tuned, layers, axes, images).items():
@@ -174,14 +141,6 @@ def _check_batch(images: Tensor, labels: Sequence[Label], size: tuple[int, ...])
         raise InputError(f"the probe images differ in size: {sizes} px")
 
 
-def _axes(model: nn.Module, layers: Collection[str], size: tuple[int, ...]) -> dict[str, int]:
-    """Where each layer's channels stand."""
-    shapes, problems = layer_shapes(model, layers, (size[0], size[1]))
-    if problems:
-        raise InputError("\n".join(problems))
-    return {layer: axis for layer, (_, axis) in shapes.items()}
-
-
 def _read(
     base: nn.Module, tuned: nn.Module, layers: Collection[str], axes: dict[str, int], images: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
@@ -189,7 +148,7 @@ def _read(
 
     def look(model: nn.Module, activations: Activations) -> dict[str, Tensor]:
         model.eval()
-        return activations(images.to(_device(model)))
+        return activations(images.to(device_of(model)))
 
     with (
         activations_of(base, layers, axes=axes) as in_base,
@@ -200,15 +159,6 @@ def _read(
     return {layer: (before[layer], after[layer]) for layer in layers}
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-
-def _maps(activation: Tensor) -> Tensor:
-    """(B, K, …) -> (B, K, places); a layer without a map has one place."""
-    return activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)
-
-
 def _named(table: pd.DataFrame, layer: str) -> pd.DataFrame:
     table.insert(0, "layer", layer)
     return table
@@ -216,185 +166,6 @@ def _named(table: pd.DataFrame, layer: str) -> pd.DataFrame:
 
 def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
-
-
-class Moments:
-    """Mean, spread and joint spread of pairs of numbers, for K channels at once.
-
-    Equal numbers on both sides have a correlation of exactly 1: all three sums are formed by the same operations.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self.count = 0
-        self.mean = np.zeros((2, channels))
-        self.products = np.zeros((3, channels))  # of deviations from the mean: xx, yy, xy
-
-    def add(self, values: np.ndarray) -> None:
-        """Merge a batch, (2, B, K)."""
-        new = values.shape[1]
-        total = self.count + new
-        mean = values.mean(1)
-        x, y = values - mean[:, None]  # (B, K) each
-        dx, dy = mean - self.mean
-        self.products += np.stack([x * x, y * y, x * y]).sum(1)
-        self.products += np.stack([dx * dx, dy * dy, dx * dy]) * (self.count * new / total)
-        self.mean += np.stack([dx, dy]) * (new / total)
-        self.count = total
-
-    def std(self) -> np.ndarray:
-        """(2, K), with n - 1; NaN below 2 values."""
-        return np.sqrt(self.products[:2] / (self.count - 1)) if self.count > 1 else np.full_like(self.mean, np.nan)
-
-    def correlation(self) -> np.ndarray:
-        """(K,); NaN where one side does not vary at all."""
-        xx, yy, xy = self.products
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.clip(xy / np.sqrt(xx * yy), -1, 1)
-
-    def constant(self) -> np.ndarray:
-        """Whether a side varies by no more than rounding, (2, K)."""
-        std = self.std()
-        return std <= _ROUNDING * np.sqrt(self.mean**2 + std**2)
-
-
-class LinearCka:
-    """Linear CKA of two layers with K channels each, from sums that take 3 K² numbers.
-
-    The sums are around the mean of the first batch, which keeps them accurate; neither estimate depends on it.
-    """
-
-    _PAIRS = ((0, 0), (1, 1), (0, 1))
-
-    def __init__(self, channels: int) -> None:
-        self.count = 0
-        self.shift = np.zeros((2, 1, channels))
-        self.sums = np.zeros((2, channels))  # s_a = Σ a
-        self.lengths = np.zeros(2)  # Σ |a|²
-        self.products = np.zeros((3, channels, channels))  # P_ab = Σ a bᵀ
-        self.both_lengths = np.zeros(3)  # Σ |a|² |b|²
-        self.weighted = np.zeros((2, 2, channels))  # t_ab = Σ a |b|²
-
-    def add(self, values: np.ndarray) -> None:
-        """Merge a batch, (2, B, K)."""
-        if self.count == 0:
-            self.shift = values.mean(1, keepdims=True)
-        values = values - self.shift
-        lengths = (values**2).sum(2)  # (2, B)
-        self.count += values.shape[1]
-        self.sums += values.sum(1)
-        self.lengths += lengths.sum(1)
-        for pair, (a, b) in enumerate(self._PAIRS):
-            self.products[pair] += values[a].T @ values[b]
-            self.both_lengths[pair] += lengths[a] @ lengths[b]
-        self.weighted += np.einsum("abk,cb->ack", values, lengths)
-
-    def biased(self) -> float:
-        """Kornblith et al. 2019, equation for features: |YᵀX|² / (|XᵀX| |YᵀY|), X and Y centred."""
-        xx, yy, xy = (
-            np.linalg.norm(self.products[pair] - np.outer(self.sums[a], self.sums[b]) / max(self.count, 1))
-            for pair, (a, b) in enumerate(self._PAIRS)
-        )
-        return float(xy**2 / (xx * yy)) if xx * yy > 0 else np.nan
-
-    def unbiased(self) -> float:
-        """With the HSIC of Song et al. 2012, equation 5; NaN below 4 images, or where too few leave no variance."""
-        if self.count < 4:
-            return np.nan
-        xx, yy, xy = (self._hsic(pair) for pair in range(3))
-        return float(xy / np.sqrt(xx * yy)) if xx > 0 and yy > 0 else np.nan
-
-    def _hsic(self, pair: int) -> float:
-        """n (n - 3) times the estimate: tr(KL) + ΣK ΣL / ((n - 1)(n - 2)) - 2 / (n - 2) 1ᵀKL1.
-
-        K and L are the images' products with one another, their diagonals zero.
-        """
-        a, b = self._PAIRS[pair]
-        n, products = self.count, self.products[pair]
-        trace = (products**2).sum() - self.both_lengths[pair]
-        sum_a, sum_b = (self.sums[side] @ self.sums[side] - self.lengths[side] for side in (a, b))
-        crossed = self.sums[a] @ products @ self.sums[b] + self.both_lengths[pair]
-        crossed -= self.sums[a] @ self.weighted[a, b] + self.sums[b] @ self.weighted[b, a]
-        return trace + sum_a * sum_b / ((n - 1) * (n - 2)) - 2 / (n - 2) * crossed
-
-
-class ClassMeans:
-    """Mean activation of K channels in two networks for every class; memory grows with the classes alone."""
-
-    def __init__(self) -> None:
-        self.counts: dict[Label, int] = {}
-        self.means: dict[Label, np.ndarray] = {}  # (2, K)
-
-    def add(self, values: np.ndarray, labels: Sequence[Label]) -> None:
-        """Merge a batch, (2, B, K)."""
-        rows: dict[Label, list[int]] = {}
-        for row, label in enumerate(labels):
-            rows.setdefault(Label(*label), []).append(row)
-        for label, picked in rows.items():
-            mean = values[:, picked].mean(1)
-            self.counts[label] = self.counts.get(label, 0) + len(picked)
-            old = self.means.get(label, np.zeros_like(mean))
-            self.means[label] = old + (mean - old) * (len(picked) / self.counts[label])
-
-    def of_task(self, task: str) -> tuple[list[str], np.ndarray]:
-        """The task's classes, sorted, and their means, (C, 2, K)."""
-        labels = sorted(label for label in self.means if label.task == task)
-        return [label.class_name for label in labels], np.stack([self.means[label] for label in labels])
-
-
-def class_selectivity(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class means (C, …) -> (largest - rest) / (largest + rest), (…), and which class is the largest, (…).
-
-    `rest` is the mean of the other classes' means. NaN where there is one class only, or a mean is below 0 (the
-    index is defined for activations after a ReLU), or all are 0. Of equal classes the first counts.
-    """
-    best = means.argmax(0)
-    largest = means.max(0)
-    others = np.arange(len(means)).reshape(-1, *[1] * best.ndim) != best
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rest = np.where(others, means, 0).sum(0) / (len(means) - 1)
-        index = (largest - rest) / (largest + rest)
-    return np.where((means >= 0).all(0), index, np.nan), best
-
-
-class TopImages:
-    """The images that excite each of K channels most, in both networks, with the place of the map's maximum.
-
-    One more than asked for is kept: where it ties with the last of the list, the list depends on the images' order.
-    """
-
-    def __init__(self, channels: int, top: int) -> None:
-        self.top = top
-        shape = (2, channels, top + 1)
-        self.activation = np.full(shape, -np.inf)
-        self.maximum = np.full(shape, np.nan)
-        self.image = np.full(shape, -1)
-        self.place = np.zeros(shape, np.int64)
-
-    def add(self, activation: np.ndarray, maximum: np.ndarray, place: np.ndarray, images: np.ndarray) -> None:
-        """Merge a batch, (2, B, K) each, of `images`, (B,), whose numbers are above those of all batches before."""
-        activation = np.where(np.isnan(activation), -np.inf, activation)
-        numbers = np.broadcast_to(images[None, :, None], activation.shape)
-        kept = (self.activation, self.maximum, self.image, self.place)
-        new = (activation, maximum, numbers, place)
-        joined = [np.concatenate([a, b.swapaxes(1, 2)], 2) for a, b in zip(kept, new, strict=True)]
-        # stable: of equal ones the image with the lower number stays in front
-        order = np.argsort(-joined[0], axis=2, kind="stable")[:, :, : self.top + 1]
-        self.activation, self.maximum, self.image, self.place = (
-            np.take_along_axis(values, order, axis=2) for values in joined
-        )
-
-    def tied(self) -> np.ndarray:
-        """Whether an image of the list equals the first that was left out, (2, K, top)."""
-        left_out = self.image[:, :, self.top :] >= 0
-        return left_out & (self.activation[:, :, : self.top] == self.activation[:, :, self.top :])
-
-    def overlap(self) -> np.ndarray:
-        """Jaccard index of the two networks' lists, (K,)."""
-        before, after = self.image[:, :, : self.top]
-        listed = (before >= 0).sum(1)
-        shared = ((before[:, :, None] == after[:, None, :]) & (before >= 0)[:, :, None]).sum((1, 2))
-        with np.errstate(invalid="ignore"):
-            return shared / (2 * listed - shared)
 
 
 class _Layer:
@@ -409,7 +180,7 @@ class _Layer:
 
     def add(self, before: Tensor, after: Tensor, numbers: np.ndarray, labels: Sequence[Label]) -> None:
         """Merge a batch: activations (B, K, …) in base and tuned network."""
-        sides = [_maps(activation) for activation in (before, after)]  # (B, K, places)
+        sides = [maps(activation) for activation in (before, after)]  # (B, K, places)
         means = np.stack([side.mean(2, dtype=torch.float64).cpu().numpy() for side in sides])  # (2, B, K)
         maxima, places = zip(*(side.max(2) for side in sides), strict=True)
         self.moments.add(means)
@@ -524,85 +295,3 @@ def _reasons(found: dict[str, np.ndarray]) -> list[str]:
     """Reason -> rows with it; all of a row's reasons, joined."""
     rows = np.stack(list(found.values()), axis=1)  # (K, reasons)
     return ["; ".join(reason for reason, applies in zip(found, row, strict=True) if applies) for row in rows]
-
-
-def receptive_fields(model: nn.Module, layers: Collection[str], size: tuple[int, int], *, batch: int = 16) -> Fields:
-    """The part of a picture of `size`, (height, width), that each unit can see, exactly: its bounding box in pixels.
-
-    Measured, for any architecture: a row of NaN is put into a picture, and the units that come out as NaN see that
-    row. A NaN passes weights of 0, closed ReLUs and the losing side of a maximum, all of which hide an influence
-    from a gradient or from a changed pixel. Then columns; so it takes as many pictures as the size has rows and
-    columns, once for all layers. A unit that sees nothing but padding has an empty box.
-
-    A layer of which every unit sees the first and the last row and column, as in a transformer, sees the whole picture,
-    and is not looked at further.
-
-    The copy of the network that is used computes in float64 and without cuDNN, since fast convolutions (Winograd,
-    FFT) mix neighbouring places and would carry a NaN too far.
-    """
-    axes = _axes(model, layers, size)
-    shadow = copy.deepcopy(model).eval().double()
-    rest, fields = list(layers), {}
-    with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
-        edges = _bounds(shadow, rest, axes, size, [torch.tensor([0, side - 1]) for side in size], batch)
-        for layer, (top, bottom, left, right) in edges.items():
-            if (
-                all((end == side).all() for end, side in ((bottom, size[0]), (right, size[1])))
-                and not (top | left).any()
-            ):
-                fields[layer] = _boxes(top, bottom, left, right)
-        rest = [layer for layer in rest if layer not in fields]
-        if rest:
-            lines = [torch.arange(side) for side in size]
-            fields |= {
-                layer: _boxes(*found) for layer, found in _bounds(shadow, rest, axes, size, lines, batch).items()
-            }
-    return fields
-
-
-def _bounds(
-    model: nn.Module,
-    layers: Sequence[str],
-    axes: dict[str, int],
-    size: tuple[int, int],
-    lines: Sequence[Tensor],
-    batch: int,
-) -> dict[str, list[Tensor]]:
-    """Of the given rows and columns those that each unit sees: the first, and the one after the last, (K, places) each:
-    rows' first and end, columns' first and end.
-    """
-    device = _device(model)
-    bounds: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    with activations_of(model, layers, axes=axes) as activations:
-        for axis, side in enumerate(size):
-            reached: dict[str, tuple[Tensor, Tensor]] = {}
-            for some in lines[axis].to(device, torch.int32).split(batch):
-                pictures = torch.zeros(len(some), 3, *size, dtype=torch.float64, device=device)
-                for picture, line in zip(pictures, some, strict=True):
-                    picture.select(axis + 1, int(line)).fill_(torch.nan)
-                numbers = some.view(-1, 1, 1)
-                for layer, activation in activations(pictures).items():
-                    sees = _maps(activation).isnan()  # (b, K, places)
-                    first = torch.where(sees, numbers, side).amin(0)
-                    end = torch.where(sees, numbers + 1, 0).amax(0)
-                    if layer in reached:
-                        first, end = torch.minimum(first, reached[layer][0]), torch.maximum(end, reached[layer][1])
-                    reached[layer] = first, end
-            for layer, pair in reached.items():
-                bounds[layer] += pair
-    return bounds
-
-
-def _boxes(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> np.ndarray:
-    """(K, places) each -> (K, places, 4) left, top, right, bottom; zeros where nothing is seen."""
-    boxes = torch.stack([left, top, right, bottom], 2) * (bottom > top).unsqueeze(2)
-    return boxes.cpu().numpy()
-
-
-def crop(picture: np.ndarray, box: Sequence[int]) -> np.ndarray:
-    """The patch of a picture, (H, W, …), in a box left, top, right, bottom, such as a row of `top_images` has."""
-    left, top, right, bottom = (int(side) for side in box)
-    height, width = picture.shape[:2]
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise InputError(f"a picture of {width}×{height} px has no patch {(left, top, right, bottom)}")
-    return picture[top:bottom, left:right]

@@ -115,6 +115,17 @@ class Similarities:
         """(K,) 1 - cosine of base and tuned, mean over sound seeds; exactly 0 where all pictures are equal."""
         return _divide(np.trace(self.difference, axis1=1, axis2=2) / 2, self.seeds)
 
+    @property
+    def retained(self) -> np.ndarray:
+        """(K,): 1 where as alike as two seeds, 0 as two channels; NaN where seeds are no more alike than channels."""
+        above = self.floor - self.mismatched
+        return np.divide(self.between - self.mismatched, above, out=np.full(len(above), np.nan), where=above > TIE)
+
+    @property
+    def unchanged(self) -> np.ndarray:
+        """(K,): whether every seed's two pictures are equal, of two seeds or more."""
+        return (self.paired_distance == 0) & (self.seeds >= 2)
+
 
 def centre(embeddings: np.ndarray) -> np.ndarray:
     """Unit rows minus the layer's mean picture, (K, S, D) -> (K, S, D); faulty rows stay NaN.
@@ -236,11 +247,7 @@ def visual_table(
         known = found if control is None else similarities(base, control)
         drift = fit_drift(known.paired_distance, known.floor)
     noise = 1 - (found.floor + found.between) / 2  # of all different seeds of both networks: no swap changes it
-    above = found.floor - found.mismatched
-    retained = np.full(len(above), np.nan)
-    np.divide(found.between - found.mismatched, above, out=retained, where=above > TIE)
     excess = drift.excess(found.paired_distance, found.floor)
-    equal = (found.paired_distance == 0) & (found.seeds >= 2)
     change = found.visual_change
     table = pd.DataFrame(
         {
@@ -255,32 +262,39 @@ def visual_table(
             "floor": found.floor,
             "between_similarity": found.between,
             "mismatched_similarity": found.mismatched,
-            "retained": retained,
+            "retained": found.retained,
             "visual_change": change,
             **_interval("visual_change", change, _without_each(found.difference, found.seeds), found.seeds),
             "p_visual": swap_test(found.difference, found.seeds, noise),
             "excess": excess,
             **_interval("excess", excess, _excess_without_each(found, drift), found.seeds),
-            "p_excess": np.where(equal, 1.0, drift.bulk.p_value(excess)),
+            "p_excess": np.where(found.unchanged, 1.0, drift.bulk.p_value(excess)),
         },
         index=pd.RangeIndex(len(numbers)),
     )
+    table["reason"] = _why_empty(found, drift)
+    return table
+
+
+def _why_empty(found: Similarities, drift: Drift) -> list[str]:
     some, several = found.seeds > 0, found.seeds >= 2
-    table["reason"] = _reasons(
-        len(numbers),
+    return _reasons(
+        len(found.seeds),
         [
             (~some, "no seed with a sound picture of both networks"),
             (some & ~several, "one seed: no noise floor, no test"),
             (found.seeds == 2, "two seeds: no interval over seeds"),
             (some & np.isnan(found.paired[:, 0]), "the first seed's picture is faulty"),
             (some & np.isnan(found.mismatched), "no other channel to compare with"),
-            (several & (above <= TIE), "retained: seeds are no more alike than other channels"),
-            (equal, "excess: exactly unchanged"),
-            (several & ~equal & (1 - found.floor <= TIE), "excess: the seeds' pictures are all equal"),
-            (several & ~equal & bool(drift.bulk.reason), f"excess: {drift.bulk.reason}"),
+            (
+                several & (found.floor - found.mismatched <= TIE),
+                "retained: seeds are no more alike than other channels",
+            ),
+            (found.unchanged, "excess: exactly unchanged"),
+            (several & ~found.unchanged & (1 - found.floor <= TIE), "excess: the seeds' pictures are all equal"),
+            (several & ~found.unchanged & bool(drift.bulk.reason), f"excess: {drift.bulk.reason}"),
         ],
     )
-    return table
 
 
 def _check(embeddings: np.ndarray, name: str) -> np.ndarray:

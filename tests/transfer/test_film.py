@@ -14,13 +14,14 @@ from torch import nn
 from feature_vis.models import build
 from feature_vis.png import read_notes, read_picture, write_picture
 from feature_vis.recipe import Recipe
+from transfer.accumulators import Label
 from transfer.compare import describe_columns, embed_pictures, rank_layers
 from transfer.distance import Embedder
 from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import compare_units
 from transfer.plan import picture_paths
-from transfer.probing import Label, probe
+from transfer.probing import probe
 from transfer.visual_change import visual_table
 
 CPU = torch.device("cpu")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
+from transfer.accumulators import Label
 from transfer.frozen import FrozenLayerChanged, check_frozen, frozen_layers, layers_before
-from transfer.probing import Label, probe
+from transfer.probing import probe
 from transfer.training import freeze_before
 from transfer.weight_change import weight_change
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from feature_vis.models import build
+from transfer.accumulators import Label
 from transfer.frozen import frozen_layers
 from transfer.network import load_weights
-from transfer.probing import Label, probe
+from transfer.probing import probe
 from transfer.weight_change import weight_change
 
 LAYERS = ["1", "2"]

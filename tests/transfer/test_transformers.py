@@ -15,12 +15,14 @@ from feature_vis.objectives import Objectives
 from feature_vis.png import write_picture
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
+from transfer.accumulators import Label
 from transfer.cross_activation import cross_activation
 from transfer.distance import Embedder, gram_matrix
 from transfer.frozen import frozen_layers, layers_before
 from transfer.functional_change import compare_units
 from transfer.picture_response import picture_response
-from transfer.probing import Label, probe, receptive_fields
+from transfer.probing import probe
+from transfer.receptive_fields import receptive_fields
 from transfer.training import freeze_before
 from transfer.weight_change import weight_change
 
