@@ -41,11 +41,12 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import render
 from transfer.accumulators import Label
 from transfer.cross_activation import cross_activation
-from transfer.distance import Embedder
+from transfer.embedder import Embedder
 from transfer.joined import join_scores
 from transfer.network import load_network, load_weights
 from transfer.picture_response import compare_answers, picture_response, show_pictures
-from transfer.pictures import load_rgb, normalised, val_transform
+from transfer.picture_tensors import normalised, val_transform
+from transfer.pictures import load_rgb
 from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from transfer.probing import probe
 from transfer.statistics import TESTS, add_q_values

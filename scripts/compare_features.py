@@ -8,17 +8,17 @@ by layer, the agreement of pictures and answers, the columns.
 from pathlib import Path
 
 from feature_vis.files import write_text
+from transfer.bad_channels import bad_pictures
 from transfer.compare import (
     PAIR_KINDS,
-    bad_pictures,
     compare_files,
     describe_columns,
     join_units,
-    load_embedder,
     rank_layers,
     visual_and_functional,
     write_pairs,
 )
+from transfer.embedder import load_embedder
 from transfer.features import first_seed, listed_pictures
 from transfer.job import job
 from transfer.tables import write_table

@@ -3,8 +3,10 @@ channels, the data sets' splits, the embedder. Outputs: a CSV with a row a layer
 """
 
 from feature_vis.files import write_text
-from transfer.compare import bad_pictures, compare_networks, describe_columns, load_embedder
+from transfer.bad_channels import bad_pictures
+from transfer.compare import compare_networks, describe_columns
 from transfer.control import COLUMNS, compare_runs
+from transfer.embedder import load_embedder
 from transfer.features import listed_pictures
 from transfer.functional_change import probe_images
 from transfer.job import job

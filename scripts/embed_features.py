@@ -5,7 +5,8 @@ Outputs: an `.npz` of embeddings a layer.
 
 from pathlib import Path
 
-from transfer.compare import embed_files, load_embedder
+from transfer.embedder import embed_pictures, load_embedder
+from transfer.embeddings import save_embeddings
 from transfer.features import listed_pictures
 from transfer.job import job
 
@@ -14,4 +15,4 @@ with job(
 ) as device:
     embedder = load_embedder(snakemake.params.embedder, snakemake.input.get("embedder"), device)
     for table, output in zip(snakemake.input.features, snakemake.output, strict=True):
-        embed_files(embedder, listed_pictures(table), Path(output))
+        save_embeddings(Path(output), *embed_pictures(embedder, listed_pictures(table)))

@@ -4,7 +4,8 @@ pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a
 
 from pathlib import Path
 
-from transfer.compare import bad_pictures, load_embedder
+from transfer.bad_channels import bad_pictures
+from transfer.embedder import load_embedder
 from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.functional_change import probe_images
 from transfer.job import job

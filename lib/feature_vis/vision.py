@@ -5,11 +5,18 @@ loaded, so `torchvision::nms` is never declared, and torchvision's import fails 
 kernel to that name (`operator torchvision::nms does not exist`). Nothing here calls the operator. It has to be
 *declared* only, before the import, and only where the compiled operators really do not load: a second
 declaration beside the compiled one would be an error of its own.
+
+Its detection operators ask torch's compiler one question, and import the whole of it for that: a second of every
+process that needs a classifier. The compiler is left out until somebody asks.
 """
 
 import importlib
 import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -49,5 +56,27 @@ def declare_missing_operators() -> torch.library.Library | None:
     return library
 
 
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """While torchvision is imported, let what torchvision/ops/roi_align.py takes from `torch._dynamo` stand for it."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+
+    def is_compile_supported(device_type: str) -> bool:
+        return bool(importlib.import_module("torch._dynamo.utils").is_compile_supported(device_type))
+
+    stand_in = ModuleType("torch._dynamo.utils")
+    stand_in.is_compile_supported = is_compile_supported  # type: ignore[attr-defined]
+    names = {"torch._dynamo": ModuleType("torch._dynamo"), "torch._dynamo.utils": stand_in}
+    sys.modules.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
 _declared = declare_missing_operators()
-torchvision = importlib.import_module("torchvision")
+with without_compiler():
+    torchvision = importlib.import_module("torchvision")

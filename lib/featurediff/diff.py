@@ -23,7 +23,7 @@ from transfer.dataset import make_split
 from transfer.experiments import is_weights_name
 from transfer.moved import activations_moved, choose_channels, choose_layers, weights_moved
 from transfer.network import load_weights
-from transfer.pictures import PictureDataset, normalised, val_transform
+from transfer.picture_tensors import PictureDataset, normalised, val_transform
 
 __all__ = ["Pair", "run_workflow", "write_config"]
 

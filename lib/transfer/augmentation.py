@@ -17,7 +17,7 @@ from torch import Tensor
 
 from feature_vis.seeding import derive_seed
 from feature_vis.vision import torchvision
-from transfer.pictures import PictureTransform
+from transfer.picture_tensors import PictureTransform
 from transfer.settings import TrainingSettings
 
 __all__ = ["Mixing", "make_mixing", "with_randaugment"]

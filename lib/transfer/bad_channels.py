@@ -13,12 +13,15 @@ faulty. Three things differ from it, on purpose:
 Source: Chobanyan, transfer-visualization `transfer/find_bad_channels.py`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
+from transfer.tables import read_table
 
-__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "find_bad", "grey_channels", "grey_score"]
+__all__ = ["MAX_CONTRAST", "MID_GREY", "bad_pictures", "contrast", "find_bad", "grey_channels", "grey_score"]
 
 # 8-bit value of 0.5, the middle of the sigmoid that pictures start from.
 MID_GREY = 128.0
@@ -101,3 +104,13 @@ def _check(table: pd.DataFrame) -> None:
         raise InputError(f"the table of features has channel {channel} of {model}, {layer}, seed {seed} twice")
     if not np.isfinite(table[["score", "contrast"]].astype(float)).all(axis=None):
         raise InputError("the table of features has scores that are not numbers: make it again from the pictures")
+
+
+def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
+    """Each network's faulty pictures of a layer, (channel, seed), from the table of `transfer.bad_channels`."""
+    table = read_table(path)
+    table = table[table["layer"] == layer]
+    return [
+        set(table.loc[table["model"] == model, ["channel", "seed"]].itertuples(index=False, name=None))
+        for model in models
+    ]

@@ -1,4 +1,4 @@
-"""The files of a comparison: pictures in, embeddings and tables out. The measures are in `transfer.distance`, what is
+"""The files of a comparison: pictures in, embeddings and tables out. The measures are in `transfer.picture_pairs` and
 to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 """
 
@@ -6,24 +6,22 @@ import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from PIL import Image
 from torch import nn
 
-from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.png import channel_of, read_picture, seed_of
+from feature_vis.png import channel_of, read_picture
 from transfer import functional_change, joined
-from transfer.distance import Embedder, compare_layer, most_different, most_similar, pair_picture
 from transfer.drift import Drift
+from transfer.embedder import Embedder, embed_pictures
+from transfer.embeddings import load_embeddings, without_bad
 from transfer.features import first_seed
 from transfer.frozen import EXPECTED, check_frozen
-from transfer.network import load_network, load_weights
+from transfer.picture_pairs import compare_layer, most_different, most_similar, pair_picture
 from transfer.probing import Probing
 from transfer.progress import progress
 from transfer.statistics import COLUMNS, add_q_values, agreement, rank_channels, summarise
@@ -32,19 +30,13 @@ from transfer.visual_change import visual_table
 
 __all__ = [
     "PAIR_KINDS",
-    "bad_pictures",
     "check_unchanged",
     "compare_files",
     "compare_networks",
     "describe_columns",
-    "embed_files",
-    "embed_pictures",
     "join_units",
-    "load_embedder",
-    "load_embeddings",
     "rank_layers",
     "visual_and_functional",
-    "without_bad",
     "write_pairs",
 ]
 
@@ -70,93 +62,6 @@ PAIR_KINDS = {"most_different": most_different, "most_similar": most_similar}
 log = logging.getLogger("featurediff")
 
 
-def load_embedder(settings: dict[str, Any], network_file: str | None, device: torch.device) -> Embedder:
-    """The embedder of the config: one of the experiment's networks, or torchvision's by name with weights.
-
-    A file of weights may lack the head, as those of DINO do: an embedding is what enters it.
-    """
-    if network_file is not None:
-        network = load_network(network_file)
-    else:
-        network = load_weights(settings["model"], settings["weights"], headless=True)
-    return Embedder(network.module().to(device))
-
-
-def embed_files(embedder: Embedder, paths: Sequence[str], output: Path) -> None:
-    """Write `embed_pictures` as `.npz`: channels, seeds, embeddings."""
-    channels, seeds, embeddings = embed_pictures(embedder, paths)
-    with atomic_path(output) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
-
-
-def embed_pictures(embedder: Embedder, paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embed a layer's pictures of every seed: channels (K,), seeds (S,), embeddings (K, S, D) float32.
-
-    Pictures pass in batches by channel, then seed, so that equal pictures of two networks, in equal places, get equal
-    embeddings to the last bit.
-    """
-    by_place = {(channel_of(path), seed_of(path)): path for path in paths}
-    channels, seeds = (sorted(set(numbers)) for numbers in zip(*by_place, strict=True))
-    found: list[torch.Tensor] = []
-    with progress(len(paths), "embedding", "img") as advance:
-        for batch in _batches(by_place, channels, seeds):
-            found += embedder.embed(batch)
-            advance(len(batch))
-    stacked = torch.stack(found).float().cpu().numpy().reshape(len(channels), len(seeds), -1)  # (K, S, D)
-    return np.array(channels), np.array(seeds), stacked
-
-
-def _batches(
-    by_place: dict[tuple[int, int], str], channels: Sequence[int], seeds: Sequence[int], size: int = 8
-) -> Iterator[torch.Tensor]:
-    """Pictures of one size at a time, (B, 3, H, W) in [0, 1]."""
-    waiting: list[torch.Tensor] = []
-    for channel in channels:
-        for seed in seeds:
-            picture = torch.tensor(read_picture(by_place[channel, seed])[0]).permute(2, 0, 1).float() / 255
-            if waiting and (len(waiting) == size or waiting[0].shape != picture.shape):
-                yield torch.stack(waiting)
-                waiting = []
-            waiting.append(picture)
-    yield torch.stack(waiting)
-
-
-def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Channels (K,) and embeddings (K, S, D) of `embed_files`; NaN for `bad` pictures, (channel, seed).
-
-    Raises:
-        InputError: a file that is missing, empty or cut off.
-    """
-    try:
-        with np.load(path) as file:
-            channels, seeds, embeddings = file["channels"], file["seeds"], file["embeddings"]
-    except MemoryError:
-        raise
-    except Exception as error:  # a broken archive fails in many ways: zipfile, zlib, NumPy, a key
-        raise InputError(f"{path} cannot be read as embeddings ({error}): delete it and run again") from None
-    return channels, without_bad(channels, seeds, embeddings, bad)
-
-
-def without_bad(
-    channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, bad: Collection[tuple[int, int]]
-) -> np.ndarray:
-    """Embeddings (K, S, D) with NaN for `bad` pictures, (channel, seed); those of other channels are passed over."""
-    embeddings = embeddings.copy()
-    for channel, seed in bad:
-        embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan
-    return embeddings
-
-
-def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
-    """Each network's faulty pictures of a layer, (channel, seed), from the table of `transfer.bad_channels`."""
-    table = read_table(path)
-    table = table[table["layer"] == layer]
-    return [
-        set(table.loc[table["model"] == model, ["channel", "seed"]].itertuples(index=False, name=None))
-        for model in models
-    ]
-
-
 def compare_files(
     embedder: Embedder,
     pictures: tuple[Sequence[str], ...],
@@ -166,9 +71,9 @@ def compare_files(
     model: str,
     layer: str,
 ) -> pd.DataFrame:
-    """A row a channel: `transfer.distance.compare_layer` of the first seeds, `transfer.visual_change` of all seeds.
+    """A row a channel: `transfer.picture_pairs.compare_layer` of the first seeds, `transfer.visual_change` of all seeds.
 
-    Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `embed_files`; and the bad
+    Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `transfer.embeddings`; and the bad
     pictures, (channel, seed).
     """
     base, tuned = pictures

@@ -26,8 +26,8 @@ from torch import nn
 from feature_vis.models import weights_digest
 from transfer.bad_channels import find_bad
 from transfer.compare import compare_networks
-from transfer.distance import Embedder
 from transfer.drift import Drift, fit_drift
+from transfer.embedder import Embedder
 from transfer.features import feature_table
 from transfer.plan import picture_paths
 from transfer.probing import Probing

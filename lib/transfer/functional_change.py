@@ -21,7 +21,7 @@ from transfer import cross_activation, picture_response, probing, weight_change
 from transfer.accumulators import Label
 from transfer.dataset import read_split
 from transfer.frozen import frozen_layers, layers_before
-from transfer.pictures import PictureDataset, normalised, val_transform
+from transfer.picture_tensors import PictureDataset, normalised, val_transform
 from transfer.probing import Probing
 from transfer.progress import progress
 from transfer.tables import write_table

@@ -20,7 +20,7 @@ from feature_vis.errors import InputError
 from feature_vis.seeding import generator
 from transfer.augmentation import with_randaugment
 from transfer.picture_cache import PictureCache
-from transfer.pictures import PictureDataset, normalised, train_transform, val_transform
+from transfer.picture_tensors import PictureDataset, normalised, train_transform, val_transform
 from transfer.settings import TrainingSettings
 
 __all__ = [

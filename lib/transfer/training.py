@@ -28,7 +28,7 @@ from feature_vis.seeding import derive_seed
 from transfer.epoch import Epochs
 from transfer.evaluation import evaluate
 from transfer.loading import Stream, open_pictures, threads_for_loading
-from transfer.pictures import PictureDataset
+from transfer.picture_tensors import PictureDataset
 from transfer.progress import progress
 from transfer.schedule import epochs_until_stop, make_optimizer
 from transfer.settings import TrainingSettings

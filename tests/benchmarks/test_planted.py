@@ -16,7 +16,7 @@ import planted as proof
 
 from feature_vis.models import build
 from feature_vis.recipe import Recipe
-from transfer.distance import Embedder
+from transfer.embedder import Embedder
 from transfer.planting import UNCHANGED, draw_changes, drifted, planted
 
 LAYER, FROM, SIZE = "layer2.0", "layer2.0", (32, 32)  # no shortcut without weights: the filters make the channel

@@ -30,12 +30,12 @@ Ascent._gradients_of = with_little_memory
 """
 # There is no memory for a batch of a training.
 NO_MEMORY = """
-import torch, transfer.training
+import torch, transfer.epoch
 
 def no_memory(*_):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-transfer.training._logits = no_memory
+transfer.epoch.logits_of = no_memory
 """
 # A minute takes 20 milliseconds, and the job waits for something that never comes.
 STANDSTILL = """

@@ -1,9 +1,11 @@
 """torchvision imports beside any torch, and the declaration is made only where it is missing."""
 
+import os
 import subprocess
 import sys
 
 import torch
+from places import REPOSITORY
 
 from feature_vis import vision
 
@@ -23,6 +25,21 @@ def test_nothing_is_declared_twice() -> None:
 def test_nothing_is_declared_where_the_compiled_operators_load(monkeypatch) -> None:
     monkeypatch.setattr(vision, "_compiled_operators_load", lambda: True)
     assert vision.declare_missing_operators() is None
+
+
+def test_the_compiler_is_imported_by_those_alone_that_use_it() -> None:
+    code = """
+import sys
+from feature_vis.vision import torchvision
+import torch
+assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
+boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
+assert torchvision.ops.roi_align.__globals__["is_compile_supported"]("cpu") in (True, False)
+torch.optim.SGD([boxes.requires_grad_()], lr=1).zero_grad()  # asks the real one
+assert hasattr(torch._dynamo, "disable")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 def test_only_this_module_imports_torchvision(request) -> None:

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_config import CONFIG
+from small_network import Net
 
 from feature_vis.errors import InputError
+from feature_vis.models import build
+from transfer.embedder import Embedder
 from transfer.mat_file import variables_of
 
 
@@ -28,3 +32,15 @@ def mat_files_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def config() -> dict[str, Any]:
     """A copy of `made_config.CONFIG` to change."""
     return copy.deepcopy(CONFIG)
+
+
+@pytest.fixture
+def net() -> Net:
+    torch.manual_seed(3)
+    return Net()
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    torch.manual_seed(0)
+    return Embedder(build("resnet18", classes=4), blocks=["layer1.0"])

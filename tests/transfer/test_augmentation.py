@@ -7,7 +7,7 @@ from PIL import Image
 
 from feature_vis.seeding import generator
 from transfer.augmentation import make_mixing, with_randaugment
-from transfer.pictures import normalised, train_transform, val_transform
+from transfer.picture_tensors import normalised, train_transform, val_transform
 from transfer.settings import TrainingSettings
 
 

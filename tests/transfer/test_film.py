@@ -15,8 +15,8 @@ from feature_vis.models import build
 from feature_vis.png import read_notes, read_picture, write_picture
 from feature_vis.recipe import Recipe
 from transfer.accumulators import Label
-from transfer.compare import describe_columns, embed_pictures, rank_layers
-from transfer.distance import Embedder
+from transfer.compare import describe_columns, rank_layers
+from transfer.embedder import Embedder, embed_pictures
 from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import compare_units

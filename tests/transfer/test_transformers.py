@@ -17,7 +17,8 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import render
 from transfer.accumulators import Label
 from transfer.cross_activation import cross_activation
-from transfer.distance import Embedder, gram_matrix
+from transfer.distance import gram_matrix
+from transfer.embedder import Embedder
 from transfer.frozen import frozen_layers, layers_before
 from transfer.functional_change import compare_units
 from transfer.picture_response import picture_response

@@ -11,7 +11,8 @@ import pandas as pd
 
 from feature_vis.errors import InputError
 from feature_vis.png import read_notes
-from transfer.compare import bad_pictures, load_embeddings
+from transfer.bad_channels import bad_pictures
+from transfer.embeddings import load_embeddings
 from transfer.report.atlas import atlas
 from transfer.report.probes import shown_images
 from transfer.report.tables import network_table, picture_table

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from transfer.pictures import val_crop, val_transform
+from transfer.picture_tensors import val_transform
+from transfer.pictures import val_crop
 from transfer.report.probes import shown_images, write_probe_sheets
 
 
