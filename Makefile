@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
+# With a GPU one job at a time takes it; without, as many one-thread jobs as there are cores work side by side.
+JOBS ?= $(if $(wildcard /dev/nvidia0),1,$(CORES))
 VENV := .venv
 STAMP := $(VENV)/.installed
 RUN := $(VENV)/bin
@@ -13,7 +15,7 @@ TESTS := PATH="$(CURDIR)/$(RUN):$$PATH" OMP_NUM_THREADS=1 pytest --durations 15
 .PHONY: demo test test-long check docs lock clean
 
 demo: $(STAMP)
-	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --cores $(CORES)
+	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --cores $(CORES) --resources gpu=$(JOBS)
 	@$(RUN)/python scripts/show_accuracies.py results
 	@echo "The report lies at $(CURDIR)/results/report/index.html"
 

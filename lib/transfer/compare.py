@@ -1,5 +1,5 @@
-"""The files of a comparison: pictures in, embeddings and tables out. The measures are in `transfer.picture_pairs` and
-to be believed of them in `transfer.visual_change` and `transfer.statistics`.
+"""The files of a comparison: pictures in, tables out. The measures are in `transfer.picture_pairs` and in
+`transfer.functional_change`, what is to be believed of them in `transfer.visual_change` and `transfer.statistics`.
 """
 
 import logging
@@ -71,7 +71,7 @@ def compare_files(
     model: str,
     layer: str,
 ) -> pd.DataFrame:
-    """A row a channel: `transfer.picture_pairs.compare_layer` of the first seeds, `transfer.visual_change` of all seeds.
+    """A row a channel: `picture_pairs.compare_layer` of the first seeds, `visual_change.visual_table` of all seeds.
 
     Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `transfer.embeddings`; and the bad
     pictures, (channel, seed).
