@@ -42,6 +42,6 @@ rule split_data:
         mem_mb=scaled(2000),
         runtime=scaled(60),
     params:
-        data=lambda wildcards: {**config["data"][wildcards.dataset], "seed": plan.seed},
+        data=lambda wildcards: plan.data(wildcards.dataset),
     script:
         "../scripts/split_data.py"

@@ -17,7 +17,7 @@ that stand before these (of the class, of distillation, registers) are no places
 import copy
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -163,7 +163,35 @@ def _on_meta(model: nn.Module) -> nn.Module:
         # deepcopy takes what `memo` already holds: no weight is copied on the way
         for parameter in model.parameters():
             memo[id(parameter)] = nn.Parameter(memo[id(parameter)], parameter.requires_grad)
-        return copy.deepcopy(model, memo).eval().float()
+        shadow = copy.deepcopy(model, memo).eval().float()
+    for module in shadow.modules():
+        # Without storage torch computes these in Python: it took most of the time, and the import of its compiler.
+        if type(module) in _SHAPES_ALONE:
+            module.__class__ = _SHAPES_ALONE[type(module)]
+    return shadow
+
+
+class _BatchNorm(nn.BatchNorm2d):
+    def forward(self, maps: Tensor) -> Tensor:
+        self._check_input_dim(maps)
+        return maps.view_as(maps)
+
+
+class _Pooling(nn.AdaptiveAvgPool2d):
+    def forward(self, maps: Tensor) -> Tensor:
+        given = self.output_size if isinstance(self.output_size, tuple) else (self.output_size, self.output_size)
+        sides = [there if wanted is None else wanted for wanted, there in zip(given, maps.shape[-2:], strict=True)]
+        return maps.new_empty(*maps.shape[:-2], *sides)
+
+
+class _Linear(nn.Linear):
+    def forward(self, rows: Tensor) -> Tensor:
+        if rows.shape[-1] != self.in_features:
+            return super().forward(rows)  # torch says what is wrong
+        return rows.new_empty(*rows.shape[:-1], self.out_features)
+
+
+_SHAPES_ALONE = {nn.BatchNorm2d: _BatchNorm, nn.AdaptiveAvgPool2d: _Pooling, nn.Linear: _Linear}
 
 
 def _that_runs(model: nn.Module, until: str, channels: int) -> tuple[nn.Module, Tensor]:
@@ -284,36 +312,45 @@ def layer_shapes(
     problems = [f"there is no layer {layer!r}{close_names(layer, known)}" for layer in layers if layer not in known]
     wanted = [layer for layer in layers if layer in known]
     shadow = _on_meta(model)
-    if wanted and not any(isinstance(_shape(shadow, layer, size, channels), tuple) for layer in wanted):
+    shapes = _shapes(shadow, wanted, size, channels)
+    if wanted and not any(isinstance(shape, tuple) for shape in shapes.values()):
         # Some networks cannot be followed there: one that asks for a value, or holds a tensor that is no buffer.
         real = _real(model)
-        if any(isinstance(_shape(real, layer, size, channels), tuple) for layer in wanted):
-            shadow = real
+        of_real = _shapes(real, wanted, size, channels)
+        if any(isinstance(shape, tuple) for shape in of_real.values()):
+            shadow, shapes = real, of_real
+    maps = [layer for layer, shape in shapes.items() if isinstance(shape, tuple) and len(shape) == 4]
+    larger = _shapes(shadow, maps, (2 * size[0], 2 * size[1]), channels)
     found = {}
-    for layer in wanted:
-        shape = _shape(shadow, layer, size, channels)
+    for layer, shape in shapes.items():
         if isinstance(shape, str):
             problems.append(_size_problem(shadow, layer, size, channels, shape))
-            continue
-        larger = _shape(shadow, layer, (2 * size[0], 2 * size[1]), channels) if len(shape) == 4 else None
-        found[layer] = (shape, channel_axis(shape, larger if isinstance(larger, tuple) else None))
+        else:
+            of_larger = larger.get(layer)
+            found[layer] = (shape, channel_axis(shape, of_larger if isinstance(of_larger, tuple) else None))
     return found, problems
 
 
-def _shape(shadow: nn.Module, layer: str, size: tuple[int, int], channels: int) -> tuple[int, ...] | str:
-    """The activation's shape, or why the network refuses a picture of that size."""
+def _shapes(
+    shadow: nn.Module, layers: Sequence[str], size: tuple[int, int], channels: int
+) -> dict[str, tuple[int, ...] | str]:
+    """Each activation's shape, or why the network refuses a picture of that size on the way to it."""
+    if not layers:
+        return {}
     some = next(itertools.chain(shadow.parameters(), shadow.buffers()), None)
     inputs = torch.zeros(1, channels, *size, device="cpu" if some is None else some.device)
     try:
-        with activations_of(shadow, [layer]) as activations, torch.no_grad():
-            return tuple(activations(inputs)[layer].shape)
+        with activations_of(shadow, layers) as activations, torch.no_grad():
+            return {layer: tuple(activation.shape) for layer, activation in activations(inputs).items()}
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:  # an InputError among them
-        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if len(layers) > 1:  # one of them is in the way of the others
+            return {layer: _shapes(shadow, [layer], size, channels)[layer] for layer in layers}
+        return {layers[0]: str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}
 
 
 def _size_problem(shadow: nn.Module, layer: str, size: tuple[int, int], channels: int, reason: str) -> str:
     def works(px: int) -> bool:
-        return isinstance(_shape(shadow, layer, (px, px), channels), tuple)
+        return isinstance(_shapes(shadow, [layer], (px, px), channels)[layer], tuple)
 
     where = layer or "the output"
     refused = min(size)

@@ -5,7 +5,6 @@ of the config, the examinations leave that part alone and look at the rest.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from transfer import examination
 from transfer.config_file import ConfigFile, Mistake, in_order, in_words, read_config
 from transfer.dataset import make_split
 from transfer.experiments import is_weights_name, plain
+from transfer.machine import check_writable
 from transfer.network import load_weights
 from transfer.network_check import answer
 from transfer.plan import Config, Plan
@@ -122,13 +122,10 @@ def _examine_weights(config: Config, found: Examined) -> Iterator[Mistake]:
 def _examine_results(config: Config) -> Iterator[Mistake]:
     """Whether the results folder can be written to."""
     results = Path(config.get("results", "results"))
-    nearest = next(folder for folder in (results, *results.absolute().parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=nearest):  # asks the file system itself, also as root
-            pass
-    except OSError as error:
-        text = f"results: {nearest} cannot be written to ({error.strerror}): choose another folder"
-        yield Mistake(("results",), text)
+        check_writable(results)
+    except InputError as error:
+        yield Mistake(("results",), f"results: {error}")
 
 
 def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mistake]:
@@ -139,16 +136,8 @@ def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mis
         if "draw" in data or "root" not in data or "format" not in data:
             continue
         try:
-            split, skipped = make_split(
-                data["format"],
-                data["root"],
-                val_fraction=data.get("val_fraction", 0.2),
-                seed=config.get("seed", 0),
-                validation=data.get("validation", "seeded"),
-                on_bad_image=data.get("on_bad_image", "error"),
-                verify=decode,
-                threads=min(4, os.cpu_count() or 1),
-            )
+            settings = {**data, "seed": config.get("seed", 0)}
+            split, skipped = make_split(**settings, verify=decode, threads=min(4, os.cpu_count() or 1))
         except InputError as error:
             yield Mistake(("data", name, "root"), f"data.{name}: {_indented(str(error))}")
             continue

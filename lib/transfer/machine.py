@@ -3,6 +3,7 @@
 import errno
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,11 +38,14 @@ def check_writable(folder: str | Path) -> None:
     there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"{there} is a file: set `results` to a folder that can be written, and run again")
-    if not os.access(there, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=there):  # asks the file system itself, which knows better than a mode, for root
+            pass
+    except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({there} is read-only, or not yours): make it writable, or set `results` to "
-            "another folder, and run again"
-        )
+            f"{folder} cannot be written ({there}: {error.strerror}): make it writable, or set `results` to another "
+            "folder, and run again"
+        ) from None
 
 
 def check_times(folder: str | Path) -> None:

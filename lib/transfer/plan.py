@@ -182,6 +182,10 @@ class Plan:
         weights = self.config["networks"][network].get("weights")
         return weights if weights in self.config["networks"] else None
 
+    def data(self, name: str) -> dict[str, Any]:
+        """A data set's settings, seed included, as `transfer.dataset.make_split` takes them."""
+        return {key: value for key, value in self.config["data"][name].items() if key != "draw"} | {"seed": self.seed}
+
     def training(self, network: str) -> dict[str, Any]:
         """The training settings of a network, seed included, without its threads."""
         given = {

@@ -71,7 +71,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match="is a file"):
         check_writable(tmp_path / "a")
-    monkeypatch.setattr("os.access", lambda *_: False)  # for root every mode is good enough
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # for root every mode is good enough
     with pytest.raises(InputError, match=r"results cannot be written .*another folder"):
         check_writable(tmp_path / "results")
 
