@@ -13,8 +13,6 @@ process that needs a classifier. The compiler is left out until somebody asks.
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -56,12 +54,10 @@ def declare_missing_operators() -> torch.library.Library | None:
     return library
 
 
-@contextmanager
-def without_compiler() -> Iterator[None]:
-    """While torchvision is imported, let what torchvision/ops/roi_align.py takes from `torch._dynamo` stand for it."""
+def import_without_compiler() -> ModuleType:
+    """Import torchvision; what torchvision/ops/roi_align.py takes from `torch._dynamo` stands for it meanwhile."""
     if "torch._dynamo" in sys.modules:
-        yield
-        return
+        return importlib.import_module("torchvision")
 
     def is_compile_supported(device_type: str) -> bool:
         return bool(importlib.import_module("torch._dynamo.utils").is_compile_supported(device_type))
@@ -71,12 +67,11 @@ def without_compiler() -> Iterator[None]:
     names = {"torch._dynamo": ModuleType("torch._dynamo"), "torch._dynamo.utils": stand_in}
     sys.modules.update(names)
     try:
-        yield
+        return importlib.import_module("torchvision")
     finally:
         for name in names:
             del sys.modules[name]
 
 
 _declared = declare_missing_operators()
-with without_compiler():
-    torchvision = importlib.import_module("torchvision")
+torchvision = import_without_compiler()
