@@ -1,6 +1,6 @@
 # Two commands: `make demo` and `make test`. Each sets up .venv first, from requirements.lock, where it is not current.
 # `make docs` builds the documentation into build/docs; a broken link, or anything else Sphinx warns of, is an error.
-# `make test-long` runs what takes too long for every day, or needs a Slurm or the real data.
+# `make test-long` runs the tests that `make test` leaves out: too long for every day, or in need of a Slurm or the real data.
 
 PYTHON ?= python3
 CORES ?= $(shell nproc)
@@ -23,7 +23,7 @@ test: $(STAMP)
 	$(TESTS) --numprocesses $(CORES)
 
 test-long: $(STAMP)
-	$(TESTS) --numprocesses $(CORES) -m 'faults or real'
+	$(TESTS) --numprocesses $(CORES) -m 'long and not cluster'
 	$(TESTS) -m cluster
 
 check: $(STAMP)

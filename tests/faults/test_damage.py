@@ -10,7 +10,7 @@ import torch
 
 from faults.conftest import LAYER, Disturbed, jobs, wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 PICTURE = f"results/base/features/{LAYER}/seed1/channel1.png"
 # Damaged file -> how much of it is left, the rule that finds out, and a file to be made that needs the damaged one.

@@ -11,7 +11,7 @@ import pytest
 
 from faults.conftest import LAYER, Disturbed
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 CHECKPOINT = "results/tuned/training.csv"  # to have it, an epoch is trained again
 PICTURE = f"results/base/features/{LAYER}/channel0.png"

@@ -14,7 +14,7 @@ import pytest
 
 from faults.conftest import Change, Disturbed, Undisturbed
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 CHEAP = 2.6  # seconds of work up to which a job is killed often
 KINDS = (".pth", ".png", ".csv")  # of files that must be hit while they are written

@@ -11,7 +11,7 @@ import pytest
 
 from faults.conftest import LAYER, PATIENCE, Disturbed, wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 # The job stands where it is about to move its second picture into place.
 AT_A_PICTURE = {"job": "visualize/base", "path": rf"/features/{LAYER}/channel1\.png$", "do": "pause"}

@@ -11,7 +11,7 @@ import pytest
 
 from faults.conftest import LAYER, PATIENCE, Disturbed, jobs, wait_until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 PICTURES = [f"results/base/features/{LAYER}/channel{channel}.png" for channel in range(3)]
 OPENING = {"job": "visualize/base", "event": 0}

@@ -7,7 +7,7 @@ from places import REPOSITORY
 
 from faults.conftest import Undisturbed
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 
 def test_every_step_occurs(undisturbed: Undisturbed) -> None:

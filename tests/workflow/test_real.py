@@ -17,7 +17,7 @@ import real
 CHANNELS = 24
 TUNED = ("dogs", "cars")
 
-pytestmark = [pytest.mark.real, pytest.mark.shared_data]
+pytestmark = [pytest.mark.long, pytest.mark.shared_data]
 
 
 @pytest.fixture(scope="module")
