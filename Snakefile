@@ -35,7 +35,7 @@ rule all:
         get_final_tables(),
         get_films(),
         get_controls(),
-        get_report(),
+        PAGE,
 
 
 rule pictures:

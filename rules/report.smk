@@ -1,5 +1,26 @@
 """Plots, contact sheets, and the page that shows what changed."""
 
+PAGE = f"{RESULTS}/report/index.html"
+
+
+def get_command():
+    return start_command([os.path.relpath(file) for file in workflow.overwrite_configfiles], RESULTS)
+
+
+def get_report_links():
+    """Title -> path from the page, of what is drawn for looking at it elsewhere."""
+    sheets = {
+        f"All pictures of {network}, {layer}": f"../plots/contact_sheets/{network}/{layer}.png"
+        for network in plan.networks
+        for layer in plan.layers
+    }
+    evaluations = {}
+    for network in plan.trained:
+        evaluations[f"Confusion matrix of {network}"] = f"../{network}/evaluation/confusion.png"
+        evaluations[f"Accuracy of {network} by class"] = f"../{network}/evaluation/classes.csv"
+    plots = {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png"}
+    return {**plots, **evaluations, **sheets}
+
 
 rule contact_sheets:
     input:
@@ -148,7 +169,7 @@ rule report:
             f"{RESULTS}/plots/contact_sheets/{{network}}/{{layer}}.png", network=plan.networks, layer=plan.layers
         ),
     output:
-        page=get_report(),
+        page=PAGE,
         parts=directory([f"{RESULTS}/report/page", f"{RESULTS}/report/data"]),
     log:
         f"{RESULTS}/logs/report.log",
