@@ -15,6 +15,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/names.smk"
 include: "rules/data.smk"
 include: "rules/finetune.smk"
 include: "rules/visualize.smk"

@@ -3,25 +3,6 @@
 PAIR_KINDS = ["most_different", "most_similar"]
 
 
-def get_embedder():
-    """The network that embeds pictures, where it is one of the config's; another is loaded by its name or path."""
-    network = plan.embedder.get("network")
-    if network is None:
-        return {}
-    return {
-        "embedder_digest": f"{RESULTS}/{network}/network.sha256",
-        "embedder": ancient(f"{RESULTS}/{network}/network.pth"),
-    }
-
-
-def get_final_tables():
-    return [
-        f"{RESULTS}/bad_channels.csv",
-        *expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
-        *expand(f"{RESULTS}/compare/{{tuned}}/{{table}}.csv", tuned=plan.tuned, table=["ranking", "summary"]),
-    ]
-
-
 rule embed_features:
     input:
         **get_embedder(),

@@ -1,15 +1,6 @@
 """Another run of a fine-tuning, with another seed, as control: how much of the change is the task, how much the run?"""
 
 
-def get_controls():
-    return expand(f"{RESULTS}/compare/{{control}}/control.csv", control=plan.controls)
-
-
-def get_runs(control):
-    """A network, and the control that is another run of it."""
-    return [plan.controls[control], control]
-
-
 rule compare_runs:
     input:
         **get_embedder(),

@@ -1,18 +1,6 @@
 """Through time: chosen channels at chosen epochs of every network that was trained from the base."""
 
 
-def get_films():
-    return [
-        *expand(f"{RESULTS}/{{network}}/film/change.csv", network=plan.filmed),
-        *expand(f"{RESULTS}/{{network}}/film/{{layer}}", network=plan.filmed, layer=plan.film_channels),
-        *[epoch for network in plan.filmed for epoch in get_film_epochs(network)],
-    ]
-
-
-def get_film_epochs(network):
-    return [f"{RESULTS}/{network}/film/epoch{epoch}.csv" for epoch in plan.film_epochs(network)]
-
-
 # Which channels, the ranking says; so their pictures are no declared outputs, but lie in a store, `.film`, where the
 # content key in each says whether it is current. The ranking stands for all pictures that are compared and copied.
 rule film_epoch:

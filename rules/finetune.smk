@@ -1,24 +1,5 @@
 """Networks: trained epoch by epoch or loaded, then one checkpoint of each is chosen to be visualized."""
 
-
-def get_start_weights(network):
-    """Where a network's weights come from: the file that the config names; or another network, of which the digest is
-    tracked, the large file is not.
-    """
-    start = plan.starts_from(network)
-    if start is None:
-        weights = config["networks"][network].get("weights")
-        return {"weights": weights} if weights is not None and os.path.isfile(weights) else {}
-    return {
-        "start_digest": f"{RESULTS}/{start}/network.sha256",
-        "start": ancient(f"{RESULTS}/{start}/network.pth"),
-    }
-
-
-def get_training_split(network):
-    return f"{RESULTS}/data/{config['networks'][network]['data']}/split.csv"
-
-
 # One rule a network, because the number of checkpoints is its own. The checkpoints themselves outlive the job in
 # `.training`, so that neither a job that was cut off nor more epochs train an epoch again.
 for network in plan.trained:

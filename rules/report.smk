@@ -3,25 +3,6 @@
 PAGE = f"{RESULTS}/report/index.html"
 
 
-def get_command():
-    return start_command([os.path.relpath(file) for file in workflow.overwrite_configfiles], RESULTS)
-
-
-def get_report_links():
-    """Title -> path from the page, of what is drawn for looking at it elsewhere."""
-    sheets = {
-        f"All pictures of {network}, {layer}": f"../plots/contact_sheets/{network}/{layer}.png"
-        for network in plan.networks
-        for layer in plan.layers
-    }
-    evaluations = {}
-    for network in plan.trained:
-        evaluations[f"Confusion matrix of {network}"] = f"../{network}/evaluation/confusion.png"
-        evaluations[f"Accuracy of {network} by class"] = f"../{network}/evaluation/classes.csv"
-    plots = {"Similarity by layer": "../plots/similarity.png", "Training": "../plots/training.png"}
-    return {**plots, **evaluations, **sheets}
-
-
 rule contact_sheets:
     input:
         lambda wildcards: get_features(wildcards.network),

@@ -1,34 +1,5 @@
 """Pictures: a batch of channels a job, every picture a declared output, and what failed among them."""
 
-
-def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer}"):
-    """The pictures of these channels, of the first seed in the layer's folder, of further ones in `seed<s>` below."""
-    return picture_paths(f"{RESULTS}/{network}/features/{layer}", channels, seeds)
-
-
-def get_pictures(wildcards):
-    """One picture for all of its batch, the first that is missing: what is missing is made only where a target asks
-    for it, and Snakemake takes its time for each file that is asked for.
-    """
-    named = [
-        name_pictures(batch, network=network, layer=layer)
-        for network in plan.networks
-        for batch, layers in plan.batches().items()
-        for layer in layers
-    ]
-    return [next((picture for picture in pictures if not os.path.exists(picture)), pictures[0]) for pictures in named]
-
-
-def get_leads(network):
-    """Pictures of a network that stand for all others of their batches."""
-    return [p for layer in plan.layers for p in name_pictures(plan.leads(layer), plan.seeds[:1], network, layer)]
-
-
-def get_features(*networks):
-    """The tables of what networks' pictures reached, layer after layer: each stands for the pictures that it lists."""
-    return expand(f"{RESULTS}/{{network}}/features/{{layer}}.csv", network=networks, layer=plan.layers)
-
-
 # One rule for each distinct batch of channels; the networks, and the layers that have this batch, are its wildcards.
 # No batch is in any path, so another batch size renders nothing again. `update` keeps current pictures in place
 # while the job decides, by the content key in each PNG, which ones to render.
