@@ -3,9 +3,11 @@
     python benchmarks/real.py --data DATA --folder FOLDER
 
 DATA holds `weights/resnet50.pth`, `dog-breed-identification/` as Kaggle has it and `stanford_cars/` with its devkit, in
-full or in part. The run lies in FOLDER afterwards, its page at FOLDER/results/report/index.html; a second call goes on
-with it. Printed: how well the networks classify beside what always naming the commonest class would reach, how many
-pictures failed, and how many channels changed.
+full or in part. The networks are trained first; then channels of `layer4.2` are chosen, a third that turned most
+towards dogs, a third towards cars, and a third spread over the layer, and all is rendered and compared. The run lies in
+FOLDER afterwards, its page at FOLDER/results/report/index.html; a second call goes on with it. Printed: how well the
+networks classify beside what always naming the commonest class would reach, how many pictures failed, and how many
+channels changed. FOLDER/turned.png has the channels that turned most, before and after.
 
 tests/workflow/test_real.py runs the same experiment, smaller.
 """
@@ -17,14 +19,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 import yaml
+from PIL import Image
+
+from feature_vis.activations import activations_of
+from transfer.dataset import read_split
+from transfer.network import load_network
+from transfer.picture_tensors import PictureDataset, normalised, val_transform
 
 ROOT = Path(__file__).resolve().parents[1]
 
+LAYER = "layer4.2"
+TUNED = ("dogs", "cars")
+
 
 def experiment(
-    data: Path, *, channels: int, size: int, steps: int, seeds: int, pixels: int, epochs: int
+    data: Path, *, channels: list[int], size: int, steps: int, seeds: int, pixels: int, epochs: int
 ) -> dict[str, Any]:
     """The config: `channels` of layer4.2 and two of the frozen layer3.5, `size` px and `steps` steps a picture.
 
@@ -45,7 +58,7 @@ def experiment(
         },
         "visualize": {
             "recipe": {"size": size, "steps": steps},
-            "layers": {"layer3.5": {"channels": "0-1"}, "layer4.2": {"channels": f"0-{channels - 1}"}},
+            "layers": {"layer3.5": {"channels": "0-1"}, LAYER: {"channels": channels}},
         },
     }
 
@@ -66,11 +79,59 @@ def accuracies(results: Path, networks: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=networks)
 
 
+def mean_answers(results: Path, network: str, data: Path, task: str, size: int) -> np.ndarray:
+    """(K,): the mean activation of the layer's channels over a task's validation pictures."""
+    split = read_split(results / "data" / task / "split.csv")
+    pictures = PictureDataset(data, split, "val", val_transform(size, resize=size * 8 // 7))
+    model, sums = load_network(results / network / "network.pth").module().eval(), 0.0
+    with activations_of(model, [LAYER]) as activations, torch.no_grad():
+        for start in range(0, len(pictures), 32):
+            some = [pictures[index][0] for index in range(start, min(start + 32, len(pictures)))]
+            sums += activations(normalised(torch.stack(some)))[LAYER].mean((2, 3)).double().sum(0).numpy()
+    return np.asarray(sums / len(pictures))
+
+
+def turned(answers: dict[str, dict[str, np.ndarray]], network: str) -> np.ndarray:
+    """(K,): by how much the channels prefer the network's own task more than they did in the base.
+
+    Preference is (own - other) / (own + other), of `answers[network][task]`. Channels that are weaker on their own task
+    than half of their layer count as not turned.
+    """
+    (other,) = set(TUNED) - {network}
+
+    def preference(of: dict[str, np.ndarray]) -> np.ndarray:
+        return (of[network] - of[other]) / (of[network] + of[other] + 1e-9)
+
+    own = answers[network][network]
+    return np.where(own >= np.median(own), preference(answers[network]) - preference(answers["base"]), -2.0)
+
+
+def choose(results: Path, roots: dict[str, Path], size: int, count: int) -> dict[str, list[int]]:
+    """The `count` channels that turned most towards each task, most first; and as many, spread over the layer."""
+    answers = {
+        network: {task: mean_answers(results, network, roots[task], task, size) for task in TUNED}
+        for network in ("base", *TUNED)
+    }
+    chosen = {name: np.argsort(-turned(answers, name), kind="stable")[:count].tolist() for name in TUNED}
+    layer = len(answers["base"]["dogs"])
+    return {**chosen, "spread": np.linspace(0, layer - 1, count).round().astype(int).tolist()}
+
+
+def show(results: Path, chosen: dict[str, list[int]], file: Path, across: int = 6) -> None:
+    """A strip a task: the channels that turned most, the base's pictures above, the tuned network's below."""
+    strips = []
+    for network in TUNED:
+        for name in ("base", network):
+            pictures = [results / name / "features" / LAYER / f"channel{k}.png" for k in chosen[network][:across]]
+            strips.append(np.concatenate([np.asarray(Image.open(picture)) for picture in pictures], axis=1))
+    Image.fromarray(np.concatenate(strips)).save(file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--channels", type=int, default=24)
+    parser.add_argument("--channels", type=int, default=24, help="a third for each task, a third spread over the layer")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--seeds", type=int, default=2)
@@ -78,18 +139,29 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     given = vars(parser.parse_args())
-    folder, cores = given.pop("folder"), given.pop("cores")
+    folder, cores, channels = (given.pop(name) for name in ("folder", "cores", "channels"))
     folder.mkdir(parents=True, exist_ok=True)
-    config = experiment(given.pop("data").resolve(), **given)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    data, results = given.pop("data").resolve(), folder / "results"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    if subprocess.run([*command, "--cores", str(cores)], check=False).returncode != 0:
-        sys.exit("the run failed: see above")
-    results = folder / "results"
-    print(accuracies(results, ["dogs", "cars"]).round(3).to_string())
+    command += ["--cores", str(cores)]
+
+    def run(channels: list[int], *targets: str) -> dict[str, Any]:
+        config = experiment(data, channels=channels, **given)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        if subprocess.run([*command, *targets], check=False).returncode != 0:
+            sys.exit("the run failed: see above")
+        return config
+
+    config = run([0], *(f"results/{name}/network.pth" for name in ("base", *TUNED)))
+    roots = {name: Path(config["data"][name]["root"]) for name in TUNED}
+    chosen = choose(results, roots, given["pixels"], channels // 3)
+    run(sorted({channel for channels in chosen.values() for channel in channels}))
+    show(results, chosen, folder / "turned.png")
+    print(f"turned most: {chosen}")
+    print(accuracies(results, list(TUNED)).round(3).to_string())
     pictures = sum(len(pd.read_csv(table)) for table in results.glob("*/features/*.csv"))
     print(f"failed: {len(pd.read_csv(results / 'bad_channels.csv'))} of {pictures} pictures")
-    for network in ("dogs", "cars"):
+    for network in TUNED:
         print(pd.read_csv(results / "compare" / network / "summary.csv").to_string(index=False))
     print(f"the page: {results / 'report' / 'index.html'}")
 

@@ -3,27 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from transfer.job import job
 from transfer.report import facts
 from transfer.report.page import write_page
-from transfer.report.sources import NetworkFacts, Sources
+from transfer.report.sources import Sources, network_facts
 from transfer.tables import read_table
-
-
-def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
-    """A network's row: the accuracies are those of the epoch that is visualized."""
-    from transfer.network import load_network, read_digest
-
-    loaded = load_network(network_file)
-    digest = read_digest(Path(network_file).with_suffix(".sha256"))
-    shown = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or [], "digest": digest}
-    if log is not None:
-        row = log.set_index("epoch").loc[loaded.epoch]
-        shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
-    return NetworkFacts(**shown)
-
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     given, params = snakemake.input, snakemake.params

@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.long, pytest.mark.shared_data]
 def results(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """Of a ResNet-50 that learned from 1,360 dogs and 1,124 cars for two epochs."""
     folder = tmp_path_factory.mktemp("real")
-    config = real.experiment(shared_data, channels=CHANNELS, size=64, steps=32, seeds=1, pixels=96, epochs=2)
+    config = real.experiment(
+        shared_data, channels=list(range(CHANNELS)), size=64, steps=32, seeds=1, pixels=96, epochs=2
+    )
     Experiment(folder, config | {"threads": 2}).run()
     return folder / "results"
 

@@ -18,7 +18,7 @@ from transfer.report.probes import shown_images
 from transfer.report.tables import network_table, picture_table
 from transfer.tables import read_table
 
-__all__ = ["NetworkFacts", "Sources"]
+__all__ = ["NetworkFacts", "Sources", "network_facts"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,21 @@ class NetworkFacts:
     val_accuracy: float | None = None
     class_names: Sequence[str] = ()
     digest: str = ""
+
+
+def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
+    """A network's row: the accuracies are those of the epoch that is visualized.
+
+    `network`: name, architecture, weights, data. `log`: its training.csv, None where it was not trained here.
+    """
+    from transfer.network import load_network, read_digest  # and torch, which the other readers here do without
+
+    loaded = load_network(network_file)
+    shown: dict[str, Any] = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    if log is not None:
+        row = log.set_index("epoch").loc[loaded.epoch]
+        shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
+    return NetworkFacts(**shown, digest=read_digest(Path(network_file).with_suffix(".sha256")))
 
 
 @dataclass(frozen=True)
