@@ -57,13 +57,8 @@ def _recipes(config: Config, layer: str) -> list[dict[str, Any]]:
 
 def _architectures(config: Config) -> dict[str, str]:
     """Network -> architecture, of those that have one."""
-    found = {}
-    for name in config["networks"]:
-        try:
-            found[name] = architecture(config, name)
-        except KeyError:  # it starts from a network that is wrong itself
-            continue
-    return found
+    named = ((name, architecture(config["networks"], name)) for name in config["networks"])
+    return {name: model for name, model in named if model is not None}
 
 
 def _questions(config: Config, recipes: Mapping[str, list[dict[str, Any]]]) -> dict[str, QuestionOfOne]:

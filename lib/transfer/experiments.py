@@ -20,6 +20,7 @@ from typing import Any
 
 from feature_vis.user_module import within
 from transfer.config_file import Mistake
+from transfer.plan import architecture
 
 __all__ = ["Plain", "is_weights_name", "plain"]
 
@@ -68,7 +69,7 @@ def plain(config: Config, folder: str | Path = ".") -> Plain:
             mistakes.append(Mistake(origin, f"{'.'.join(origin)}: its network {name} is there already, from {first}"))
             continue
         networks[name], origins[name] = network, origin
-    base = _model(networks, config.get("base", "base"))
+    base = architecture(networks, config.get("base", "base"))
     for network in networks.values():
         weights = network.get("weights")
         from_file = weights is not None and weights not in networks and not is_weights_name(weights)
@@ -111,13 +112,3 @@ def _swept(name: str, network: Config, origin: Origin) -> Iterator[tuple[str, Co
 
 def _in_a_name(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", str(value).lower() if value in (None, True, False) else str(value))
-
-
-def _model(networks: dict[str, Config], name: Any) -> str | None:
-    """The model of a network, its own or that of the network whose weights it starts from."""
-    for _ in networks:  # no longer than there are networks: they may lead in a circle
-        network = networks.get(name, {})
-        if "model" in network:
-            return network["model"]
-        name = network.get("weights")
-    return None

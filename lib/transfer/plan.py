@@ -88,10 +88,14 @@ def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
     return [tuple(channels[first : first + size]) for first in range(0, len(channels), size)]
 
 
-def architecture(config: Config, network: str) -> str:
-    """The name of a network's architecture, its own or that of the network it starts from."""
-    settings = config["networks"][network]
-    return settings["model"] if "model" in settings else architecture(config, settings["weights"])
+def architecture(networks: Mapping[str, Config], name: str) -> str | None:
+    """The name of a network's architecture, its own or that of the network it starts from; None where none is named."""
+    for _ in networks:  # no longer than there are networks: they may lead in a circle
+        network = networks.get(name, {})
+        if "model" in network:
+            return str(network["model"])
+        name = network.get("weights", "")
+    return None
 
 
 def overrides(config: Config, layer: str) -> dict[int, Config]:
@@ -171,7 +175,9 @@ class Plan:
 
     def architecture(self, network: str) -> str:
         """The name of a network's architecture, its own or that of the network it starts from."""
-        return architecture(self.config, network)
+        named = architecture(self.config["networks"], network)
+        assert named is not None, "the config was checked"
+        return named
 
     def model(self, network: str) -> dict[str, str]:
         """A parameter of all that builds a network: what is made of the user's own changes with its source."""
