@@ -12,7 +12,7 @@ from PIL import Image
 
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
-from transfer import loading, pictures
+from transfer import loading, picture_tensors
 from transfer.loading import (
     Stream,
     open_pictures,
@@ -62,7 +62,7 @@ def test_an_epoch_is_every_training_picture_once_then_every_validation_picture(r
     assert torch.cat([labels for _, labels in batches]).tolist() == [train.labels[index] for index in order]
     ((shown, labels),) = stream.validation()
     assert labels.tolist() == [1, 0, 0]
-    assert torch.equal(shown, pictures.normalised(torch.stack([validation[i][0] for i in range(3)])))
+    assert torch.equal(shown, picture_tensors.normalised(torch.stack([validation[i][0] for i in range(3)])))
 
 
 def test_who_loads_decides_nothing(root, monkeypatch) -> None:
@@ -78,13 +78,13 @@ def test_who_loads_decides_nothing(root, monkeypatch) -> None:
     train, _ = open_pictures(split(), root, options)
     order = training_order(len(train), options, 1)[0]
     drawn = torch.stack([train.item(index, 1)[0] for index in order])
-    assert torch.equal(later[0], pictures.normalised(drawn))
+    assert torch.equal(later[0], picture_tensors.normalised(drawn))
 
 
 def test_later_epochs_decode_nothing(root, monkeypatch) -> None:
     decoded = []
-    load = pictures.load_rgb
-    monkeypatch.setattr(pictures, "load_rgb", lambda path: decoded.append(path.name) or load(path))
+    load = picture_tensors.load_rgb
+    monkeypatch.setattr(picture_tensors, "load_rgb", lambda path: decoded.append(path.name) or load(path))
     read(root, settings(), epochs=range(3))
     assert sorted(decoded) == [f"{i}.png" for i in range(9)]
     decoded.clear()
@@ -185,7 +185,9 @@ def test_validation_may_be_augmented_each_epoch_anew(root) -> None:
     (again, _), *_ = validation_batches(validation, options, 1, CPU)
     assert torch.equal(again, shown[1])
     plain = open_pictures(split(), root, replace(options, randaugment=0))[0]  # drawn as training pictures are
-    assert torch.equal(again[:1], pictures.normalised(plain.transform(Image.open(root / "1.png"), _drawn(1))[None]))
+    assert torch.equal(
+        again[:1], picture_tensors.normalised(plain.transform(Image.open(root / "1.png"), _drawn(1))[None])
+    )
 
 
 def _drawn(epoch: int) -> torch.Generator:

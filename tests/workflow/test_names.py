@@ -51,4 +51,4 @@ def test_nothing_that_is_called_was_run(finished: Experiment) -> None:
 def test_a_parquet_table_has_names_as_they_are(finished: Experiment) -> None:
     tables = [pd.read_parquet(file) for file in sorted((finished.folder / "results").rglob("*.parquet"))]
     assert tables
-    assert not any(value.startswith("'") for table in tables for value in table.astype(str).to_numpy().ravel())
+    assert not any(str(value).startswith("'") for table in tables for value in table.to_numpy().ravel())
