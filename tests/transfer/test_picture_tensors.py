@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from written_pictures import gradient, pixels_of
 
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError
@@ -21,24 +22,6 @@ from transfer.augmentation import with_randaugment
 from transfer.picture_cache import PictureCache
 from transfer.picture_tensors import PictureDataset, normalised, train_transform, val_transform
 from transfer.pictures import load_rgb, resized
-
-
-def save(image: Image.Image, path: Path, **options: object) -> np.ndarray:
-    image.save(path, **options)
-    picture = load_rgb(path)
-    assert picture.mode == "RGB"
-    return np.asarray(picture)
-
-
-def gradient(width: int = 20, height: int = 12) -> Image.Image:
-    y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([x * 12, y * 20, (x + y) * 8], axis=-1).astype(np.uint8))
-
-
-def pixels_of(tensor: torch.Tensor) -> np.ndarray:
-    """(H, W, 3) of (3, H, W) uint8."""
-    assert tensor.dtype == torch.uint8
-    return tensor.permute(1, 2, 0).numpy()
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.none() | st.integers(1, 60), st.integers(1, 50))

@@ -8,34 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fuzzing import bounded, edits, mutated, with_checksums
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from written_pictures import gradient, save
 
 from feature_vis import image_files
 from feature_vis.errors import InputError
 from transfer import pictures
 from transfer.pictures import faults, load_rgb
-
-
-def save(image: Image.Image, path: Path, **options: object) -> np.ndarray:
-    image.save(path, **options)
-    picture = load_rgb(path)
-    assert picture.mode == "RGB"
-    return np.asarray(picture)
-
-
-def gradient(width: int = 20, height: int = 12) -> Image.Image:
-    y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([x * 12, y * 20, (x + y) * 8], axis=-1).astype(np.uint8))
-
-
-def pixels_of(tensor: torch.Tensor) -> np.ndarray:
-    """(H, W, 3) of (3, H, W) uint8."""
-    assert tensor.dtype == torch.uint8
-    return tensor.permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
