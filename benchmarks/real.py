@@ -147,6 +147,8 @@ def main() -> None:
 
     def run(channels: list[int], *targets: str) -> dict[str, Any]:
         config = experiment(data, channels=channels, **given)
+        if not torch.cuda.is_available():
+            config |= {"threads": 1, "gpu": 0}  # as many jobs at once as there are cores
         (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         if subprocess.run([*command, *targets], check=False).returncode != 0:
             sys.exit("the run failed: see above")
