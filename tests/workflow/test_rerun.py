@@ -34,7 +34,8 @@ def test_one_picture_deleted(experiment: Experiment) -> None:
     made = table.stat().st_mtime_ns
     # its batch's job is asked for through the pictures of channels 0 and 2
     (experiment.folder / "results/dogs/features/layer3.1/channel1.png").unlink()
-    assert experiment.run().rendered == 0  # the layer is frozen: the base has the picture
+    experiment.run("results/dogs/features/layer3.1.csv")
+    assert experiment.rendered == 0  # the layer is frozen: the base has the picture
     assert "rendered 0, reused 3" in experiment.output
     assert table.stat().st_mtime_ns > made
     assert experiment.pictures() == before
@@ -47,6 +48,7 @@ def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) ->
         (experiment.folder / "results" / name).unlink()
     assert experiment.render().rendered == 1  # the other is the base's
     assert experiment.pictures() == before
+    assert experiment.run().nothing_to_do  # equal pictures: what is made from them stays
 
 
 def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment) -> None:
