@@ -6,73 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from simulated import auc, cosine, discoveries, simulate, table
 
 from feature_vis.errors import InputError
 from transfer import visual_change
 from transfer.drift import fit_drift
-from transfer.statistics import add_q_values, rank_channels, share_interval, summarise
+from transfer.statistics import rank_channels, share_interval, summarise
 from transfer.visual_change import (
     centre,
-    kernel_difference,
     similarities,
-    swap_test,
-    visual_table,
 )
-
-
-def simulate(
-    seed: int,
-    channels: int = 64,
-    seeds: int = 4,
-    *,
-    drift: float = 0.0,
-    mixed: float = 0.0,
-    planted: int = 0,
-    paired: float = 0.9,
-    values: int = 48,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings of base and tuned, and which channels are planted: `mixed` parts of another channel's picture.
-
-    Noise of decaying spectrum, of another size in each channel; a share `paired` of it is common to pictures of one
-    seed. `drift`: a shift of every channel's mean, of varying size.
-    """
-    rng = np.random.default_rng(seed)
-    spectrum = np.arange(1, values + 1) ** -0.5
-    spectrum /= np.sqrt((spectrum**2).sum())
-
-    def noise(*shape: int) -> np.ndarray:
-        return rng.normal(size=(*shape, values)) * spectrum
-
-    size = 0.7 * np.exp(0.3 * rng.normal(size=(channels, 1, 1)))
-    base_mean = 1.5 * noise(1, 1) + noise(channels, 1)
-    is_planted = np.isin(np.arange(channels), rng.choice(channels, planted, replace=False))
-    strength = np.where(is_planted, mixed, 0.0)[:, None, None]
-    tuned_mean = base_mean + strength * (noise(channels, 1) - noise(channels, 1))
-    tuned_mean += drift * np.exp(0.3 * rng.normal(size=(channels, 1, 1))) * noise(channels, 1)
-    common = noise(channels, seeds)
-    share = paired * (1 - strength)
-    own = np.sqrt(1 - share**2) * noise(channels, seeds)
-    return base_mean + size * common, tuned_mean + size * (share * common + own), is_planted
-
-
-def table(base: np.ndarray, tuned: np.ndarray, **options) -> pd.DataFrame:
-    return add_q_values(visual_table(base, tuned, model="dogs", layer="layer4.2", **options))
-
-
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
-
-
-def discoveries(q: np.ndarray | pd.Series, planted: np.ndarray) -> tuple[float, float]:
-    """False discovery proportion and power at 5 %."""
-    found = np.asarray(q) <= 0.05
-    return (found & ~planted).sum() / max(found.sum(), 1), found[planted].mean() if planted.any() else np.nan
-
-
-def auc(values: np.ndarray | pd.Series, planted: np.ndarray) -> float:
-    values = np.asarray(values)
-    return stats.mannwhitneyu(values[planted], values[~planted]).statistic / (planted.sum() * (~planted).sum())
-
 
 # What is measured
 
@@ -254,89 +197,6 @@ def test_no_channels_make_an_empty_table() -> None:
 
 
 # Question 1: swaps
-
-
-def test_swaps_are_enumerated_once() -> None:
-    for count in (2, 3, 4, 8):
-        signs = visual_change._swaps(count)
-        assert len({tuple(row) for row in signs}) == len(signs) == 2 ** (count - 1) - 1
-        assert (signs[:, 0] == 1).all()
-        assert (signs.sum(1) < count).all()
-    many = visual_change._swaps(12)
-    assert len(many) > 500
-    assert (np.abs(many.sum(1)) < 12).all()
-    assert (many == visual_change._swaps(12)).all()
-
-
-def test_swap_p_values_by_hand() -> None:
-    # two seeds: the pool is the mirror image. Products 5, 3, -4: 3 is reached by 4 of -5, -3, 4, as 5 by none
-    gram = np.zeros((3, 2, 2))
-    gram[:, 0, 1] = gram[:, 1, 0] = [5, 3, -4]
-    assert kernel_difference(gram, np.full(3, 2)).tolist() == [5, 3, -4]
-    assert swap_test(gram, np.full(3, 2), np.ones(3)).tolist() == [1 / 4, 2 / 4, 3 / 4]
-    # in units of the noise 5 becomes 1, and is reached by 4; -4 is reached by all of -1, -3, 4
-    assert swap_test(gram, np.full(3, 2), np.array([5, 1, 1])).tolist() == [2 / 4, 2 / 4, 4 / 4]
-
-
-def test_channels_weigh_the_same_in_the_pool() -> None:
-    # channel 0: products of three seeds 1, 1, 1, mean 1; each of three swaps turns two signs: mean -1/3.
-    # channel 1: two seeds, product -2, swapped 2. In units of noise / root of pairs: √3, and -√3 / 3 three times; 2
-    gram = np.zeros((2, 3, 3))
-    gram[0] = 1 - np.eye(3)
-    gram[1, 0, 1] = gram[1, 1, 0] = -2
-    # weights 1, 1, 1 and 3: √3 is reached by 2 alone, -2 by all
-    assert swap_test(gram, np.array([3, 2]), np.ones(2)).tolist() == [(3 + 3) / (3 + 6), 1]
-
-
-def test_swapped_statistics_are_those_of_swapped_pictures() -> None:
-    base, tuned, _ = simulate(4, 3, 4)
-    found = similarities(base, tuned)
-    swapped = visual_change._swapped(found.difference)
-    for row, signs in enumerate(visual_change._swaps(4)):
-        turn = (signs < 0)[None, :, None]
-        again = similarities(np.where(turn, tuned, base), np.where(turn, base, tuned))
-        assert again.visual_change == pytest.approx(swapped[:, row], abs=1e-12)
-        # and the noise they are compared by stays
-        noise = [1 - (each.floor + each.between) / 2 for each in (found, again)]
-        assert noise[0] == pytest.approx(noise[1], abs=1e-12)
-
-
-@pytest.mark.parametrize("paired", [0.0, 0.9], ids=["other seeds", "same start"])
-@pytest.mark.parametrize("seeds", [2, 3, 4])
-def test_swap_p_values_without_change_are_uniform(seeds: int, paired: float) -> None:
-    tables = [table(*simulate(run, 48, seeds, paired=paired)[:2]) for run in range(40)]
-    p = pd.concat(tables)["p_visual"]
-    for bound in (0.5, 0.2, 0.05):
-        assert (p <= bound).mean() <= bound + 3 * np.sqrt(bound / len(p))
-        assert (p <= bound).mean() >= 0.6 * bound
-    assert p.min() > 0
-    assert np.mean([(rows["q_visual"] <= 0.05).any() for rows in tables]) <= 0.06
-
-
-def test_swap_p_values_are_fair_to_channels_with_faulty_pictures() -> None:
-    tables = []
-    for run in range(60):
-        base, tuned, _ = simulate(run, 48, 4)
-        base[:16, 0], tuned[:8, 2] = np.nan, np.nan
-        tables.append(table(base, tuned))
-    rows = pd.concat(tables)
-    for seeds in (2, 3, 4):
-        p = rows["p_visual"][rows["seeds"] == seeds]
-        for bound in (0.2, 0.05):
-            assert (p <= bound).mean() == pytest.approx(bound, abs=0.3 * bound + 2 * np.sqrt(bound / len(p)))
-    assert np.mean([(each["q_visual"] <= 0.05).any() for each in tables]) <= 0.06
-
-
-@pytest.mark.parametrize("seeds", [2, 4])
-@pytest.mark.parametrize("planted", [32, 58])
-def test_swap_test_keeps_its_rate_where_most_channels_changed(seeds: int, planted: int) -> None:
-    runs = []
-    for run in range(20):
-        base, tuned, is_planted = simulate(run, 64, seeds, mixed=0.6, planted=planted)
-        runs.append(discoveries(table(base, tuned)["q_visual"], is_planted))
-    false, power = np.mean(runs, 0)
-    assert false <= 0.06
-    assert power > 0.5
 
 
 # Question 2: the layer's drift
