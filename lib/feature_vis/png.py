@@ -93,7 +93,7 @@ def _faults_of(path: str | Path) -> Iterator[None]:
             raise OSError(f"a regular file of at most {_MOST_BYTES:,} bytes is expected")
         yield
     except FileNotFoundError:
-        raise InputError(f"{path} is gone: run again") from None
+        raise InputError(f"{path} is gone: make it again (`snakemake pictures`), then run again") from None
     except KeyError:
         raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
     except MemoryError:

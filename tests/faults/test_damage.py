@@ -113,7 +113,7 @@ def test_a_file_is_deleted_under_a_job(
         (finished.folder / PICTURE).unlink()
         (finished.orders / "go").touch()
         assert workflow.wait(finished.patience) != 0
-        assert f"{PICTURE} is gone: run again" in finished.said
+        assert f"{PICTURE} is gone: make it again (`snakemake pictures`)" in finished.said
         assert "Traceback" not in finished.said
         assert finished.run("pictures").rendered == 1  # the table alone asks only for pictures that stand for others
         finished.run(table)
