@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from feature_vis.errors import InputError
@@ -12,6 +13,7 @@ from feature_vis.objectives import Objectives
 from feature_vis.parameterizations import parameterization
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
+from feature_vis.starts import _read_picture as read_start
 from feature_vis.starts import save_state, start_of
 
 RECIPE = Recipe(size=32, steps=4, precision="float32", transforms="none")
@@ -71,3 +73,10 @@ def test_files_that_are_no_states_are_named(tmp_path) -> None:
             start_of(dataclasses.replace(RECIPE, start=str(tmp_path / name)), held, (0,), None)
     with pytest.raises(InputError, match=r"\.state"):
         save_state(tmp_path / "one.png", RECIPE, torch.zeros(1))
+
+
+@pytest.mark.parametrize("value", [0, 51, 255])
+def test_a_picture_that_is_started_from_is_taken_as_it_is(tmp_path, value: int) -> None:
+    Image.new("RGB", (40, 20), (value,) * 3).save(tmp_path / "a.png")
+    pixels = read_start(str(tmp_path / "a.png"), (32, 24), 3)
+    torch.testing.assert_close(pixels, torch.full((3, 32, 24), value / 255), rtol=0, atol=0)

@@ -41,6 +41,16 @@ def test_each_number_stands_with_its_floor_interval_and_tests(made_results: Path
     assert not any(line.split()[:1] in (["p_visual"], ["visual_change_low"], ["floor"]) for line in lines)
 
 
+def test_a_reason_is_said_and_an_empty_one_is_not(made_results: Path, planted: int) -> None:
+    with (made_results / "compare" / "dogs" / "layer4.1.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["channel"] == str(planted))
+    reasons = {name: text for name, text in row.items() if name.endswith("reason")}
+    lines, _ = describe(Results(made_results), Unit("layer4.1", planted), ["dogs"])
+    for name, text in reasons.items():
+        assert (f"  {name}: {text}" in lines) is bool(text)
+    assert not [line for line in lines if line.startswith("  layer: ")]
+
+
 def test_a_network_alone(run: Run, made_results: Path) -> None:
     output = run("show", "layer4.1:0", "--network", "dogs", "--results", made_results).output
     assert "dogs against base" in output

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from transfer.bad_channels import contrast, find_bad, grey_channels, grey_score
+from transfer.bad_channels import bad_pictures, contrast, find_bad, grey_channels, grey_score
 
 
 def original_rule(scores: np.ndarray, jump: float) -> set[int]:
@@ -175,3 +175,9 @@ def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:
         *(("layer3", channel) for channel in (0, 1, 2)),
         ("layer4", 0),
     ]
+
+
+def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
+    rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
+    pd.DataFrame(rows, columns=["model", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
+    assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]

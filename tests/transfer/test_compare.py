@@ -6,7 +6,6 @@ import pytest
 import yaml
 from written_pictures import CHANNELS, write
 
-from transfer.bad_channels import bad_pictures
 from transfer.compare import compare_files, describe_columns, join_units, rank_layers, visual_and_functional
 from transfer.embedder import embed_pictures
 from transfer.embeddings import save_embeddings
@@ -31,12 +30,6 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
     ]
     meanings = yaml.safe_load(describe_columns())
     assert set(ranking) <= set(meanings)
-
-
-def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
-    rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
-    pd.DataFrame(rows, columns=["model", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
-    assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
 
 
 def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:

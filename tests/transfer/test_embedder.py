@@ -82,9 +82,11 @@ def test_no_hooks_stay_even_after_an_error(net: Net) -> None:
     assert not [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
 
 
-@pytest.mark.parametrize("name", ["body.9", "drop"])
-def test_unusable_blocks_are_named(net: Net, name: str) -> None:
-    with pytest.raises(InputError, match=name):
+@pytest.mark.parametrize(
+    ("name", "words"), [("body.9", "does not exist or is not run"), ("drop", r"puts out no \(B, C, H, W\)")]
+)
+def test_unusable_blocks_are_named(net: Net, name: str, words: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' of the embedding network {words}"):
         Embedder(net, blocks=["body.0", name])
 
 
