@@ -1,6 +1,7 @@
 """One table of what units do differently, and the probe images it rests on."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from feature_vis.png import write_picture
 from transfer.dataset import make_split, write_split
 from transfer.frozen import FrozenLayerChanged
 from transfer.functional_change import COLUMNS, compare_units, probe_images, write_probing
-from transfer.probing import probe
+from transfer.probing import Probing, probe
 
 LAYERS = ("layer3.1", "layer4.1")
 
@@ -103,3 +104,14 @@ def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
 def test_a_layer_that_was_to_stand_still_and_moved_stops_the_run(base, tuned, pictures) -> None:
     with pytest.raises(FrozenLayerChanged, match=r"layer4\.1"):
         compare_units(base, tuned, pictures, None, "fc")
+
+
+def test_what_was_probed_is_written_and_where_nothing_was_the_tables_are_empty(tmp_path: Path) -> None:
+    row = pd.DataFrame({"layer": ["layer4"], "cka": [0.5]})
+    images = pd.DataFrame({"image": [0]})
+    write_probing(tmp_path / "probed", Probing(channels=row, selectivity=row, layers=row, top_images=row), images)
+    write_probing(tmp_path / "none", None, images)
+    for name in ("selectivity", "layers", "top_images"):
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "probed" / f"{name}.csv"), row)
+        assert (tmp_path / "none" / f"{name}.csv").read_text() == "layer\n"
+    assert pd.read_csv(tmp_path / "none" / "images.csv")["image"].tolist() == [0]
