@@ -10,7 +10,8 @@ from places import REPOSITORY
 LIB = REPOSITORY / "lib"
 BELOW = {"feature_vis": set(), "transfer": {"feature_vis"}, "featurediff": {"feature_vis", "transfer"}}
 MODULES = {".".join(file.relative_to(LIB).with_suffix("").parts): file for file in LIB.rglob("*.py")}
-SOURCES = [*LIB.rglob("*.py"), *(REPOSITORY / "scripts").glob("*.py"), *(REPOSITORY / "benchmarks").glob("*.py")]
+FOLDERS = [REPOSITORY / name for name in ("lib", "scripts", "benchmarks", "tests")]
+SOURCES = [file for folder in FOLDERS for file in folder.rglob("*.py")]
 
 
 def imported(file: Path, *, top_level: bool) -> set[str]:

@@ -33,6 +33,7 @@ __all__ = [
     "call_order",
     "channel_axis",
     "channel_counts",
+    "device_of",
     "layer_shapes",
     "patch_tokens",
     "picture_size",
@@ -232,6 +233,11 @@ def _ended_by(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a network's parameters are; the CPU for one without any."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def picture_size(model: nn.Module, channels: int = 3) -> int:

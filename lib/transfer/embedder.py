@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from feature_vis.activations import layer_shapes, picture_size
+from feature_vis.activations import device_of, layer_shapes, picture_size
 from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.errors import InputError
 from feature_vis.png import channel_of, read_picture, seed_of
@@ -120,17 +120,13 @@ class Embedder:
 
         handle = self.model.get_submodule(self.head).register_forward_pre_hook(head)
         try:
-            batch = normalize(pictures.to(_device(self.model)), self.mean, self.std)
+            batch = normalize(pictures.to(device_of(self.model)), self.mean, self.std)
             with _leaving(self.model, self.blocks, leave), torch.no_grad():
                 self.model.eval()(batch)
         finally:
             handle.remove()
         last = entered[-1]
         return last.mean((2, 3)) if last.dim() == 4 else last.flatten(1)  # (B, D)
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 @contextmanager
@@ -155,7 +151,7 @@ def _trace(model: nn.Module, example: Tensor) -> dict[str, int]:
         left[name] = output.dim() if isinstance(output, Tensor) else 0
 
     with _leaving(model, [name for name, _ in model.named_modules()], leave), torch.no_grad():
-        model.eval()(example.to(_device(model)))
+        model.eval()(example.to(device_of(model)))
     return left
 
 

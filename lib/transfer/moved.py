@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from feature_vis.activations import activations_of, layer_shapes
 from feature_vis.errors import InputError
 from transfer.accumulators import Moments
+from transfer.receptive_fields import maps
 from transfer.weight_change import weight_change
 
 __all__ = ["activations_moved", "choose_channels", "choose_layers", "weights_moved"]
@@ -41,16 +42,11 @@ def activations_moved(
         for pictures in batches:
             before, after = in_base(pictures), in_tuned(pictures)
             for layer, sums in moments.items():
-                sums.add(np.stack([_means(side[layer]) for side in (before, after)]))
+                means = (maps(side[layer]).mean(2, dtype=torch.float64) for side in (before, after))
+                sums.add(np.stack([mean.cpu().numpy() for mean in means]))
     if min((sums.count for sums in moments.values()), default=0) < 3:
         raise InputError("fewer than 3 photographs can be shown to the networks: nothing can be said of their answers")
     return {layer: np.nan_to_num(1 - sums.correlation(), nan=0.0) for layer, sums in moments.items()}
-
-
-def _means(activation: Tensor) -> np.ndarray:
-    """(B, K, …) -> (B, K) float64"""
-    means = activation.flatten(2).mean(2, dtype=torch.float64) if activation.dim() > 2 else activation.double()
-    return means.cpu().numpy()
 
 
 def weights_moved(base: nn.Module, tuned: nn.Module, layers: Collection[str], size: tuple[int, int]) -> Moved:

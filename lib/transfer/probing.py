@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from feature_vis.activations import Activations, activations_of
+from feature_vis.activations import Activations, activations_of, device_of
 from feature_vis.errors import InputError
 from transfer.accumulators import ClassMeans, Label, LinearCka, Moments, TopImages, class_selectivity
-from transfer.receptive_fields import Fields, channel_axes, device_of, maps, receptive_fields
+from transfer.receptive_fields import Fields, channel_axes, maps, receptive_fields
 
 __all__ = ["COLUMNS", "Probing", "probe"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from feature_vis.activations import activations_of, layer_shapes
+from feature_vis.activations import activations_of, device_of, layer_shapes
 from feature_vis.errors import InputError
 
-__all__ = ["Fields", "channel_axes", "crop", "device_of", "maps", "receptive_fields"]
+__all__ = ["Fields", "channel_axes", "crop", "maps", "receptive_fields"]
 
 Fields = dict[str, np.ndarray]  # layer -> (K, places, 4): left, top, right, bottom of each unit's receptive field
 
@@ -103,10 +103,6 @@ def channel_axes(model: nn.Module, layers: Collection[str], size: tuple[int, ...
     if problems:
         raise InputError("\n".join(problems))
     return {layer: axis for layer, (_, axis) in shapes.items()}
-
-
-def device_of(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def maps(activation: Tensor) -> Tensor:
