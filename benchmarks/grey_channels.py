@@ -4,9 +4,10 @@
     python benchmarks/grey_channels.py --weights resnet50.pth --size 400 --channels 32 --steps 48
 
 Channels are drawn at random from the original's four layers of ResNet-50; both recipes start from the same noise and
-see the same transforms. A picture is grey where its contrast stays that of noise (`transfer.bad_channels`), or its
-activation after the ReLU never left zero. Channels that are alive at the start are compared as well: what both
-recipes reached, after the ReLU and without transforms. `--sheet` writes the first recipe's pictures.
+see the same transforms. A picture is grey where its contrast stays that of noise
+(`featurediff.rendering.failed_pictures`), or its activation after the ReLU never left zero. Channels that are alive at
+the start are compared as well: what both recipes reached, after the ReLU and without transforms. `--sheet` writes the
+first recipe's pictures.
 """
 
 import argparse
@@ -22,12 +23,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from feature_vis.models import build, load_file, load_state
+from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import Rendered, render
 from feature_vis.seeding import generator
-from transfer.bad_channels import MAX_CONTRAST, contrast
+from featurediff.rendering.failed_pictures import MAX_CONTRAST, contrast
 
 LAYERS = {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
 

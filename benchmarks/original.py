@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import feature_vis.vision  # noqa: F401 (makes torchvision importable beside a CPU build of torch)
+import feature_vis.networks.torchvision_import  # noqa: F401 (makes torchvision importable beside a CPU build of torch)
 
 __all__ = [
     "Moves",
@@ -127,7 +127,7 @@ def _warp(picture: Tensor, matrix: list[list[float]]) -> Tensor:
 
 def ended_at(model: nn.Module, layer: str) -> nn.Module:
     """A copy of the network that ends at `layer` and returns its output map; its weights require gradients."""
-    # not at the top, where it would be sorted before feature_vis.vision
+    # not at the top, where it would be sorted before feature_vis.networks.torchvision_import
     from torchvision.models.feature_extraction import create_feature_extractor
 
     own = copy.deepcopy(model).to(memory_format=torch.contiguous_format).requires_grad_(True)  # type: ignore[call-overload]

@@ -5,7 +5,7 @@
 
 Every weight from `--train-from` on moves by noise, relative to its tensor's spread; in channels drawn from the layer
 the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or turned in sign
-(`transfer.planting`). Base and perturbed network are rendered as the workflow renders them, and the workflow's tables
+(`planting`). Base and perturbed network are rendered as the workflow renders them, and the workflow's tables
 are made of them: once for every kind of change, of its channels and the unchanged ones, since a layer's drift is taken
 from its bulk. Beside them, from the same pictures, the original's recipe: one picture of each network, each from noise
 of its own, and the cosine of what enters the embedder's last layer.
@@ -34,24 +34,25 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from feature_vis.activations import layer_shapes
-from feature_vis.models import weights_digest
+from planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
+
+from feature_vis.networks.activations import layer_shapes
+from feature_vis.networks.models import weights_digest
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
-from transfer.accumulators import Label
-from transfer.cross_activation import cross_activation
-from transfer.embedder import Embedder
-from transfer.joined import join_scores
-from transfer.network import load_network, load_weights
-from transfer.picture_response import compare_answers, picture_response, show_pictures
-from transfer.picture_tensors import normalised, val_transform
-from transfer.pictures import load_rgb
-from transfer.planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
-from transfer.probing import probe
-from transfer.statistics import TESTS, add_q_values
-from transfer.visual_change import visual_table
-from transfer.weight_change import weight_change
+from featurediff.data.decode import load_rgb
+from featurediff.data.torch_dataset import normalised, val_transform
+from featurediff.measures.accumulators import Label
+from featurediff.measures.cross_activation import cross_activation
+from featurediff.measures.embedder import Embedder
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.picture_responses import compare_answers, picture_response, show_pictures
+from featurediff.measures.weight_change import weight_change
+from featurediff.networks import load_network, load_weights
+from featurediff.statistics.combined_score import join_scores
+from featurediff.statistics.mmd import visual_table
+from featurediff.statistics.multiple_testing import TESTS, add_q_values
 
 # what is shown -> column, and whether small values mean change
 STATISTICS: dict[str, tuple[str, bool]] = {

@@ -25,10 +25,10 @@ import torch
 import yaml
 from PIL import Image
 
-from feature_vis.activations import activations_of
-from transfer.dataset import read_split
-from transfer.network import load_network
-from transfer.picture_tensors import PictureDataset, normalised, val_transform
+from feature_vis.networks.activations import activations_of
+from featurediff.data.split import read_split
+from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
+from featurediff.networks import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
 

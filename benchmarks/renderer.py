@@ -27,12 +27,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from feature_vis.vision import torchvision  # noqa: F401, I001 - before the peers, which import torchvision plainly
+from feature_vis.networks.torchvision_import import torchvision  # noqa: F401, I001 - before the peers, which import torchvision plainly
 import original
 import peers
-from feature_vis.models import build, load_file, load_state
+from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objectives, values
-from feature_vis.prepared import prepare
+from feature_vis.optimisation.prepared_networks import prepare
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from feature_vis.seeding import generator

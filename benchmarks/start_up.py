@@ -32,7 +32,7 @@ SIZE = 64
 LINKS = 60_000  # a file can have: file systems allow some 65,000
 
 LIST = """
-from transfer.dataset import make_split, write_split
+from featurediff.data.split import make_split, write_split
 table, _ = make_split("image_folder", "pictures", val_fraction=0.1, seed=0, verify=False)
 write_split("split.csv", table)
 """
@@ -40,11 +40,11 @@ write_split("split.csv", table)
 TRAIN = f"""
 from pathlib import Path
 import torch
-from feature_vis.models import build
-from transfer.dataset import read_split
-from transfer.loading import Stream
-from transfer.settings import TrainingSettings
-from transfer.training import prepare
+from feature_vis.networks.models import build
+from featurediff.data.split import read_split
+from featurediff.training.loading import Stream
+from featurediff.training.settings import TrainingSettings
+from featurediff.training.finetune import prepare
 settings = TrainingSettings(epochs=1, size={SIZE})
 prepared = prepare(build("resnet18"), read_split("split.csv"), Path("pictures"), settings)
 stream = Stream(prepared.train, prepared.validation, settings, range(1), 0, torch.device("cpu"))

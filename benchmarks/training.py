@@ -8,12 +8,12 @@
 
 With a GPU it is used. FOLDER: pictures, in a folder a class. The goal on a GPU: from files at 90 % of the rate or more.
 
-Training and loading are `transfer.epoch` and `transfer.loading`, as in the workflow. `memory`: epochs on batches that
-were made before and stay on the device, before and after the others. `first`: the first epoch from files, in which
-every picture is decoded. `later`: the epochs after it, one after the other, with decoded pictures from the cache.
-`loading`: the same epochs with nothing to train. Rates are pictures a second of wall-clock time; where other work
-shares the processors, what the process itself had of them says more: milliseconds a picture, without the loading
-processes'.
+Training and loading are `featurediff.training.trainer` and `featurediff.training.loading`, as in the workflow.
+`memory`: epochs on batches that were made before and stay on the device, before and after the others. `first`: the
+first epoch from files, in which every picture is decoded. `later`: the epochs after it, one after the other, with
+decoded pictures from the cache. `loading`: the same epochs with nothing to train. Rates are pictures a second of
+wall-clock time; where other work shares the processors, what the process itself had of them says more: milliseconds a
+picture, without the loading processes'.
 """
 
 import argparse
@@ -29,12 +29,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
-from feature_vis.models import build
-from transfer.epoch import Epochs
-from transfer.loading import Batch, Stream, open_pictures, threads_for_loading
-from transfer.schedule import make_optimizer
-from transfer.settings import TrainingSettings
-from transfer.training import freeze_before
+from feature_vis.networks.models import build
+from featurediff.training.finetune import freeze_before
+from featurediff.training.loading import Batch, Stream, open_pictures, threads_for_loading
+from featurediff.training.schedule import make_optimizer
+from featurediff.training.settings import TrainingSettings
+from featurediff.training.trainer import Epochs
 
 GOAL = 0.9
 

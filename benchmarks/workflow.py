@@ -39,13 +39,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the workflow's jobs have i
 import torch
 from cost import Cost, run
 
-from feature_vis.models import build
+from feature_vis.images.png import channel_of
+from feature_vis.networks.models import build
 from feature_vis.objectives import Objectives
-from feature_vis.png import channel_of
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
-from transfer.examination import make_plan
-from transfer.network import load_network
+from featurediff.config.examination import make_plan
+from featurediff.networks import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
 

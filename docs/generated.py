@@ -108,8 +108,9 @@ def _plain(value: Any) -> str:
 
 def columns_page() -> str:
     """Every column that a comparison's tables may have, with its unit and meaning."""
-    from transfer import control, evaluation
-    from transfer.compare import describe_columns
+    from featurediff.comparison.compare import describe_columns
+    from featurediff.statistics import replicate_runs as control
+    from featurediff.training import evaluation
 
     tables = {
         "Tables of channels": yaml.safe_load(describe_columns()),
@@ -130,7 +131,7 @@ def commands_page() -> str:
     """`--help` of every command."""
     import click
 
-    from featurediff.cli import main
+    from featurediff.cli.main import main
 
     outer = click.Context(main, info_name="featurediff", max_content_width=88, terminal_width=88)
     parts = [f"## featurediff\n\n```text\n{main.get_help(outer)}\n```"]
@@ -264,7 +265,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "config": lambda: config_page(_schema()),
     "columns": columns_page,
     "commands": commands_page,
-    **{
-        name: lambda name=name: package_page(ROOT / "lib" / name) for name in ("feature_vis", "transfer", "featurediff")
-    },
+    **{name: lambda name=name: package_page(ROOT / "lib" / name) for name in ("feature_vis", "featurediff")},
 }

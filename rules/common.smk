@@ -15,13 +15,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
 
 from feature_vis.errors import InputError
-from feature_vis.png import refuse_cut_off
+from feature_vis.images.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
-from transfer.config_file import read_config
-from transfer.examination import make_plan
-from transfer.machine import check_times, check_writable
-from transfer.plan import code_digest, picture_paths, ranges, start_command
-from transfer.settings import TRAINING_VERSION
+from featurediff.config.file import read_config
+from featurediff.config.examination import make_plan
+from featurediff.runtime.os_errors import check_times, check_writable
+from featurediff.config.plan import code_digest, ranges, start_command
+from featurediff.rendering.paths import picture_paths
+from featurediff.training.settings import TRAINING_VERSION
 
 try:
     files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]

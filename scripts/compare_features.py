@@ -8,8 +8,7 @@ by layer, the agreement of pictures and answers, the columns.
 from pathlib import Path
 
 from feature_vis.files import write_text
-from transfer.bad_channels import bad_pictures
-from transfer.compare import (
+from featurediff.comparison.compare import (
     PAIR_KINDS,
     compare_files,
     describe_columns,
@@ -18,10 +17,11 @@ from transfer.compare import (
     visual_and_functional,
     write_pairs,
 )
-from transfer.embedder import load_embedder
-from transfer.features import first_seed, listed_pictures
-from transfer.job import job
-from transfer.tables import write_table
+from featurediff.measures.embedder import load_embedder
+from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.picture_table import first_seed, listed_pictures
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import write_table
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

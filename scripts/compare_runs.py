@@ -3,16 +3,16 @@ channels, the data sets' splits, the embedder. Outputs: a CSV with a row a layer
 """
 
 from feature_vis.files import write_text
-from transfer.bad_channels import bad_pictures
-from transfer.compare import compare_networks, describe_columns
-from transfer.control import COLUMNS, compare_runs
-from transfer.embedder import load_embedder
-from transfer.features import listed_pictures
-from transfer.functional_change import probe_images
-from transfer.job import job
-from transfer.network import load_network
-from transfer.probing import probe
-from transfer.tables import read_table, write_table
+from featurediff.comparison.compare import compare_networks, describe_columns
+from featurediff.measures.embedder import load_embedder
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.units import probe_images
+from featurediff.networks import load_network
+from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.picture_table import listed_pictures
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table, write_table
+from featurediff.statistics.replicate_runs import COLUMNS, compare_runs
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

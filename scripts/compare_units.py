@@ -6,12 +6,12 @@ Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by
 
 from pathlib import Path
 
-from transfer.features import first_seed, listed_pictures
-from transfer.functional_change import compare_units, probe_images, write_probing
-from transfer.job import job
-from transfer.network import load_network
-from transfer.probing import probe
-from transfer.tables import write_table
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.units import compare_units, probe_images, write_probing
+from featurediff.networks import load_network
+from featurediff.rendering.picture_table import first_seed, listed_pictures
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import write_table
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

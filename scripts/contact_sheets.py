@@ -1,10 +1,10 @@
 """A network's pictures on sheets, numbered. Inputs: the tables of its pictures. Outputs: a PNG a layer."""
 
 from feature_vis.files import atomic_path
-from feature_vis.png import channel_of, read_picture
-from transfer.features import first_seed, listed_pictures
-from transfer.job import job
-from transfer.plots import contact_sheet
+from feature_vis.images.png import channel_of, read_picture
+from featurediff.rendering.picture_table import first_seed, listed_pictures
+from featurediff.report.figures import contact_sheet
+from featurediff.runtime.job import job
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     for table, output in zip(snakemake.input, snakemake.output, strict=True):

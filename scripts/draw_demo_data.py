@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from feature_vis.files import write_text
-from transfer.demo import draw
-from transfer.job import job
+from featurediff.data.demo.datasets import draw
+from featurediff.runtime.job import job
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     settings = dict(snakemake.params.draw)

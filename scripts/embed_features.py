@@ -5,10 +5,10 @@ Outputs: an `.npz` of embeddings a layer.
 
 from pathlib import Path
 
-from transfer.embedder import embed_pictures, load_embedder
-from transfer.embeddings import save_embeddings
-from transfer.features import listed_pictures
-from transfer.job import job
+from featurediff.measures.embedder import embed_pictures, load_embedder
+from featurediff.measures.embeddings import save_embeddings
+from featurediff.rendering.picture_table import listed_pictures
+from featurediff.runtime.job import job
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

@@ -5,14 +5,14 @@ as a CSV and a plot, a CSV with a row a class, and what its columns mean.
 from pathlib import Path
 
 from feature_vis.files import write_text
-from transfer.compare import describe_columns
-from transfer.dataset import read_split
-from transfer.evaluation import COLUMNS, class_table, confusion_table, evaluate_network
-from transfer.job import job, log
-from transfer.network import load_network
-from transfer.plots import confusion_matrix, save_figure
-from transfer.settings import TrainingSettings
-from transfer.tables import write_table
+from featurediff.comparison.compare import describe_columns
+from featurediff.data.split import read_split
+from featurediff.networks import load_network
+from featurediff.report.figures import confusion_matrix, save_figure
+from featurediff.runtime.job import job, log
+from featurediff.runtime.tables import write_table
+from featurediff.training.evaluation import COLUMNS, class_table, confusion_table, evaluate_network
+from featurediff.training.settings import TrainingSettings
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

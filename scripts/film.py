@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer.film_strips import write_films
-from transfer.job import job
-from transfer.plots import change_over_epochs, save_figure
-from transfer.tables import read_table, write_table
+from featurediff.report.figures import change_over_epochs, save_figure
+from featurediff.report.film_strips import write_films
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table, write_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     params, wanted = snakemake.params, snakemake.output

@@ -4,15 +4,15 @@ pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a
 
 from pathlib import Path
 
-from transfer.bad_channels import bad_pictures
-from transfer.embedder import load_embedder
-from transfer.film import bad_by_layer, choose_channels, have_pictures, measure_epoch
-from transfer.functional_change import probe_images
-from transfer.job import job
-from transfer.network import load_network, network_of_checkpoint
-from transfer.plan import picture_paths
-from transfer.probing import probe
-from transfer.tables import read_table, write_table
+from featurediff.comparison.epochs import bad_by_layer, choose_channels, have_pictures, measure_epoch
+from featurediff.measures.embedder import load_embedder
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.units import probe_images
+from featurediff.networks import load_network, network_of_checkpoint
+from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.paths import picture_paths
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table, write_table
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

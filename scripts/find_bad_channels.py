@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from transfer.bad_channels import find_bad
-from transfer.job import job, log
-from transfer.tables import read_table, write_table
+from featurediff.rendering.failed_pictures import find_bad
+from featurediff.runtime.job import job, log
+from featurediff.runtime.tables import read_table, write_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     features = pd.concat([read_table(file) for file in snakemake.input])

@@ -3,12 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from transfer.dataset import read_split
-from transfer.job import job, log
-from transfer.network import Network, load_network, start_network
-from transfer.settings import TrainingSettings, training_key
-from transfer.tables import write_table
-from transfer.training import finetune, prepare, publish_checkpoints, training_log
+from featurediff.data.split import read_split
+from featurediff.networks import Network, load_network, start_network
+from featurediff.runtime.job import job, log
+from featurediff.runtime.tables import write_table
+from featurediff.training.finetune import finetune, prepare, publish_checkpoints, training_log
+from featurediff.training.settings import TrainingSettings, training_key
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

@@ -4,10 +4,11 @@ a picture.
 
 from pathlib import Path
 
-from transfer.features import feature_table
-from transfer.job import job
-from transfer.plan import parse_channels, picture_paths
-from transfer.tables import write_table
+from featurediff.config.plan import parse_channels
+from featurediff.rendering.paths import picture_paths
+from featurediff.rendering.picture_table import feature_table
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import write_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     for (layer, channels), output in zip(snakemake.params.channels.items(), snakemake.output, strict=True):

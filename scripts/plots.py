@@ -1,8 +1,8 @@
 """Plot similarity by layer and network, and the training curves. Inputs: CSVs. Outputs: two PNGs."""
 
-from transfer.job import job
-from transfer.plots import save_figure, similarity_boxplot, training_curves
-from transfer.tables import read_table
+from featurediff.report.figures import save_figure, similarity_boxplot, training_curves
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     tables = [read_table(file) for file in snakemake.input.tables]

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from transfer.job import job
-from transfer.report import facts
-from transfer.report.page import write_page
-from transfer.report.sources import Sources, network_facts
-from transfer.tables import read_table
+from featurediff.report import facts
+from featurediff.report.page import write_page
+from featurediff.report.sources import Sources, network_facts
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     given, params = snakemake.input, snakemake.params

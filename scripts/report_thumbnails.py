@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 from feature_vis.files import write_text
-from transfer.features import listed_pictures
-from transfer.job import job
-from transfer.report.probes import shown_images, write_probe_sheets
-from transfer.report.thumbnails import write_thumbnails
-from transfer.tables import read_table
+from featurediff.rendering.picture_table import listed_pictures
+from featurediff.report.probe_sheets import shown_images, write_probe_sheets
+from featurediff.report.thumbnails import write_thumbnails
+from featurediff.runtime.job import job
+from featurediff.runtime.tables import read_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads

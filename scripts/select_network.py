@@ -4,11 +4,11 @@ Inputs: training log and checkpoints, where it was trained here. Outputs: the ne
 """
 
 from feature_vis.files import write_text
-from transfer.job import job, log
-from transfer.network import load_network, load_weights, network_of_checkpoint, save_network
-from transfer.tables import read_table
-from transfer.training import choose_epoch
-from transfer.visualize import layer_digests
+from featurediff.networks import load_network, load_weights, network_of_checkpoint, save_network
+from featurediff.rendering.batch import layer_digests
+from featurediff.runtime.job import job, log
+from featurediff.runtime.tables import read_table
+from featurediff.training.finetune import choose_epoch
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     params = snakemake.params.network

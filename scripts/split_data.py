@@ -1,8 +1,8 @@
 """List the pictures of a data set and split them. Outputs: split.csv (a row a picture), skipped.csv (path, reason)."""
 
-from transfer.dataset import make_split, write_split
-from transfer.job import job, log
-from transfer.tables import write_table
+from featurediff.data.split import make_split, write_split
+from featurediff.runtime.job import job, log
+from featurediff.runtime.tables import write_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     data = snakemake.params.data

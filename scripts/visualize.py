@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from transfer.job import job
-from transfer.network import read_digest
-from transfer.visualize import make_targets, other_networks, visualize
+from featurediff.networks import read_digest
+from featurediff.rendering.batch import make_targets, other_networks, visualize
+from featurediff.runtime.job import job
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from feature_vis.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.errors import InputError
+from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["Channel", "Direction", "Diversity", "Layer", "Neuron", "Objective", "Objectives", "terms", "values"]
 

@@ -4,8 +4,8 @@ The contract of all of them, `Parameterization`: for pictures of `size` (height,
 
 - `shape`: P, the shape of ONE tensor that holds one picture;
 - `start(*seed)` -> (*P): noise to start from, of this seed alone, on the CPU;
-- `image(parameters)`: (B, *P) -> (B, C, H, W), in the decorrelated basis (`feature_vis.colors.to_rgb` makes colours
-  of it), around zero, differentiable, no picture depending on another of the batch;
+- `image(parameters)`: (B, *P) -> (B, C, H, W), in the decorrelated basis (`feature_vis.images.colors.to_rgb` makes
+  colours of it), around zero, differentiable, no picture depending on another of the batch;
 - `parameters_of(image)`: (C, H, W) -> (*P), or (B, C, H, W) -> (B, *P): the parameters that show this picture, or,
   where there are none, the closest;
 - `grown(parameters, larger)`: (B, *P) -> (B, *P'), the same picture for a parameterization of the same kind and
@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from feature_vis.errors import InputError
-from feature_vis.fourier import (
+from feature_vis.images.fourier import (
     frequency_scale,
     grow_spectrum,
     image_to_spectrum,
@@ -61,7 +61,7 @@ class Parameterization(Protocol):
 class Fourier:
     """A spectrum whose frequencies f are weighted by 1 / f ** decay_power: P = (C, H, W // 2 + 1, 2).
 
-    Source: lucid `optvis/param/spatial.py`, `fft_image`. The arithmetic is in `feature_vis.fourier`.
+    Source: lucid `optvis/param/spatial.py`, `fft_image`. The arithmetic is in `feature_vis.images.fourier`.
     """
 
     size: tuple[int, int]
@@ -205,9 +205,9 @@ class Laplacian:
 class Maco:
     """The phases, in radians, of a spectrum whose magnitude is that of natural pictures: P = (C, H, W // 2 + 1).
 
-    `magnitude`: (C, H, W // 2 + 1), of the orthonormal FFT, from `feature_vis.image_statistics.magnitude_spectrum`.
+    `magnitude`: (C, H, W // 2 + 1), of the orthonormal FFT, from `feature_vis.images.statistics.magnitude_spectrum`.
     High frequencies cannot take over, because their share is fixed. Where rows k and -k are the same wave (see
-    `feature_vis.fourier`), half the difference of their phases counts. The at most four frequencies of a channel
+    `feature_vis.images.fourier`), half the difference of their phases counts. The at most four frequencies of a channel
     that have no phase but a sign, such as the mean, show magnitude · cos(phase): they alone can be weaker.
 
     Source: Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
@@ -301,7 +301,7 @@ def parameterization(
         case "maco":
             raise InputError(
                 "the parameterization maco needs the magnitude spectrum of natural pictures: "
-                "`feature_vis.image_statistics.magnitude_spectrum` computes it from yours"
+                "`feature_vis.images.statistics.magnitude_spectrum` computes it from yours"
             )
     raise InputError(f"there is no parameterization {name!r}: known are {', '.join(NAMES)}")
 

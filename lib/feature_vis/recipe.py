@@ -60,13 +60,15 @@ class Recipe:
     - `parameterization`: how the picture is held, see `feature_vis.parameterizations`.
     - `decay_power`: of the spectrum's 1/f.
     - `colors`: the basis in which colours are optimised, ImageNet's, that of the user's images, or none.
-    - `statistics`: file of `feature_vis.image_statistics`: the user's colours (`colors: images`) and magnitudes
+    - `statistics`: file of `feature_vis.images.statistics`: the user's colours (`colors: images`) and magnitudes
       (`parameterization: maco`).
-    - `start`: a picture to start from, or the state of one (`feature_vis.starts.save_state`); noise where absent.
+    - `start`: a picture to start from, or the state of one (`feature_vis.optimisation.starts.save_state`); noise where
+    absent.
     - `regularizers`: weights of `feature_vis.regularizers`.
     - `schedule`: `growing` starts at smaller sizes.
     - `plateau`: stop a picture whose objective rose by less than this share over the last 32 steps.
-    - `precision`: of the network meanwhile; `auto` is bfloat16 where that is quicker, see `feature_vis.precision`.
+    - `precision`: of the network meanwhile; `auto` is bfloat16 where that is quicker, see
+    `feature_vis.networks.precision`.
     - `seed`: of the start and of the transforms.
     """
 
@@ -101,7 +103,7 @@ class Recipe:
             (
                 "statistics",
                 self.statistics is not None or not needs_statistics,
-                "a file made by feature_vis.image_statistics.save_statistics: `colors: images` and "
+                "a file made by feature_vis.images.statistics.save_statistics: `colors: images` and "
                 "`parameterization: maco` read it",
             ),
             *[(name, getattr(self, name) in known, " or ".join(known)) for name, known in CHOICES.items()],
@@ -150,7 +152,7 @@ class Recipe:
 def content_key(recipe: Recipe, layer: str, channel: int, weights_digest: str) -> str:
     """Digest, 64 hex digits, of all that decides the picture of one channel.
 
-    `weights_digest` is `feature_vis.models.weights_digest` of the network up to the layer. The files that the
+    `weights_digest` is `feature_vis.networks.models.weights_digest` of the network up to the layer. The files that the
     recipe names count with their content. Not in it, because they change no more than the rounding: the batch a
     channel is rendered in, the device, the versions of the libraries.
     """

@@ -18,18 +18,19 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from feature_vis import colors, objectives, transforms
+from feature_vis import objectives, transforms
 from feature_vis.errors import InputError
-from feature_vis.image_statistics import ImageStatistics, load_statistics, shrink_magnitude
-from feature_vis.memory import pictures_that_fit
+from feature_vis.images import colors
+from feature_vis.images.statistics import ImageStatistics, load_statistics, shrink_magnitude
+from feature_vis.networks.precision import resolve_precision
 from feature_vis.objectives import Diversity, Neuron, Objective, Objectives, terms
-from feature_vis.optimisation import Ascent, Climber, OptimizerFactory, Stage
+from feature_vis.optimisation.ascent import Ascent, Climber, OptimizerFactory, Stage
+from feature_vis.optimisation.checkpointing import Notebook
+from feature_vis.optimisation.memory import pictures_that_fit
+from feature_vis.optimisation.prepared_networks import Prepared, prepare, problems
+from feature_vis.optimisation.starts import start_of
 from feature_vis.parameterizations import parameterization
-from feature_vis.precision import resolve_precision
-from feature_vis.prepared import Prepared, prepare, problems
 from feature_vis.recipe import Recipe
-from feature_vis.resume import Notebook
-from feature_vis.starts import start_of
 
 __all__ = ["BATCH", "FeatureVisualizer", "Rendered", "render"]
 
@@ -45,7 +46,7 @@ class Rendered:
     objective read from the networks' plain output (after the ReLU), without transforms, for the start and for the
     finished 8-bit picture. `trajectory`: (steps,) the objective at each step, under that step's transforms.
     `stopped`: `steps` (all were made), `plateau`, or `not finite` (the picture whose gradient was not). `parameters`:
-    (*P), what the picture is held as; `feature_vis.starts.save_state` keeps it for a later start.
+    (*P), what the picture is held as; `feature_vis.optimisation.starts.save_state` keeps it for a later start.
     """
 
     index: int

@@ -1,6 +1,6 @@
 """`python -m featurediff` is `featurediff`."""
 
-from featurediff.cli import main
+from featurediff.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="featurediff")

@@ -1,20 +1,15 @@
 """The original's recipe, written for comparison, does what its description says."""
 
 import math
-import sys
 from dataclasses import replace
 
 import numpy as np
+import original
 import pytest
 import torch
-from places import REPOSITORY
 from torch import Tensor, nn
 
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-import original
-
-from feature_vis.vision import torchvision
+from feature_vis.networks.torchvision_import import torchvision
 
 SIZE = 64
 STILL = original.Moves(first=(0, 0), factor=1.0, angle=0, second=(0, 0))

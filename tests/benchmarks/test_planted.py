@@ -1,23 +1,18 @@
 """A small form of the proof: planted channels are found among drifting ones, and in drift alone nothing is."""
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import planted as proof
 import pytest
 import torch
-from places import REPOSITORY
+from planting import UNCHANGED, draw_changes, drifted, planted
 
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
-import planted as proof
-
-from feature_vis.models import build
+from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
-from transfer.embedder import Embedder
-from transfer.planting import UNCHANGED, draw_changes, drifted, planted
+from featurediff.measures.embedder import Embedder
 
 LAYER, FROM, SIZE = "layer2.0", "layer2.0", (32, 32)  # no shortcut without weights: the filters make the channel
 CHANGES = draw_changes(128, 5, 20, 0)

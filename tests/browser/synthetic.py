@@ -16,13 +16,13 @@ import pandas as pd
 from PIL import Image
 
 from feature_vis.files import write_text
-from feature_vis.png import write_picture
-from transfer.compare import describe_columns, rank_layers, visual_and_functional
-from transfer.report.page import chart_library, write_page
-from transfer.report.probes import shown_images, write_probe_sheets
-from transfer.report.sources import NetworkFacts, Sources
-from transfer.report.thumbnails import PER_SHEET, sheet_name, write_sheets, write_thumbnails
-from transfer.visual_change import visual_table
+from feature_vis.images.png import write_picture
+from featurediff.comparison.compare import describe_columns, rank_layers, visual_and_functional
+from featurediff.report.page import chart_library, write_page
+from featurediff.report.probe_sheets import shown_images, write_probe_sheets
+from featurediff.report.sources import NetworkFacts, Sources
+from featurediff.report.thumbnails import PER_SHEET, sheet_name, write_sheets, write_thumbnails
+from featurediff.statistics.mmd import visual_table
 
 BASE, TUNED = "base", ("dogs", "cars")
 NASTY = "<script>alert(1)</script>"

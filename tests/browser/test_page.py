@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from browser.conftest import Open, draw_all, shown
 from browser.synthetic import FORMULA, LAYERS, NASTY, write_run
-from transfer.spreadsheet import as_text
+from featurediff.runtime.csv_injection import as_text
 
 CHANNEL = "#/channel/layer4.1:2?network=dogs"
 VIEWS = ("#/overview", "#/browser", CHANNEL, "#/compare", "#/faulty", "#/columns")

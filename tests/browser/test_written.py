@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from browser.synthetic import CLASSES, LAYERS, NASTY, TUNED, write_run
-from transfer.report.page import data_script
+from featurediff.report.page import data_script
 
 TOTAL = sum(LAYERS.values())
 

@@ -27,7 +27,7 @@ import yaml
 from filelock import FileLock
 from places import REPOSITORY
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 
 HERE = Path(__file__).parent
 RECORDER = HERE.parent / "workflow" / "recorder"

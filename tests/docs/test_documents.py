@@ -13,8 +13,8 @@ import yaml
 from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
-from featurediff.cli import main
-from transfer.config_check import find_mistakes
+from featurediff.cli.main import main
+from featurediff.config.check import find_mistakes
 
 DOCUMENTS = sorted(
     path.relative_to(REPOSITORY).as_posix()

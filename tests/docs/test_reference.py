@@ -73,7 +73,7 @@ def test_a_key_says_what_it_may_be(generated: ModuleType) -> None:
     assert "| `on` | `true` or `false` |" in page
 
 
-@pytest.mark.parametrize("package", ["feature_vis", "transfer", "featurediff"])
+@pytest.mark.parametrize("package", ["feature_vis", "featurediff"])
 def test_every_public_name_is_on_the_page(generated: ModuleType, package: str) -> None:
     page = generated.package_page(REPOSITORY / "lib" / package)
     sections = {part.partition("\n")[0]: part for part in re.split(r"^## ", page, flags=re.M)}
@@ -108,8 +108,8 @@ def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType,
 
 
 def test_every_command_and_column_is_on_its_page(generated: ModuleType) -> None:
-    from featurediff.cli import main
-    from transfer import statistics
+    from featurediff.cli.main import main
+    from featurediff.statistics import multiple_testing as statistics
 
     commands, columns = generated.commands_page(), generated.columns_page()
     assert all(f"## {name}\n" in commands for name in main.commands)

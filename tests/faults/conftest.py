@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock
 from workflow.conftest import Experiment, copy_of, environment
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 
 SABOTEUR = Path(__file__).parent / "saboteur"
 ARCHITECTURE, LAYER = "shufflenet_v2_x0_5", "stage2.3"

@@ -18,7 +18,7 @@ OPENING = {"job": "visualize/base", "event": 0}
 # The first steps of a batch find no memory, until the batch has one picture.
 SMALL_GPU = """
 import torch
-from feature_vis.optimisation import Ascent
+from feature_vis.optimisation.ascent import Ascent
 take = Ascent._gradients_of
 
 def with_little_memory(self, stage, seated):
@@ -30,17 +30,17 @@ Ascent._gradients_of = with_little_memory
 """
 # There is no memory for a batch of a training.
 NO_MEMORY = """
-import torch, transfer.epoch
+import torch, featurediff.training.trainer
 
 def no_memory(*_):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-transfer.epoch.logits_of = no_memory
+featurediff.training.trainer.logits_of = no_memory
 """
 # A minute takes 20 milliseconds, and the job waits for something that never comes.
 STANDSTILL = """
-import threading, transfer.watch
-transfer.watch._MINUTE = 0.02
+import threading, featurediff.runtime.watchdog
+featurediff.runtime.watchdog._MINUTE = 0.02
 threading.Event().wait()
 """
 

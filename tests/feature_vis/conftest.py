@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from feature_vis import parameterizations
 from feature_vis.errors import InputError
-from feature_vis.fourier import frequency_scale, spectrum_to_image, start_spectrum
+from feature_vis.images.fourier import frequency_scale, spectrum_to_image, start_spectrum
 from feature_vis.parameterizations import NAMES, Fourier, Laplacian, Maco, Parameterization, Pixel, parameterization
 
 SIZES = [(16, 16), (17, 19), (12, 9), (9, 12)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 from workflow.conftest import Experiment, draw_pictures, tiny_config
 
 Record = dict[str, Any]

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from feature_vis.png import read_notes, read_picture
+from feature_vis.images.png import read_notes, read_picture
 from workflow.conftest import Experiment, copy_of, tiny_config
 
 CHANNELS = {"layer3.1": [1], "layer4.1": [0, 5]}  # dogs is trained from layer4.1 on

@@ -7,8 +7,8 @@ import re
 import pandas as pd
 import torch
 
-from transfer.dataset import read_split
-from transfer.tables import read_table
+from featurediff.data.split import read_split
+from featurediff.runtime.tables import read_table
 from workflow.conftest import NASTY_CLASSES, Experiment
 
 

@@ -10,7 +10,7 @@ import yaml
 from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 from workflow.conftest import Experiment
 
 PROFILES = sorted(path.parent.name for path in (REPOSITORY / "profiles").glob("*/config.yaml"))

@@ -1,18 +1,13 @@
 """The whole workflow on real weights and photographs: the experiment of benchmarks/real.py, smaller."""
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from places import REPOSITORY
-
-from transfer.tables import read_table
-from workflow.conftest import Experiment
-
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-
 import real
+
+from featurediff.runtime.tables import read_table
+from workflow.conftest import Experiment
 
 CHANNELS = 16
 TUNED = ("dogs", "cars")

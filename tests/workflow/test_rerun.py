@@ -153,7 +153,7 @@ def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path) -> None:
-    for module in ("feature_vis/render.py", "feature_vis/recipe.py", "transfer/visualize.py"):
+    for module in ("feature_vis/render.py", "feature_vis/recipe.py", "featurediff/rendering/batch.py"):
         file = own_copy / "lib" / module
         file.write_text(file.read_text() + "\n# a comment\n")
     assert experiment.render().rendered == 0

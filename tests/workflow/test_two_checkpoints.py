@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from places import REPOSITORY
 
-from feature_vis.models import build
+from feature_vis.networks.models import build
 from workflow.conftest import Experiment
 
 pytestmark = pytest.mark.long

@@ -28,7 +28,7 @@ used: dict[str, Any] = {"pool": 0, "processes": 0, "beside": 0, "gpu": None}  # 
 
 def record(folder: Path) -> None:
     """Watch pools of threads, child processes, and the frame around the script."""
-    from transfer import job as frame
+    from featurediff.runtime import job as frame
 
     used["script"] = Path(sys.orig_argv[-1]).name.split(".", 1)[1].removesuffix(".py")
     ThreadPoolExecutor.submit = noting_threads(ThreadPoolExecutor.submit)
@@ -84,7 +84,7 @@ def recorded(
 def on_a_fake_gpu(
     choose: Callable[..., AbstractContextManager[Any]], folder: Path
 ) -> Callable[..., AbstractContextManager[Any]]:
-    from transfer.job import log
+    from featurediff.runtime.job import log
 
     def note_waiting(message: LogRecord) -> bool:
         if message.getMessage().startswith("waiting"):

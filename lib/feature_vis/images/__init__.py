@@ -1,0 +1,1 @@
+"""Pictures as numbers and as files: colours, spectra, statistics of images, PNGs."""

@@ -1,0 +1,168 @@
+"""Everything that can be known to go wrong before a run, said at once.
+
+Each examination yields mistakes with the keys of the config they belong to. Where the schema already refuses a part
+of the config, the examinations leave that part alone and look at the rest.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import chdir
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from feature_vis.errors import InputError
+from feature_vis.networks.models import build, cached_weights
+from feature_vis.networks.names import is_weights_name
+from featurediff.cli.estimate import estimate
+from featurediff.config import examination
+from featurediff.config.expand import plain
+from featurediff.config.file import ConfigFile, Mistake, in_order, in_words, read_config
+from featurediff.config.network_check import answer
+from featurediff.config.plan import Config, Plan
+from featurediff.data.expected_counts import compare_with_published
+from featurediff.data.split import make_split
+from featurediff.networks import load_weights
+from featurediff.runtime.os_errors import check_writable
+
+__all__ = ["Examined", "check_run", "examine", "find_workflow"]
+
+
+@dataclass
+class Examined:
+    """What was found on the way: networks by architecture, splits by data set, and what is worth a line."""
+
+    networks: dict[str, nn.Module] = field(default_factory=dict)
+    splits: dict[str, pd.DataFrame] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_run(
+    file: Path | None, directory: Path, *, workflow: Path | None, cores: int, quick: bool
+) -> tuple[str, list[str]]:
+    """Examine a config; returns all problems in words, empty where there are none, and what else is worth saying.
+
+    `directory`: where snakemake will run. `quick`: neither decode every picture nor measure.
+
+    Raises:
+        InputError: a config that cannot be read at all, no checkout, or no directory.
+    """
+    schema = find_workflow(workflow) / "config" / "schema.yaml"
+    if file is not None:
+        file = Path(os.path.relpath(file, directory))
+    if not directory.is_dir():
+        raise InputError(f"there is no folder {directory}: `featurediff init {directory}` makes it")
+    with chdir(directory):
+        read = read_config(file or Path("config.yaml"))
+        mistakes, found = examine(read, schema, decode=not quick)
+        lines = [*found.notes, f"device: {_device_name()}"]
+        if not mistakes:
+            plan = Plan(plain(read.config, read.file.parent).config, found.counts)
+            more, mistakes = estimate(plan, found.networks, found.splits, cores, measure=not quick)
+            lines += more
+    return in_words(mistakes, [read]), [f"{read.file}: {_headline(mistakes)}", *lines]
+
+
+def find_workflow(given: Path | None) -> Path:
+    """The checkout that holds the Snakefile and config/schema.yaml: given, the working folder, or around this file.
+
+    Raises:
+        InputError: there is none.
+    """
+    candidates = [given] if given is not None else [Path.cwd(), *Path.cwd().parents, Path(__file__).parents[3]]
+    for folder in candidates:
+        if (folder / "Snakefile").is_file() and (folder / "config" / "schema.yaml").is_file():
+            return folder.resolve()
+    raise InputError(
+        f"{given or 'neither the working folder nor one above it'} holds the workflow (Snakefile, config/schema.yaml): "
+        "an installed package has the library alone; name the checkout by --workflow"
+    )
+
+
+def examine(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Examined]:
+    """All mistakes, in the order of the file's lines, and what the examinations came to know."""
+    mistakes, sound = examination.sound_config(read.config, schema, read.file.parent)
+    found = Examined()
+    of_weights = [sound.as_written(mistake) for mistake in _examine_weights(sound.config, found)]
+    more, found.counts = examination.examine(sound, partial(answer, networks=found.networks))
+    mistakes += [*of_weights, *more, *read.mistakes]
+    mistakes += [*_examine_results(sound.config), *_examine_data(sound.config, found, decode)]
+    return in_order(mistakes, [read]), found
+
+
+def _examine_weights(config: Config, found: Examined) -> Iterator[Mistake]:
+    """Read every file of weights; the network keeps them, and the size of its head."""
+    places = [(("networks", name), settings) for name, settings in config["networks"].items()]
+    places.append((("compare", "embedder"), config.get("compare", {}).get("embedder", {})))
+    for path, settings in places:
+        model, weights = settings.get("model"), settings.get("weights")
+        if model is None or weights is None or weights in config["networks"]:
+            continue
+        try:
+            found.networks[model] = found.networks.get(model) or build(model)
+            named = is_weights_name(weights)
+            file = cached_weights(model, weights) if named else Path(weights)
+        except InputError:  # an unknown name, of which the examination speaks
+            continue
+        if file is None:
+            found.notes.append(f"{'.'.join(path)}: timm will fetch {weights} from the hub, or from its cache")
+        elif named and not file.exists():
+            found.notes.append(f"{'.'.join(path)}: torchvision will fetch {weights} to {file}")
+        elif not named and file.exists():
+            try:
+                found.networks[model] = load_weights(model, weights, headless=path[-1] == "embedder").module()
+            except InputError as error:
+                yield Mistake((*path, "weights"), f"{'.'.join(path)}.weights: {error}")
+
+
+def _examine_results(config: Config) -> Iterator[Mistake]:
+    """Whether the results folder can be written to."""
+    results = Path(config.get("results", "results"))
+    try:
+        check_writable(results)
+    except InputError as error:
+        yield Mistake(("results",), f"results: {error}")
+
+
+def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mistake]:
+    """Roots, formats, labels and, with `decode`, every picture."""
+    for name, data in config["data"].items():
+        if "draw" in data:
+            found.notes.append(f"data {name}: drawn by the workflow")
+        if "draw" in data or "root" not in data or "format" not in data:
+            continue
+        try:
+            settings = {**data, "seed": config.get("seed", 0)}
+            split, skipped = make_split(**settings, verify=decode, threads=min(4, os.cpu_count() or 1))
+        except InputError as error:
+            yield Mistake(("data", name, "root"), f"data.{name}: {_indented(str(error))}")
+            continue
+        found.splits[name] = split
+        parts = ", ".join(f"{count} {part}" for part, count in split["split"].value_counts().items())
+        left_out = f"; {len(skipped)} files are left out" if len(skipped) else ""
+        unread = "" if decode else "; not decoded"
+        found.notes.append(f"data {name}: {split['label'].nunique()} classes, pictures: {parts}{left_out}{unread}")
+        validation = data.get("validation", "seeded")
+        found.notes += [f"data {name}: {line}" for line in compare_with_published(data["format"], split, validation)]
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n      ")
+
+
+def _headline(mistakes: list[Mistake]) -> str:
+    if not mistakes:
+        return "no problem was found"
+    return "1 problem" if len(mistakes) == 1 else f"{len(mistakes)} problems"
+
+
+def _device_name() -> str:
+    if not torch.cuda.is_available():
+        return "CPU, no GPU is seen"
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(names)

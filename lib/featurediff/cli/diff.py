@@ -1,0 +1,140 @@
+"""Two checkpoints of one architecture, compared in one go: a config in a new folder, and the workflow run on it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from feature_vis.errors import InputError
+from feature_vis.files import write_text
+from feature_vis.networks.activations import picture_size
+from feature_vis.networks.names import is_weights_name
+from feature_vis.networks.user_module import is_user_module
+from featurediff.cli.init import blocks, network_name
+from featurediff.cli.render import choose_device
+from featurediff.data.split import make_split
+from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
+from featurediff.measures.layer_selection import activations_moved, choose_channels, choose_layers, weights_moved
+from featurediff.networks import load_weights
+
+__all__ = ["Pair", "run_workflow", "write_config"]
+
+_LAYERS = 2
+_PHOTOGRAPHS = 64  # that layers and channels are chosen by; all of them probe the networks later
+_BATCH = 16
+_HEADER = "# Two checkpoints, written by `featurediff diff`: edit it and run snakemake again, what is current stays.\n"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is compared and how: `layers` are `layer` or `layer=channels`, chosen where there are none; the numbers are
+    pixels, steps, pictures of every channel, and channels of every layer.
+    """
+
+    model: str
+    base: str
+    tuned: str
+    probe: Path | None
+    layers: tuple[str, ...]
+    size: int | None
+    steps: int
+    seeds: int
+    channels: int
+
+
+def write_config(pair: Pair, folder: Path) -> list[str]:
+    """Write `config.yaml` into the folder; returns lines about what was chosen, none where nothing differs.
+
+    Raises:
+        InputError: weights that do not fit, layers that there are not, or a config in the folder that says otherwise.
+    """
+    base, tuned = (load_weights(pair.model, weights).module() for weights in (pair.base, pair.tuned))
+    size = pair.size or picture_size(base)
+    chosen, lines = _choose(pair, base, tuned, size)
+    if not chosen:
+        return []
+    text = _HEADER + yaml.safe_dump(_config(pair, chosen, size), sort_keys=False, width=120, default_flow_style=None)
+    file = folder / "config.yaml"
+    if file.exists() and file.read_text(encoding="utf-8") != text:
+        raise InputError(f"{file} is there already and says otherwise: name another folder by --out")
+    write_text(file, text)
+    return [*lines, f"{file} is written"]
+
+
+def run_workflow(folder: Path, workflow: Path, options: Sequence[str]) -> int:
+    """Run snakemake in the folder; returns its exit status. `options` are snakemake's own."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile")]
+    command += ["--directory", str(folder), *options]
+    if not any(option.startswith(("-c", "--cores", "-j", "--jobs")) for option in options):
+        command += ["--cores", "all"]
+    # the interpreter's own programs first, as in a virtual environment that is active
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
+
+
+def _choose(pair: Pair, base: nn.Module, tuned: nn.Module, size: int) -> tuple[dict[str, Any], list[str]]:
+    """Channels by layer, and why."""
+    named = {layer: channels for layer, _, channels in (text.strip().partition("=") for text in pair.layers)}
+    if named and all(named.values()):
+        return named, []
+    layers = list(named) or blocks(base)
+    if pair.probe is None:
+        moved, what = weights_moved(base, tuned, layers, (size, size)), "weights"
+    else:
+        device = choose_device("auto")
+        photographs = (batch.to(device) for batch in _photographs(pair.probe, size))
+        moved = activations_moved(base.to(device), tuned.to(device), layers, photographs, (size, size))
+        what = "activations"
+    chosen = list(named) or choose_layers(moved, _LAYERS)
+    lines = [f"{layer}: the {what} of its channels moved by {moved[layer].mean():.2g} in the mean" for layer in chosen]
+    return {layer: named.get(layer) or choose_channels(moved[layer], pair.channels) for layer in chosen}, lines
+
+
+def _photographs(folder: Path, size: int) -> Iterator[Tensor]:
+    """Some of them, from all over the folder, (B, 3, size, size) normalised."""
+    table, _ = make_split("unlabelled", folder, val_fraction=0.5, seed=0, on_bad_image="skip")
+    places = np.linspace(0, len(table) - 1, min(_PHOTOGRAPHS, len(table))).round().astype(int)
+    some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=_resize(size)))
+    for start in range(0, len(some), _BATCH):
+        yield normalised(torch.stack([some[index][0] for index in range(start, min(start + _BATCH, len(some)))]))
+
+
+def _resize(size: int) -> int:
+    """Pixels of a photograph's shorter side before the crop, as 256 are to 224."""
+    return round(size * 256 / 224)
+
+
+def _config(pair: Pair, chosen: dict[str, Any], size: int) -> dict[str, Any]:
+    name = network_name(Path(pair.tuned).stem)
+    own = is_user_module(pair.model) and not pair.model.startswith("/")
+    model = f"{Path.cwd()}/{pair.model}" if own else pair.model  # the config lies in another folder
+    probe: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    if pair.probe is not None:
+        data = {"photographs": {"format": "unlabelled", "root": str(pair.probe.resolve()), "on_bad_image": "skip"}}
+        probe = {"probe": {"data": "photographs", "size": size, "resize": _resize(size)}}
+    return {
+        "seeds": pair.seeds,
+        **({"data": data} if data else {}),
+        "networks": {
+            "base": {"model": model, "weights": _weights(pair.base)},
+            name: {"weights": _weights(pair.tuned), **({"model": model} if is_weights_name(pair.tuned) else {})},
+        },
+        "visualize": {
+            "recipe": {"size": size, "steps": pair.steps},
+            "layers": {layer: {"channels": channels} for layer, channels in chosen.items()},
+        },
+        "compare": {"embedder": {"network": "base"}, **probe},
+    }
+
+
+def _weights(weights: str) -> str:
+    return weights if is_weights_name(weights) else str(Path(weights).expanduser().resolve())

@@ -1,0 +1,329 @@
+"""The commands, their options and what `--help` says of them. Nothing that is slow to start is imported above."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from feature_vis.errors import InputError
+from featurediff.cli.results import Results, Unit, parse_unit
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130  # what a shell makes of a program that Ctrl-C ended
+_FOLDER = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """A user's mistake ends a command with its message and 1, Ctrl-C with 130, neither with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("\nstopped", err=True)
+            ctx.exit(_INTERRUPTED)
+        except BrokenPipeError:  # `| head` has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
+
+class _UnitType(click.ParamType):
+    name = "layer:channel"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Unit:
+        try:
+            return value if isinstance(value, Unit) else parse_unit(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _complete_network(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    results = _begun_results(ctx)
+    return [name for name in sorted({*results.networks, *results.tuned}) if name.startswith(begun)] if results else []
+
+
+def _complete_layer(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    results = _begun_results(ctx)
+    return [name for name in results.layers() if name.startswith(begun)] if results else []
+
+
+def _complete_unit(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    return [f"{layer}:" for layer in _complete_layer(ctx, param, begun)]
+
+
+def _begun_results(ctx: click.Context) -> Results | None:
+    """Those of the command line as far as it is typed."""
+    try:
+        return Results(ctx.params.get("results") or "results")
+    except InputError:
+        return None
+
+
+_results = click.option(
+    "--results", default="results", show_default=True, type=_FOLDER, help="The workflow's results folder."
+)
+
+
+_model = click.option(
+    "--model", required=True, help="resnet50 or another of torchvision's, timm:<name>, or module:function of a file."
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="featurediff")
+def main() -> None:
+    """Which features of a CNN did fine-tuning change, how, and is the change real?
+
+    The workflow itself is run by snakemake; these commands prepare it and look at what it made.
+
+    \b
+    Examples:
+      featurediff init birds --root /data/birds     write birds/config.yaml
+      featurediff check --directory birds           find mistakes before hours are spent
+      featurediff top --network birds -n 20         the most changed channels
+      featurediff show layer4.2:1276                one channel's pictures and numbers
+      featurediff render --model resnet50 --weights IMAGENET1K_V2 --layer layer4.2 --channel 0-7
+      featurediff diff base.pth tuned.pth --model resnet50 --probe photos   two checkpoints, one page
+
+    \b
+    Exit codes:
+      0    done
+      1    a problem was found, or what was asked for is not there
+      2    the command line cannot be understood
+      130  stopped by Ctrl-C
+
+    \b
+    Tab completion, in ~/.bashrc (zsh and fish likewise):
+      eval "$(_FEATUREDIFF_COMPLETE=bash_source featurediff)"
+    """
+
+
+@main.command()
+@click.argument("unit", metavar="LAYER:CHANNEL", type=_UnitType(), shell_complete=_complete_unit)
+@click.option(
+    "--network", "networks", multiple=True, shell_complete=_complete_network, help="Only this one; repeatable."
+)
+@_results
+@click.option("--open", "open_it", is_flag=True, help="Open the picture in the desktop's viewer.")
+def show(unit: Unit, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
+    """Show a channel's pictures and numbers.
+
+    Where its pictures are, and what was measured, with noise floor, interval and meaning.
+
+    Ends with 0 where there is anything to show; what is missing is said on the error stream.
+
+    \b
+    Examples:
+      featurediff show layer4.2:1276
+      featurediff show layer4.2:1276 --network dogs --open
+    """
+    from featurediff.cli.show import describe, picture_to_open
+
+    folder = Results(results)
+    lines, missing = describe(folder, unit, networks)
+    click.echo("\n".join(lines))
+    if missing:
+        click.echo("\n" + "\n".join(missing), err=True)
+    if open_it:
+        picture = picture_to_open(folder, unit, networks)
+        if click.launch(str(picture)) != 0:
+            raise InputError(f"no viewer could be started: open {picture} yourself")
+
+
+@main.command()
+@click.option("--network", shell_complete=_complete_network, help="Needed where several were compared with the base.")
+@click.option("--layer", shell_complete=_complete_layer, help="Of this layer alone.")
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option("--by", default="rank", show_default=True, metavar="COLUMN", help="Sort by this column of the ranking.")
+@click.option("--csv", "as_table", is_flag=True, help="All columns, as CSV.")
+@_results
+def top(network: str | None, layer: str | None, count: int, by: str, as_table: bool, results: Path) -> None:
+    """List the most changed channels.
+
+    \b
+    Examples:
+      featurediff top --network dogs --layer layer4.2 -n 20
+      featurediff top --network dogs --by weight_change
+      featurediff top --network dogs -n 100 --csv > dogs.csv
+    """
+    from featurediff.cli.top import as_csv, as_lines, choose_network, most_changed
+
+    folder = Results(results)
+    rows = most_changed(folder, choose_network(folder, network), layer=layer, by=by, count=count)
+    if as_table:
+        click.echo(as_csv(rows), nl=False)
+    else:
+        click.echo("\n".join(as_lines(rows, by)))
+
+
+@main.command()
+@_model
+@click.option("--weights", required=True, help="A library's name (IMAGENET1K_V2, pretrained), or a file of weights.")
+@click.option("--layer", required=True, help="The layer's dotted module name; the head's gives classes.")
+@click.option("--channel", required=True, help="A number, a range 0-15, several with commas, or all.")
+@click.option("--size", type=int, help="Height and width in pixels.")
+@click.option("--steps", type=int, help="Steps of the optimizer.")
+@click.option("--seed", type=int, help="Of the noise to start from and of the transforms.")
+@click.option("--transforms", help="A preset of feature_vis.transforms: small, paper, lucid, crops, none.")
+@click.option("--parameterization", help="fourier, pixel or laplacian.")
+@click.option("--mode", help="A named set of settings: default, or paper for the original's.")
+@click.option("--out", default="pictures", show_default=True, type=_FOLDER, help="Folder of the pictures.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+def render(model: str, weights: str, layer: str, channel: str, out: Path, device: str, **settings: Any) -> None:
+    """Render channels of any network.
+
+    Without a workflow. Each PNG holds its recipe and the activation reached. The same command again keeps what is
+    there and makes the rest, after Ctrl-C, too. What is not set is as in `Recipe`'s defaults.
+
+    \b
+    Examples:
+      featurediff render --model resnet50 --weights IMAGENET1K_V2 --layer layer4.2 --channel 1276
+      featurediff render --model resnet18 --weights results/dogs/network.pth --layer fc --channel all --size 224
+    """
+    from featurediff.cli.render import choose_device, render_channels
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    paths, made = render_channels(model, weights, layer, channel, given, out, choose_device(device))
+    for path in paths:
+        click.echo(path)
+    click.echo(f"rendered {made}, reused {len(paths) - made}", err=True)
+
+
+@main.command()
+@click.argument("folder", default=".", type=_FOLDER)
+@click.option("--root", help="The data set's folder.  [needed without a terminal]")
+@click.option("--name", help="What the fine-tuned network is called; the data set's folder where absent.")
+@click.option(
+    "--format", "format_", help="image_folder, kaggle_dogs, stanford_dogs, stanford_cars or csv; seen where absent."
+)
+@click.option("--model", help="As for `featurediff render`.  [default: resnet50]")
+@click.option("--weights", help="A library's name or a file of weights.  [default: the library's best]")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER[=CHANNELS]",
+    help="A layer to render, such as layer4.2=0-63; repeatable.",
+)
+@click.option("--train-from", help="First module that learns; all before it stands still.")
+@click.option("--epochs", type=int, help="Passes over the training pictures.  [default: 10]")
+@click.option("--size", type=int, help="Height and width of the pictures, in pixels.  [default: 224]")
+@click.option("--steps", type=int, help="Steps of the optimizer.  [default: 256]")
+@click.option("--seeds", type=int, help="Pictures of every channel.  [default: 4]")
+@click.option("--force", is_flag=True, help="Write over a config.yaml that is there.")
+def init(folder: Path, force: bool, **answers: Any) -> None:
+    """Write a config for your own data.
+
+    FOLDER/config.yaml, with a comment on every line that you may want to change.
+
+    Asks for what no option says; without a terminal nothing is asked, and the defaults are taken.
+
+    \b
+    Examples:
+      featurediff init birds
+      featurediff init birds --root /data/birds --model resnet18 --layer layer4.1=0-63 --epochs 5
+    """
+    from featurediff.cli.check import find_workflow
+    from featurediff.cli.init import Answers, write_config
+
+    given = {name.rstrip("_"): value for name, value in answers.items() if value not in (None, ())}
+    ask = sys.stdin.isatty()
+    if "root" not in given and not ask:
+        raise click.UsageError("there is no terminal to ask on: give the data set's folder by --root")
+    file = folder / "config.yaml"
+    if file.exists() and not force:
+        raise InputError(f"{file} is there already: write it over with --force, or name another folder")
+    write_config(file, Answers(given, click.prompt if ask else None))
+    directory = "" if folder == Path() else f" --directory {shlex.quote(str(folder))}"
+    checkout = find_workflow(None)
+    snakefile = "" if checkout == Path.cwd() else f" --snakefile {shlex.quote(str(checkout / 'Snakefile'))}"
+    click.echo(f"{file} is written. Next:\n  featurediff check{directory}\n  snakemake{snakefile}{directory} --cores 8")
+
+
+@main.command()
+@click.option("--config", "file", type=_FOLDER, help="The config.  [default: config.yaml in the directory]")
+@click.option(
+    "--directory", default=".", type=_FOLDER, help="Where snakemake will run; relative paths count from here."
+)
+@click.option("--workflow", type=_FOLDER, help="The checkout with the Snakefile, where it cannot be found.")
+@click.option("--cores", type=click.IntRange(min=1), help="As for snakemake.  [default: all]")
+@click.option("--quick", is_flag=True, help="Neither decode every picture nor measure for the estimate.")
+def check(file: Path | None, directory: Path, workflow: Path | None, cores: int | None, quick: bool) -> None:
+    """Find mistakes before a run, estimate its time.
+
+    Config, data, weights, layers, channels, GPU and the results folder are looked at; every problem is said at once,
+    with its line in the file. Time is measured on this machine with the real networks, and multiplied.
+
+    \b
+    Examples:
+      featurediff check
+      featurediff check --config config/paper.yaml --quick
+    """
+    from featurediff.cli.check import check_run
+
+    problems, lines = check_run(file, directory, workflow=workflow, cores=cores or os.cpu_count() or 1, quick=quick)
+    click.echo("\n".join(lines))
+    if problems:
+        click.echo("\n" + problems, err=True)
+        sys.exit(1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("base", metavar="BASE")
+@click.argument("tuned", metavar="TUNED")
+@click.argument("options", metavar="[SNAKEMAKE OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@_model
+@click.option("--probe", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of photographs.")
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="LAYER[=CHANNELS]",
+    help="A layer to compare, such as layer4.2=0-63; repeatable.  [default: the two that moved most]",
+)
+@click.option("--channels", default=16, show_default=True, type=click.IntRange(min=1), help="Of every layer.")
+@click.option("--size", type=click.IntRange(min=16), help="Pixels of pictures and probe images.  [default: 224]")
+@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of the optimizer.")
+@click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Pictures of every channel.")
+@click.option("--out", type=_FOLDER, help="A new folder.  [default: diff-<base>-<tuned>]")
+@click.option("--workflow", type=_FOLDER, help="The checkout with the Snakefile, where it cannot be found.")
+def diff(
+    base: str, tuned: str, options: tuple[str, ...], out: Path | None, workflow: Path | None, **settings: Any
+) -> None:
+    """Compare two checkpoints.
+
+    BASE and TUNED are files of weights, or a library's names of weights. A config is written into a new folder, the
+    workflow is run there, and the page's path is printed. Where no layers are named, those are taken whose channels'
+    activations on the photographs moved most, or whose weights did where there are none; half of the channels are the
+    most moved ones, the others stand beside them. The same command again goes on where it was stopped.
+
+    Options that are not listed here are snakemake's; they come last.
+
+    \b
+    Examples:
+      featurediff diff base.pth tuned.pth --model resnet50 --probe photos
+      featurediff diff IMAGENET1K_V2 tuned.pth --model resnet50 --layer layer4.2=0-63 --cores 8
+      featurediff diff a.pth b.pth --model nets:build --size 64 -n
+    """
+    from featurediff.cli.check import find_workflow
+    from featurediff.cli.diff import Pair, run_workflow, write_config
+
+    checkout = find_workflow(workflow)
+    folder = out or Path(f"diff-{Path(base).stem}-{Path(tuned).stem}")
+    lines = write_config(Pair(base=base, tuned=tuned, **settings), folder)
+    if not lines:
+        click.echo(f"{base} and {tuned} do not differ: there is nothing to show")
+        return
+    click.echo("\n".join(lines), err=True)
+    if status := run_workflow(folder, checkout, options):
+        sys.exit(status)
+    page = folder / "results" / "report" / "index.html"
+    if page.exists():
+        click.echo(page)

@@ -1,0 +1,114 @@
+"""A channel in words: where its pictures are, and the numbers of its comparison."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from feature_vis.errors import InputError
+from featurediff.cli.results import Results, Row, Unit
+
+__all__ = ["describe", "picture_to_open", "table"]
+
+# What stands beside another number rather than on a line of its own.
+_FLOORS = {"paired_similarity": "floor", "first_similarity": "floor", "between_similarity": "floor"}
+_TESTED = {"visual": "visual_change", "response": "response_excess"}  # p_<test> -> its column; elsewhere one name
+_NAMES = frozenset({"model", "layer", "channel", "rank"})
+_HEADER = ("", "value", "95 % interval", "floor", "p", "q", "")
+
+
+def describe(results: Results, unit: Unit, networks: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The lines to print of a channel, and what is missing of it. `networks`: all that were compared where empty.
+
+    Raises:
+        InputError: names that the results do not have, or a table that is not whole.
+    """
+    for name in networks:
+        results.known("network", name, {*results.networks, *results.tuned})
+    results.check(unit)
+    shown = list(networks) or [name for name in {*results.networks, *results.tuned} if name != results.base]
+    lines, missing = [str(unit), ""], []
+    for name in (results.base, *sorted(set(shown) - {results.base})):
+        pictures = results.pictures(name, unit)
+        lines += [f"  {name if not index else '':16} {path}" for index, path in enumerate(pictures)]
+        if not pictures:
+            missing.append(f"no picture of {unit} in {name}")
+    for name in sorted(set(shown) - {results.base}):
+        row = results.row(name, unit) if name in results.tuned else None
+        if row is None:
+            missing.append(f"no numbers of {unit} in {name}")
+            continue
+        lines += ["", *_comparison(results, name, unit, row)]
+    if missing:
+        missing.append("run snakemake for what is missing")
+    return lines, missing
+
+
+def picture_to_open(results: Results, unit: Unit, networks: Sequence[str] = ()) -> Path:
+    """The channel side by side in two networks where there is such a picture, else its first picture."""
+    names = [*networks, *results.tuned] if not networks else list(networks)
+    found = [path for name in names for path in results.pairs(name, unit)]
+    found += [path for name in (*networks, *results.networks) for path in results.pictures(name, unit)]
+    if not found:
+        raise InputError(f"there is no picture of {unit} in {results.folder} yet: run snakemake")
+    return found[0]
+
+
+def _comparison(results: Results, name: str, unit: Unit, row: Row) -> Iterator[str]:
+    rank = f", rank {row['rank']} of {len(results.rows(name))}" if row.get("rank") else ""
+    yield f"{name} against {results.base}{rank}"
+    for path in results.pairs(name, unit):
+        yield f"  {'side by side':16} {path}"
+    meanings = results.meanings(name)
+    rows = [_numbers(column, row, meanings) for column in row if _has_a_line(column, row)]
+    yield from table([_HEADER, *rows])
+    for column, text in row.items():
+        if column.endswith("reason") and text:
+            yield f"  {column}: {text}"
+
+
+def _has_a_line(column: str, row: Mapping[str, str]) -> bool:
+    test = column[2:] if column.startswith(("p_", "q_")) else ""
+    beside = _TESTED.get(test, test) in row or any(
+        column.endswith(end) and column.removesuffix(end) in row for end in ("_low", "_high")
+    )
+    return not (beside or column in _NAMES or column == "floor" or column.endswith("reason"))
+
+
+def _numbers(column: str, row: Row, meanings: Mapping[str, str]) -> tuple[str, ...]:
+    low, high = (short(row.get(f"{column}_{end}", "")) for end in ("low", "high"))
+    test = next((test for test, tested in _TESTED.items() if tested == column), column)
+    return (
+        column,
+        short(row[column]) or "-",
+        f"{low} to {high}" if low and high else "",
+        short(row.get(_FLOORS.get(column, ""), "")),
+        short(row.get(f"p_{test}", "")),
+        short(row.get(f"q_{test}", "")),
+        meanings.get(column, ""),
+    )
+
+
+def short(text: str) -> str:
+    """A number with four digits; anything else as it is."""
+    try:
+        return f"{float(text):.4g}" if not text.lstrip("-").isdigit() else text
+    except ValueError:
+        return text
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A header and rows as aligned lines: the first column to the left, numbers to the right, words in the last.
+
+    Columns without a number are left out, and what does not fit a terminal is cut off.
+    """
+    header, *others = rows
+    used = [index for index in range(len(header)) if any(row[index] for row in others) or index == 0]
+    rows = [[*(row[index] for index in used if index < len(header) - 1), row[-1]] for row in rows]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)]
+    margin = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for first, *numbers, words in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        line = "  " + "  ".join([*cells, words])
+        yield (line[: margin - 1] + "…" if 0 < margin < len(line) else line).rstrip()

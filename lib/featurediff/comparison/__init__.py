@@ -1,0 +1,1 @@
+"""The tables of a comparison: every channel before and after, and through the epochs of a training."""

@@ -1,0 +1,217 @@
+"""The files of a comparison: pictures in, tables out. The measures are in `featurediff.measures.picture_similarity`
+and in `featurediff.measures.units`, what is to be believed of them in `featurediff.statistics.mmd` and
+`featurediff.statistics.multiple_testing`.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image
+from torch import nn
+
+from feature_vis.files import atomic_path
+from feature_vis.images.png import channel_of, read_picture
+from featurediff.measures import units as functional_change
+from featurediff.measures.embedder import Embedder, embed_pictures
+from featurediff.measures.embeddings import load_embeddings, without_bad
+from featurediff.measures.photo_responses import Probing
+from featurediff.measures.picture_similarity import compare_layer, most_different, most_similar, pair_picture
+from featurediff.rendering.picture_table import first_seed
+from featurediff.runtime.progress import progress
+from featurediff.runtime.tables import read_table
+from featurediff.statistics import combined_score as joined
+from featurediff.statistics.empirical_null import Drift
+from featurediff.statistics.mmd import visual_table
+from featurediff.statistics.multiple_testing import COLUMNS, add_q_values, agreement, rank_channels, summarise
+from featurediff.statistics.unchanged import EXPECTED, check_frozen
+
+__all__ = [
+    "PAIR_KINDS",
+    "check_unchanged",
+    "compare_files",
+    "compare_networks",
+    "describe_columns",
+    "join_units",
+    "rank_layers",
+    "visual_and_functional",
+    "write_pairs",
+]
+
+_OWN_COLUMNS = {
+    "cosine": (
+        "-1 to 1",
+        "similarity of the first seed's two pictures in the embedding network; ranks the pairs shown",
+    ),
+    "gram_<block>": (
+        "",
+        "distance of the first seed's two pictures' Gram matrices at a block of the embedding network",
+    ),
+    "epoch": ("", "in a film: number of the checkpoint, from 0, which is the network after one pass"),
+    "layer_cka": ("-1 to 1", "in a film: linear CKA of all channels of the layer with the base, unbiased"),
+    "bad_base": ("", "whether the base's first picture is faulty"),
+    "bad_tuned": ("", "whether the tuned network's first picture is faulty"),
+}
+_UNCHANGED = {**EXPECTED, "paired_similarity": (1.0, 0.0), "visual_change": (0.0, 0.0)}
+
+# Folder of pair pictures -> which channels of a layer's table they show.
+PAIR_KINDS = {"most_different": most_different, "most_similar": most_similar}
+
+log = logging.getLogger("featurediff")
+
+
+def compare_files(
+    embedder: Embedder,
+    pictures: tuple[Sequence[str], ...],
+    embeddings: tuple[str, str],
+    bad: Sequence[set[tuple[int, int]]],
+    *,
+    model: str,
+    layer: str,
+) -> pd.DataFrame:
+    """A row a channel: `picture_pairs.compare_layer` of the first seeds, `visual_change.visual_table` of all seeds.
+
+    Each pair is (base, tuned): the first seeds' PNGs, in equal order; the files of `featurediff.measures.embeddings`;
+    and the bad pictures, (channel, seed).
+    """
+    base, tuned = pictures
+    first_bad = [{channel for channel, seed in pairs if seed == 0} for pairs in bad]
+    with progress(len(base), f"{model} {layer}", "pair") as advance:
+        table = compare_layer(
+            embedder,
+            _pairs(base, tuned, advance),
+            model=model,
+            layer=layer,
+            channels=[channel_of(path) for path in base],
+            bad_base=first_bad[0],
+            bad_tuned=first_bad[1],
+        )
+    (channels, of_base), (_, of_tuned) = (load_embeddings(*one) for one in zip(embeddings, bad, strict=True))
+    visual = visual_table(of_base, of_tuned, model=model, layer=layer, channels=channels.tolist())
+    log.info(
+        "%s %s: median similarity %.3f, %d of %d ranked",
+        model,
+        layer,
+        table["cosine"].median(),
+        table["rank"].count(),
+        len(table),
+    )
+    return table.merge(visual, on=["model", "layer", "channel"], validate="one_to_one")
+
+
+def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
+    """The table of a layer with the columns of `featurediff.measures.units` beside its own, and what all say together.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    of_units = read_table(units)
+    both = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
+    check_unchanged(both)
+    return joined.join_scores(both)
+
+
+def check_unchanged(table: pd.DataFrame) -> None:
+    """Make sure that what a table calls `frozen` is exactly unchanged in every measure.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    frozen = table.loc[table["frozen"], ["model", "layer"]].drop_duplicates()
+    looked_at = sum(check_frozen([table], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
+    if looked_at:
+        log.info("frozen: %d values are exactly those of an unchanged layer", looked_at)
+
+
+def compare_networks(
+    base: nn.Module,
+    tuned: nn.Module,
+    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
+    embedder: Embedder,
+    probe: Probing | None,
+    drifts: Mapping[str, Drift] | None = None,
+    *,
+    model: str,
+    train_from: str | None,
+) -> pd.DataFrame:
+    """All measures of a few layers' channels at once: a row a channel, of `visual_change.visual_table` and
+    `functional_change.compare_units`.
+
+    `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the faulty
+    ones of both, (channel, seed). `probe`: of both networks. `drifts`: of layers, where they are known from elsewhere.
+    `train_from`: see `compare_units`.
+
+    Raises:
+        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+    """
+    visual = []
+    for layer, sides in pictures.items():
+        embedded = []
+        for paths, faulty in zip(sides, bad[layer], strict=True):
+            channels, seeds, embeddings = embed_pictures(embedder, paths)
+            embedded.append(without_bad(channels, seeds, embeddings, faulty))
+        drift = None if drifts is None else drifts[layer]
+        visual.append(visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift))
+    first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}
+    units = functional_change.compare_units(base, tuned, first, probe, train_from)
+    table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
+    check_unchanged(table)
+    return table
+
+
+def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of one network's tables: all channels, most changed first, corrected for their number; and a row a layer."""
+    columns = [name for name in COLUMNS if name in tables[0] and name != "rank"]
+    others = [*functional_change.COLUMNS, *joined.COLUMNS]
+    columns += [name for name in others if name in tables[0] and name not in columns]
+    ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
+    return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
+
+
+def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Do pictures and answers put a layer's channels in the same order of change? See
+    `featurediff.statistics.multiple_testing.agreement`.
+
+    Of the pictures: `visual_change`, `excess`. Of the answers to probe images: 1 - `correlation`, called so.
+    """
+    answers = "1 - correlation"
+    table = ranking.assign(**{answers: 1 - ranking["correlation"]})
+    return pd.concat([agreement(table, of_pictures, answers, seed=seed) for of_pictures in ("visual_change", "excess")])
+
+
+def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """YAML: unit and meaning of columns by name, those of a comparison's tables where None."""
+    if columns is None:
+        columns = {**functional_change.COLUMNS, **joined.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+    described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
+    return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
+
+
+def write_pairs(
+    table: pd.DataFrame, folder: Path, kind: str, count: int, base: Sequence[str], tuned: Sequence[str]
+) -> None:
+    """Write `rank<r>_channel<k>.png`, base left, for the `count` pairs of a kind, `most_different` or `most_similar`.
+
+    Ranks count from 1, each kind from its own end. What was in the folder before is removed.
+    """
+    chosen = PAIR_KINDS[kind](table, count)
+    files = {channel_of(first): (first, second) for first, second in zip(base, tuned, strict=True)}
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for rank, channel in enumerate(chosen["channel"], start=1):
+        left, right = (Image.fromarray(read_picture(file)[0]) for file in files[channel])
+        with atomic_path(folder / f"rank{rank}_channel{channel}.png") as temporary:
+            pair_picture(left, right).save(temporary)
+
+
+def _pairs(
+    base: Sequence[str], tuned: Sequence[str], advance: Callable[[int], None]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for first, second in zip(base, tuned, strict=True):
+        yield read_picture(first)[0], read_picture(second)[0]
+        advance(1)

@@ -1,0 +1,1 @@
+"""Data sets: listed, split, decoded and handed on as tensors."""

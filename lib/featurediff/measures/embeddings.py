@@ -1,0 +1,43 @@
+"""The files of embeddings, .npz: written by one job, read by those that compare."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from feature_vis.errors import InputError
+from feature_vis.files import atomic_path
+
+__all__ = ["load_embeddings", "save_embeddings", "without_bad"]
+
+
+def save_embeddings(path: Path, channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray) -> None:
+    """Write what `measures.embedder.embed_pictures` finds: channels (K,), seeds (S,), embeddings (K, S, D)."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
+
+
+def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Channels (K,) and embeddings (K, S, D) of `save_embeddings`; NaN for `bad` pictures, (channel, seed).
+
+    Raises:
+        InputError: a file that is missing, empty or cut off.
+    """
+    try:
+        with np.load(path) as file:
+            channels, seeds, embeddings = file["channels"], file["seeds"], file["embeddings"]
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken archive fails in many ways: zipfile, zlib, NumPy, a key
+        raise InputError(f"{path} cannot be read as embeddings ({error}): delete it and run again") from None
+    return channels, without_bad(channels, seeds, embeddings, bad)
+
+
+def without_bad(
+    channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, bad: Collection[tuple[int, int]]
+) -> np.ndarray:
+    """Embeddings (K, S, D) with NaN for `bad` pictures, (channel, seed); those of other channels are passed over."""
+    embeddings = embeddings.copy()
+    for channel, seed in bad:
+        embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan
+    return embeddings

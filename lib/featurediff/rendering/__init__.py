@@ -1,0 +1,1 @@
+"""Channel pictures on disk: rendered in batches, listed in tables, and judged as failed or not."""

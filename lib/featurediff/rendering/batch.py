@@ -1,0 +1,184 @@
+"""A batch of channels to PNGs: what is current stays, the rest is rendered, and nothing finished is lost.
+
+A picture is current where the content key in its PNG is the key of what is asked for. A rendered picture goes to
+a staging folder first, named by its key: the workflow engine removes the outputs of a job that failed, and the
+next one finds there what this one had finished.
+"""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from feature_vis.errors import InputError
+from feature_vis.files import write_bytes
+from feature_vis.images.png import channel_of, peek_notes, read_notes, seed_of, write_picture
+from feature_vis.networks.models import weights_digest
+from feature_vis.objectives import Objectives
+from feature_vis.recipe import Recipe, content_key
+from feature_vis.render import Rendered, render
+from featurediff.networks import load_network
+from featurediff.runtime.progress import progress
+
+__all__ = ["Target", "adopt", "layer_digests", "make_targets", "other_networks", "thinned", "visualize"]
+
+log = logging.getLogger("featurediff")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One picture to have: its channel, recipe, content key, and place."""
+
+    channel: int
+    recipe: Recipe
+    key: str
+    path: Path
+
+
+def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: str) -> list[Target]:
+    """`recipes`: `{"layer": settings, "channels": {channel: settings}}`; `digest`: of the weights up to the layer.
+
+    The recipe of a picture in a folder `seed<s>` counts its seed on by s.
+    """
+    targets = []
+    for path in paths:
+        channel = channel_of(path)
+        recipe = Recipe.from_settings(recipes["channels"].get(str(channel), recipes["layer"]))
+        recipe = replace(recipe, seed=recipe.seed + seed_of(path))
+        targets.append(Target(channel, recipe, content_key(recipe, layer, channel, digest), Path(path)))
+    return targets
+
+
+def visualize(
+    targets: list[Target],
+    layer: str,
+    network: str | nn.Module,
+    staging: Path,
+    device: torch.device,
+    elsewhere: Iterable[Path] = (),
+) -> tuple[int, int]:
+    """Make every target's picture current; returns how many were rendered and how many reused.
+
+    A reused picture's file is not written. A `network` named by its file is loaded only where something has to be
+    rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
+    """
+    missing = [target for target in targets if not _is_current(target.path, target.key)]
+    if adopt(missing, elsewhere):
+        missing = [target for target in missing if not _is_current(target.path, target.key)]
+    unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
+    if unstaged:
+        model = network if isinstance(network, nn.Module) else load_network(network).module()
+        _render_to_staging(unstaged, layer, model, staging, device)
+    for target in missing:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        _staged(staging, target).replace(target.path)
+    _clear(staging, targets)
+    rendered, reused = len(unstaged), len(targets) - len(unstaged)
+    log.info("rendered %d, reused %d", rendered, reused)
+    return rendered, reused
+
+
+def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
+    """Copy pictures that were made elsewhere, under the same key, to where they are wanted; returns how many.
+
+    `folders`: of the layer's pictures in other networks, `channel<k>.png` and `seed<s>/channel<k>.png`.
+    """
+    folders, adopted = list(folders), 0
+    for target in targets:
+        seed = target.path.parent.name if seed_of(target.path) else ""
+        elsewhere = (folder / seed / target.path.name for folder in folders)
+        if _is_current(target.path, target.key):
+            continue
+        if (found := next((path for path in elsewhere if _is_current(path, target.key)), None)) is not None:
+            with suppress(FileNotFoundError):  # its own job has just begun to make it anew
+                write_bytes(target.path, found.read_bytes())
+                adopted += 1
+    return adopted
+
+
+def other_networks(features: Path, layer: str) -> list[Path]:
+    """The folders of a layer's pictures in all networks but the one of `features`, `<results>/<network>/features`."""
+    folders = features.parent.parent.glob(f"*/{features.name}/{layer}")
+    return sorted(folder for folder in folders if folder.parent != features)
+
+
+def _staged(staging: Path, target: Target) -> Path:
+    return staging / f"channel{target.channel}-{target.key[:32]}.png"
+
+
+def _is_current(path: Path, key: str) -> bool:
+    """Whether a whole picture under this key lies there; it is decoded only where its notes say so."""
+    try:
+        return peek_notes(path).get("key") == key and read_notes(path) is not None
+    except InputError:
+        return False
+
+
+def _clear(staging: Path, targets: list[Target]) -> None:
+    """Remove what older runs staged for these channels; other batches of the layer keep theirs."""
+    for target in targets:
+        for stale in staging.glob(f"channel{target.channel}-*.png"):
+            stale.unlink(missing_ok=True)
+    if staging.is_dir() and not any(staging.iterdir()):
+        staging.rmdir()
+
+
+def _render_to_staging(
+    targets: list[Target], layer: str, model: nn.Module, staging: Path, device: torch.device
+) -> None:
+    unit = Objectives(model)
+    image_steps = sum(target.recipe.steps for target in targets)
+    with (
+        progress(image_steps, layer, "step") as advance,
+        ThreadPoolExecutor(max_workers=1) as writer,  # while a GPU renders the next ones, a picture is packed
+    ):
+        pictures = render(
+            [unit(layer, target.channel) for target in targets],
+            [target.recipe for target in targets],
+            device=device,
+            progress=advance,
+            resume=staging / "unfinished",
+        )
+        written = []
+        for result in pictures:
+            target = targets[result.index]
+            notes = _notes(result, layer, target)
+            written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
+            if device.type == "cpu":  # rendering has all the cores that the job was given
+                wait(written)
+        for outcome in written:
+            outcome.result()
+
+
+def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
+    """What a PNG says of itself. No date, host or version: equal pictures are equal files."""
+    return {
+        "layer": layer,
+        "channel": target.channel,
+        "activation_start": result.activation_start,
+        "activation_reached": result.activation_reached,
+        "steps": len(result.trajectory),
+        "trajectory": thinned(result.trajectory),
+        "stopped": result.stopped,
+        "recipe": result.recipe.settings(),
+        "key": target.key,
+    }
+
+
+def thinned(trajectory: np.ndarray, count: int = 32) -> list[float]:
+    """At most `count` values of a trajectory, evenly spaced, first and last among them; four significant digits."""
+    places = np.linspace(0, len(trajectory) - 1, min(count, len(trajectory))).round().astype(int)
+    return [float(f"{value:.4g}") for value in trajectory[places]]
+
+
+def layer_digests(network_file: str, layers: list[str]) -> dict[str, str]:
+    """The digest of a network's weights up to each layer."""
+    model = load_network(network_file).module()
+    return {layer: weights_digest(model, layer) for layer in layers}

@@ -1,0 +1,117 @@
+"""Which pictures failed: those that stayed grey, and those whose channel was not excited more than at the start.
+
+The grey rule is the original's: within a layer the scores are sorted, and everything below the first jump is
+faulty. Three things differ from it, on purpose:
+
+- The score is the distance to uniform mid-grey, in float64. The original's uint8 arithmetic wrapped (80² = 6400 =
+  25 * 256 became 0), and it measured against each picture's own grey-scale copy, so that a strong picture
+  without colour looked like a failed one.
+- A jump counts only where the pictures below it are near grey (`max_contrast`). Scores of healthy pictures are
+  spread, the more so the fewer they are, and then have jumps of their own: without the bound healthy pictures go.
+- A layer whose pictures are all near grey has no such jump, and is faulty as a whole.
+
+Source: Chobanyan, transfer-visualization `transfer/find_bad_channels.py`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from feature_vis.errors import InputError
+from featurediff.runtime.tables import read_table
+
+__all__ = ["MAX_CONTRAST", "MID_GREY", "bad_pictures", "contrast", "find_bad", "grey_channels", "grey_score"]
+
+# 8-bit value of 0.5, the middle of the sigmoid that pictures start from.
+MID_GREY = 128.0
+
+# Grey levels of 255, root mean square. The noise a picture starts from has 0.6 to 0.9 (32 to 512 px); pictures of
+# a ResNet-18 that did move reach 25 to 57 within 64 steps at 64 px. 12 keeps a factor of two to the healthy side,
+# where a mistake would drop a true result, and a factor above ten to pictures that never moved.
+MAX_CONTRAST = 12.0
+
+_KEYS = ["model", "layer", "channel", "seed"]
+_COLUMNS = [*_KEYS, "score", "contrast", "activation_start", "activation_reached"]
+
+
+def grey_score(picture: np.ndarray) -> float:
+    """Root of the summed squared residuals of a picture, (H, W, 3) uint8, to uniform mid-grey; 0 is mid-grey."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+    return float(np.linalg.norm((picture.astype(np.float64) - MID_GREY).ravel()))
+
+
+def contrast(picture: np.ndarray) -> float:
+    """Root mean square of a picture's residuals to mid-grey, 0 to 128 grey levels: the score at any size."""
+    return grey_score(picture) / picture.size**0.5
+
+
+def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
+    """The failed pictures: columns model, layer, channel, score, reason, seed.
+
+    `table` has the columns of `featurediff.rendering.picture_table` for any number of networks and layers. `jump`,
+    `max_contrast`: see `grey_channels`. Reasons, joined by "; ": `grey`, `activation did not rise` (finished no higher
+    than it started), `activation not finite`. Networks and layers in the order in which they come first, then
+    channels.
+
+    Raises:
+        InputError: missing columns, a channel's seed that comes twice, or scores that are not numbers.
+    """
+    _check(table)
+    table = table.reset_index(drop=True)
+    grey = pd.Series(False, index=table.index)
+    for _, layer in table.groupby(["model", "layer"], sort=False):
+        grey[layer.index] = grey_channels(layer["score"].to_numpy(), layer["contrast"].to_numpy(), jump, max_contrast)
+    activations = table[["activation_start", "activation_reached"]].astype(float)
+    finite = pd.Series(np.isfinite(activations).all(axis=1), index=table.index)
+    stuck = finite & (activations["activation_reached"] <= activations["activation_start"])
+    reasons = {"grey": grey, "activation did not rise": stuck, "activation not finite": ~finite}
+    table["reason"] = ["; ".join(reason for reason, found in reasons.items() if found[row]) for row in table.index]
+    # factorize numbers the names in the order in which they come first
+    order = pd.DataFrame({name: pd.factorize(table[name])[0] for name in ("model", "layer")})
+    order[["channel", "seed"]] = table[["channel", "seed"]]
+    sorted_rows = table.loc[order.sort_values(_KEYS).index]
+    return sorted_rows.loc[
+        sorted_rows["reason"] != "", ["model", "layer", "channel", "score", "reason", "seed"]
+    ].reset_index(drop=True)
+
+
+def grey_channels(
+    scores: np.ndarray, contrasts: np.ndarray, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST
+) -> np.ndarray:
+    """Which pictures of one layer are grey, (N,) scores and contrasts -> (N,) bool, in the given order.
+
+    The cut is the first gap between neighbouring sorted scores above `jump` times the largest score; all below it
+    are grey, where each of them is below `max_contrast`. All are grey where all are below it. With
+    `max_contrast=None` the cut alone decides, as in the original.
+    """
+    near_grey = np.zeros(len(scores), bool) if max_contrast is None else contrasts < max_contrast
+    if len(scores) == 0 or near_grey.all():
+        return near_grey
+    order = np.argsort(scores, kind="stable")
+    jumps = np.flatnonzero(np.diff(scores[order]) > jump * scores.max())
+    below = order[: jumps[0] + 1] if len(jumps) else order[:0]
+    grey = np.zeros(len(scores), bool)
+    grey[below] = max_contrast is None or bool(near_grey[below].all())
+    return grey
+
+
+def _check(table: pd.DataFrame) -> None:
+    if missing := [name for name in _COLUMNS if name not in table]:
+        raise InputError(f"the table of features has no column {', '.join(missing)}")
+    if (twice := table.duplicated(_KEYS)).any():
+        model, layer, channel, seed = table.loc[twice, _KEYS].iloc[0]
+        raise InputError(f"the table of features has channel {channel} of {model}, {layer}, seed {seed} twice")
+    if not np.isfinite(table[["score", "contrast"]].astype(float)).all(axis=None):
+        raise InputError("the table of features has scores that are not numbers: make it again from the pictures")
+
+
+def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
+    """Each network's failed pictures of a layer, (channel, seed), from the table that `find_bad` made."""
+    table = read_table(path)
+    table = table[table["layer"] == layer]
+    return [
+        set(table.loc[table["model"] == model, ["channel", "seed"]].itertuples(index=False, name=None))
+        for model in models
+    ]

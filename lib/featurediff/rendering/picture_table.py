@@ -1,0 +1,65 @@
+"""The table of a layer's pictures, `features/<layer>.csv`: which there are, and what each one reached.
+
+It stands for the pictures that it lists, which lie in the folder beside it that is called as the layer: who needs them
+asks for the table. Each is named with its digest, so that the table says whether any of them is another one now.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from feature_vis.errors import InputError
+from feature_vis.images.png import read_picture, seed_of
+from featurediff.rendering.failed_pictures import contrast, grey_score
+from featurediff.rendering.paths import picture_paths
+from featurediff.runtime.tables import read_table
+
+__all__ = ["feature_table", "first_seed", "listed_pictures"]
+
+_MEASURED = ("channel", "activation_start", "activation_reached")
+_COLUMNS = [
+    "model",
+    "layer",
+    "channel",
+    "seed",
+    "score",
+    "contrast",
+    "activation_start",
+    "activation_reached",
+    "sha256",
+]
+
+
+def feature_table(paths: Iterable[str | Path], model: str, layer: str) -> pd.DataFrame:
+    """A row for each of a layer's pictures, in the order of channels, then seeds.
+
+    `score`, `contrast`: see `featurediff.rendering.failed_pictures`. `activation_start`, `activation_reached`: the
+    channel's, at the noise the picture started from and at its end. `sha256`: the file's, 64 hex digits.
+
+    Raises:
+        InputError: a picture that is not whole, or does not carry its channel and activations.
+    """
+    rows = []
+    for path in paths:
+        picture, notes = read_picture(path)
+        if missing := [name for name in _MEASURED if name not in notes]:
+            raise InputError(f"{path} does not say its {missing[0]}: delete it and run again")
+        measured = {name: notes[name] for name in _MEASURED}
+        grey = {"score": grey_score(picture), "contrast": contrast(picture)}
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        rows.append({"model": model, "layer": layer, "seed": seed_of(path), **measured, **grey, "sha256": digest})
+    return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["channel", "seed"], ignore_index=True)
+
+
+def listed_pictures(table: str | Path) -> list[str]:
+    """The pictures that the table at this path lists, channel after channel, each channel's seeds in order."""
+    folder, rows = Path(table).with_suffix(""), read_table(table)
+    pairs = zip(rows["channel"], rows["seed"], strict=True)
+    return [path for channel, seed in pairs for path in picture_paths(folder, [channel], [seed])]
+
+
+def first_seed(paths: Iterable[str]) -> list[str]:
+    """Those of the first seed, in the given order: one a channel."""
+    return [path for path in paths if seed_of(path) == 0]

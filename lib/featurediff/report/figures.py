@@ -1,0 +1,286 @@
+"""Plots and contact sheets: tables and pictures in, a figure or an image out. Nothing here touches pyplot's state.
+
+Equal input gives equal bytes with one version of matplotlib and Pillow: no date and no version is written.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont
+
+from feature_vis.errors import InputError
+from feature_vis.files import atomic_path
+
+__all__ = [
+    "LABEL",
+    "PALETTE",
+    "change_over_epochs",
+    "confusion_matrix",
+    "contact_sheet",
+    "fitted",
+    "save_figure",
+    "similarity_boxplot",
+    "training_curves",
+]
+
+# Okabe & Ito 2008: told apart under the common colour-blindnesses. Its yellow is left out, too pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+# Of `change_over_epochs`: title, unit, value of an unchanged channel, and the measure from the table's rows.
+_CHANGES: tuple[tuple[str, str, float, Callable[[pd.DataFrame], pd.Series]], ...] = (
+    ("Pictures", "distance to the base's, 1 - cosine", 0.0, lambda rows: 1 - rows["paired_similarity"]),
+    ("Activation on probe images", "1 - correlation with the base", 0.0, lambda rows: 1 - rows["correlation"]),
+    ("Answer to the base's picture", "share of that to its own", 1.0, lambda rows: rows["tuned_likes_base_picture"]),
+    ("Filters", "relative change of weights", 0.0, lambda rows: rows["weight_change"]),
+)
+
+# Up to this many values a box is drawn with its single points: quartiles of few values hide how few they are.
+_FEW = 100
+_INK = "#333333"
+# Between black and white in contrast: readable on a light and on a dark page (4.5 : 1 on white).
+LABEL = "#767676"
+
+
+def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
+    """Cosine similarity to the base network, a group of boxes a layer, a colour a network.
+
+    `tables`: of `featurediff.measures.picture_similarity.compare_layer`. Faulty channels are left out. Boxes span the
+    quartiles with the median, whiskers the 5th to 95th percentile; single points are drawn as well where there are
+    few.
+    """
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["model", "layer", "cosine"])
+    if len(table):
+        table = table[table["rank"].notna()]
+    layers, models = list(dict.fromkeys(table["layer"])), list(dict.fromkeys(table["model"]))
+    figure, axes = _figure(1, width=max(4.8, 1.6 + 0.9 * len(layers) * max(1, len(models))))
+    axis = axes[0]
+    step = 0.8 / max(1, len(models))
+    for number, model in enumerate(models):
+        for place, layer in enumerate(layers):
+            values = table.loc[(table["model"] == model) & (table["layer"] == layer), "cosine"].to_numpy(float)
+            if len(values):
+                _box(axis, values, place + step * (number - (len(models) - 1) / 2), 0.7 * step, _color(number))
+        axis.plot([], [], color=_color(number), linewidth=6, alpha=0.5, label=model)
+    axis.set_xticks(range(len(layers)), [_tick(table, layer, models) for layer in layers])
+    axis.set_xlim(-0.5, max(0.5, len(layers) - 0.5))
+    axis.set_xlabel("layer (n: channels compared)")
+    axis.set_ylabel("cosine similarity to the base network")
+    axis.set_title("Similarity of pictures, channel by channel")
+    if models:
+        figure.legend(title="network", loc="outside right upper", fontsize=8, title_fontsize=8, frameon=False)
+    _say_if_empty(axis, len(table))
+    return figure
+
+
+def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
+    """Loss, accuracy and learning rate over epochs; a colour a network, validation solid, training dashed.
+
+    `logs`: network -> columns epoch, train_loss, val_loss, train_accuracy, val_accuracy (0 to 1), learning_rate.
+    """
+    figure, (loss, accuracy, rate) = _figure(3, width=10.5)
+    for number, (model, log) in enumerate(logs.items()):
+        style: dict[str, Any] = {"color": _color(number), "marker": "o" if len(log) <= 20 else None, "markersize": 3}
+        for axis, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
+            axis.plot(log["epoch"], log[f"val_{name}"] * factor, label=f"{model}, validation", **style)
+            axis.plot(log["epoch"], log[f"train_{name}"] * factor, "--", label=f"{model}, training", **style)
+        # rates are often equal: earlier lines are wider, so that they show from below the later ones
+        rate.plot(log["epoch"], log["learning_rate"], linewidth=1.5 + 2.5 * (len(logs) - 1 - number), **style)
+    for axis, title, unit in (
+        (loss, "Loss", "cross-entropy (nats)"),
+        (accuracy, "Accuracy", "accuracy (%)"),
+        (rate, "Learning rate", "learning rate (per step)"),
+    ):
+        axis.set_title(title)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(unit)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _say_if_empty(axis, len(logs))
+    loss.set_ylim(bottom=0)
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    if logs:
+        loss.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Of each class (row) the share of its pictures that is taken for each class (column), in per cent.
+
+    `confusion`: (classes, classes) pictures. Up to 40 classes are named, of up to 20 the squares have their number; the
+    row of a class without pictures is empty.
+    """
+    count = len(class_names)
+    named, numbered = count <= 40, count <= 20
+    side = max(4.8, 0.28 * count + 2.4) if named else 7.0
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained", facecolor="white")
+    axis = figure.add_subplot()
+    pictures = confusion.sum(axis=1, keepdims=True)
+    shares = np.where(pictures > 0, 100 * confusion / np.maximum(pictures, 1), np.nan)  # (classes, classes)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in class_names]
+    places = range(count) if named else []
+    # a class may have $ in its name
+    axis.set_xticks(places, names if named else [], rotation=90, fontsize=8, parse_math=False)
+    axis.set_yticks(places, names if named else [], fontsize=8, parse_math=False)
+    for row, column in np.ndindex(shares.shape) if numbered else ():
+        if shares[row, column] > 0:
+            ink = "white" if shares[row, column] > 50 else _INK
+            axis.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=ink)
+    axis.set_xlabel("predicted class")
+    axis.set_ylabel("class" if named else f"class, {count} in the order of classes.csv")
+    axis.set_title(f"Confusion, {int(pictures.sum())} validation pictures")
+    figure.colorbar(image, ax=axis, label="share of the class's pictures (%)", shrink=0.8)
+    return figure
+
+
+def change_over_epochs(table: pd.DataFrame) -> Figure:
+    """When in training each layer changes: four measures against the epoch, a line a layer, median and quartiles.
+
+    `table`: of `featurediff.comparison.epochs.measure_epoch`, all epochs of one network. The lines start at the base,
+    which is what an unchanged network is. Dotted: the median noise floor, the distance of two seeds' pictures, where
+    there is one.
+    """
+    figure, axes = _figure(len(_CHANGES), width=13.5)
+    layers = table.groupby("layer", sort=False)
+    for axis, (title, unit, unchanged, measure) in zip(axes, _CHANGES, strict=True):
+        values = measure(table)
+        for number, (_, rows) in enumerate(layers):
+            by_epoch = values[rows.index].dropna().groupby(rows["epoch"])
+            quartiles = by_epoch.quantile(np.array([0.25, 0.5, 0.75])).unstack()  # (epochs, 3)
+            if len(quartiles):
+                epochs = [-1, *quartiles.index]
+                low, middle, high = ([unchanged, *quartiles[share]] for share in quartiles)
+                axis.plot(epochs, middle, color=_color(number), marker="o", markersize=3)
+                axis.fill_between(epochs, low, high, color=_color(number), alpha=0.15, linewidth=0)
+            if axis is axes[0]:
+                floor = rows["floor"].groupby(rows["epoch"]).median()
+                axis.plot(floor.index, 1 - floor, ":", color=_color(number))
+        axis.set_title(title)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(unit)
+        axis.set_xlim(-1.2, table["epoch"].max() + 0.2 if len(table) else 0.2)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_formatter(lambda epoch, _place: "base" if epoch == -1 else f"{epoch:g}")
+        _say_if_empty(axis, values.count())
+    for number, (layer, rows) in enumerate(layers):
+        axes[0].plot(
+            [], [], color=_color(number), marker="o", markersize=3, label=f"{layer}, n = {rows['channel'].nunique()}"
+        )
+    figure.legend(title="layer", loc="outside right upper", fontsize=8, title_fontsize=8, frameon=False)
+    return figure
+
+
+def contact_sheet(
+    pictures: Iterable[tuple[int, np.ndarray | Image.Image]],
+    columns: int | None = None,
+    size: int | None = None,
+    gap: int = 6,
+) -> Image.Image:
+    """All pictures on one sheet, in the given order, each with its channel's number above it.
+
+    `pictures`: (channel, picture), (H, W, 3) uint8 or an image. `columns`: pictures in a row, fewer where there
+    are fewer. `size`: pixels of a tile's side; pictures are fitted into it. Where they are None, 10 columns of
+    96 px, above 512 pictures 32 of 48 px. The background is transparent and the numbers are grey, so that the
+    sheet suits light and dark pages.
+
+    Raises:
+        InputError: no picture, or a layout without room.
+    """
+    tiles = list(pictures)
+    if not tiles:
+        raise InputError("a contact sheet needs at least one picture")
+    many = len(tiles) > 512
+    columns = (32 if many else 10) if columns is None else columns
+    size = (48 if many else 96) if size is None else size
+    if columns < 1 or size < 16 or gap < 0:
+        raise InputError(f"a contact sheet of {columns} columns with tiles of {size} px, gap {gap}, has no room")
+    columns = min(columns, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    font_size = max(10, size // 6)
+    font = ImageFont.load_default(font_size)
+    label = font_size + 4
+    width, height = size + gap, size + gap + label
+    # transparent, but of the labels' colour: the smoothed edges of letters mix with it
+    sheet = Image.new("RGBA", (columns * width + gap, rows * height + gap), f"{LABEL}00")
+    draw = ImageDraw.Draw(sheet)
+    for place, (channel, picture) in enumerate(tiles):
+        left, top = gap + place % columns * width, gap + place // columns * height
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        shrunk = fitted(image.convert("RGB"), size)
+        draw.text((left, top), str(channel), fill=LABEL, font=font)
+        sheet.paste(shrunk, (left + (size - shrunk.width) // 2, top + label + (size - shrunk.height) // 2))
+    return sheet
+
+
+def save_figure(figure: Figure, path: str | Path, dpi: int = 150) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    FigureCanvasAgg(figure)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png", metadata={"Software": None})
+
+
+def _figure(panels: int, width: float) -> tuple[Figure, list[Axes]]:
+    """A white figure with `panels` axes side by side, without needless lines; width in inches."""
+    figure = Figure(figsize=(width, 3.6), layout=ConstrainedLayoutEngine(wspace=0.06), facecolor="white")
+    axes = [figure.add_subplot(1, panels, 1 + panel) for panel in range(panels)]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color("#999999")
+        axis.tick_params(colors=_INK, labelsize=9)
+        axis.grid(axis="y", color="#e4e4e4", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.title.set_fontsize(11)
+    return figure, axes
+
+
+def _color(number: int) -> str:
+    return PALETTE[number % len(PALETTE)]
+
+
+def _box(axis: Axes, values: np.ndarray, place: float, width: float, color: str) -> None:
+    few = len(values) <= _FEW
+    axis.boxplot(
+        [values],
+        positions=[place],
+        widths=width,
+        whis=(5, 95),
+        manage_ticks=False,
+        patch_artist=True,
+        showfliers=not few,  # the points below show every value
+        boxprops={"facecolor": f"{color}33", "edgecolor": color},
+        medianprops={"color": color, "linewidth": 2},
+        whiskerprops={"color": color},
+        capprops={"color": color},
+        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": color, "alpha": 0.5},
+    )
+    if few:
+        # sideways by the golden ratio: even, and the same every time
+        sideways = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.6 * width
+        axis.plot(place + sideways, values, ".", color=color, markersize=5, alpha=0.6, markeredgewidth=0)
+
+
+def _tick(table: pd.DataFrame, layer: str, models: list[str]) -> str:
+    """The layer's name, and how many channels each of its boxes stands for."""
+    found = table.loc[table["layer"] == layer, "model"].value_counts()
+    return f"{layer}\nn = {', '.join(str(found.get(model, 0)) for model in models)}"
+
+
+def _say_if_empty(axis: Axes, count: int) -> None:
+    if count == 0:
+        axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center", color="#767676")
+
+
+def fitted(image: Image.Image, size: int) -> Image.Image:
+    """Scaled so that the longer side is `size` pixels."""
+    scale = size / max(image.size)
+    wanted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image if image.size == wanted else image.resize(wanted, Image.Resampling.LANCZOS)

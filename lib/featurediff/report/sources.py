@@ -1,0 +1,152 @@
+"""What the page is made of: the files of a run by their part, named once, and read."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from feature_vis.errors import InputError
+from feature_vis.images.png import read_notes
+from featurediff.measures.embeddings import load_embeddings
+from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.report.pca_map import atlas
+from featurediff.report.probe_sheets import shown_images
+from featurediff.report.tables import network_table, picture_table
+from featurediff.runtime.tables import read_table
+
+__all__ = ["NetworkFacts", "Sources", "network_facts"]
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """A network that was looked at. What was not trained here has no epoch and no accuracies (0 to 1)."""
+
+    name: str
+    architecture: str
+    weights: str = ""
+    data: str = ""
+    epoch: int | None = None
+    train_accuracy: float | None = None
+    val_accuracy: float | None = None
+    class_names: Sequence[str] = ()
+    digest: str = ""
+
+
+def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
+    """A network's row: the accuracies are those of the epoch that is visualized.
+
+    `network`: name, architecture, weights, data. `log`: its training.csv, None where it was not trained here.
+    """
+    from featurediff.networks import load_network, read_digest  # and torch, which the other readers here do without
+
+    loaded = load_network(network_file)
+    shown: dict[str, Any] = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    if log is not None:
+        row = log.set_index("epoch").loc[loaded.epoch]
+        shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}
+    return NetworkFacts(**shown, digest=read_digest(Path(network_file).with_suffix(".sha256")))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A finished run below `results`: the base, the tuned networks and the layers in the order of the config.
+
+    Only what the workflow declares is read; films and controls where there are some.
+    """
+
+    results: Path
+    base: str
+    networks: Sequence[NetworkFacts]
+    layers: Sequence[str]
+    training: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def tuned(self) -> list[str]:
+        return [network.name for network in self.networks if network.name != self.base]
+
+    @cached_property
+    def bad(self) -> pd.DataFrame:
+        return read_table(self.results / "bad_channels.csv")
+
+    def notes(self, network: str) -> dict[str, dict[str, Any]]:
+        """Layer -> `thumbnails.layer_notes`."""
+        folder = self.results / "report" / "thumbs" / network
+        return {layer: _notes_of(folder, layer) for layer in self.layers}
+
+    def table(self, network: str, notes: Mapping[str, Any]) -> pd.DataFrame:
+        """A row a channel, in the page's order; the base has the columns of its pictures alone."""
+        pictures = picture_table(notes, self.bad, network)
+        if network == self.base:
+            return pictures
+        folder = self.results / "compare" / network
+        return network_table(pictures, folder / "ranking.csv", [folder / f"{layer}.csv" for layer in self.layers])
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return self._of_all("summary")
+
+    @cached_property
+    def agreement(self) -> pd.DataFrame:
+        return self._of_all("agreement")
+
+    def _of_all(self, table: str) -> pd.DataFrame:
+        """A table of every comparison, one below the other."""
+        files = [self.results / "compare" / name / f"{table}.csv" for name in self.tuned]
+        return pd.concat([read_table(file) for file in files] or [pd.DataFrame()], ignore_index=True)
+
+    def columns_files(self) -> list[Path]:
+        """What describes columns; where two describe one, the later is meant: a film's `excess` has another scale."""
+        films = [file for name in self.tuned if (file := self._film(name) / "columns.yaml").exists()]
+        return [*films, *(self.results / "compare" / name / "columns.yaml" for name in self.tuned)]
+
+    def probe(self, network: str) -> dict[str, pd.DataFrame]:
+        """The tables of the probe images of a tuned network, and `shown`, those that stand in a list of top images."""
+        folder = self.results / "compare" / network / "probe"
+        names = ("images", "selectivity", "layers", "top_images")
+        tables = {name: read_table(folder / f"{name}.csv") for name in names}
+        return {**tables, "shown": shown_images(tables["images"], tables["top_images"])}
+
+    def probe_sheets(self, network: str) -> dict[str, Any]:
+        """Size of the tiles of its probe images and of what they show, in pixels."""
+        return _notes_of(self.results / "report" / "thumbs" / network, "probe")
+
+    def atlas(self, layer: str) -> dict[str, Any]:
+        """See `report.atlas`; the pictures that are faulty are left out."""
+        names = [network.name for network in self.networks]
+        bad = bad_pictures(str(self.results / "bad_channels.csv"), layer, names)
+        files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
+        sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
+        return atlas(dict(zip(names, sound, strict=True)))
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """What second runs of fine-tunings have in common with the first, by layer; empty where there is none."""
+        files = [self.results / "compare" / name / "control.csv" for name in self.tuned]
+        found = [read_table(file) for file in files if file.exists()]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    def film(self, network: str) -> pd.DataFrame:
+        """What was measured at each epoch of a film; empty where there is none."""
+        file = self._film(network) / "change.csv"
+        return read_table(file) if file.exists() else pd.DataFrame(columns=["layer", "channel", "epoch"])
+
+    def strip(self, network: str, layer: str, channel: int) -> dict[str, Any] | None:
+        """The film of a channel as a sprite: its frames' names, their size and pitch in pixels."""
+        notes = read_notes(self._film(network) / layer / f"channel{channel}.png")
+        return notes if notes is None else {name: notes[name] for name in ("frames", "width", "height", "pitch", "top")}
+
+    def _film(self, network: str) -> Path:
+        return self.results / network / "film"
+
+
+def _notes_of(folder: Path, stem: str) -> Any:
+    """What a file of `report.thumbnails` says of its sheets."""
+    file = folder / f"{stem}.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read ({error}): delete the folder {folder} and run again") from None

@@ -1,0 +1,113 @@
+"""The tables of a run as the page needs them: a row a channel, in one order for all networks.
+
+That order is the layers of the config, and in each the channels by number. A column is then an array that needs no
+keys, and the page loads only the columns that it sorts, filters or draws by.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from feature_vis.errors import InputError
+from featurediff.runtime.tables import read_table
+
+__all__ = ["PICTURE_COLUMNS", "column_meanings", "faulty_pictures", "network_table", "picture_table", "plain"]
+
+_KEYS = ["layer", "channel"]
+
+# name -> (unit, meaning); the columns that every network has, the base included
+PICTURE_COLUMNS = {
+    "activation_start": ("activation", "the objective of the first seed's picture before the first step"),
+    "activation_reached": ("activation", "the objective of the first seed's finished picture, without transforms"),
+    "faulty": ("pictures", "how many of the channel's pictures, one a seed, are faulty in this network"),
+}
+
+
+def picture_table(notes: Mapping[str, Mapping[str, Any]], bad: pd.DataFrame, network: str) -> pd.DataFrame:
+    """The columns that every network has; `notes`: layer -> `thumbnails.layer_notes`."""
+    rows = [
+        {"layer": layer, "channel": channel, **_reached(of_layer["pictures"][str(channel)])}
+        for layer, of_layer in notes.items()
+        for channel in of_layer["channels"]
+    ]
+    table = pd.DataFrame(rows, columns=[*_KEYS, "activation_start", "activation_reached"])
+    counts = bad[bad["model"] == network].groupby(_KEYS).size().rename("faulty").reset_index()
+    joined = table.merge(counts, on=_KEYS, how="left")
+    return joined.assign(faulty=joined["faulty"].fillna(0).astype(int))
+
+
+def _reached(pictures: Sequence[Sequence[Any]]) -> dict[str, float]:
+    _, start, reached, *_ = pictures[0]
+    return {"activation_start": start, "activation_reached": reached}
+
+
+def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[str | Path]) -> pd.DataFrame:
+    """The picture columns of a tuned network beside those of its ranking and of its layers' own tables.
+
+    Raises:
+        InputError: a channel that has a picture and no row in the tables.
+    """
+    ranked = read_table(ranking)
+    own = pd.concat([read_table(path) for path in layers], ignore_index=True)
+    further = [name for name in own.columns if name not in ranked.columns]
+    table = pictures.merge(ranked.drop(columns="model"), on=_KEYS, how="left", indicator="found", validate="1:1")
+    if (lost := table["found"] != "both").any():
+        layer, channel = table.loc[lost, _KEYS].iloc[0]
+        raise InputError(f"{ranking} has no channel {channel} of {layer}: delete it and run again")
+    table = table.drop(columns="found").merge(own[[*_KEYS, *further]], on=_KEYS, how="left", validate="1:1")
+    return table[[*_KEYS, *_in_order(list(table.columns))]]
+
+
+def _in_order(columns: Sequence[str]) -> list[str]:
+    """The rank first, pictures' own columns last."""
+    others = [name for name in columns if name not in (*_KEYS, "rank", *PICTURE_COLUMNS)]
+    return ["rank", *others, *PICTURE_COLUMNS]
+
+
+def column_meanings(files: Sequence[str | Path], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Unit and meaning of each of the columns, from the runs' `columns.yaml`.
+
+    A column such as `gram_layer1` is described there by its pattern, `gram_<block>`.
+    """
+    described: dict[str, dict[str, str]] = {}
+    for file in files:
+        described |= _described(file)
+    described |= {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in PICTURE_COLUMNS.items()}
+    found = {}
+    for name in names:
+        pattern = next((known for known in described if "<" in known and name.startswith(known.partition("<")[0])), "")
+        found[name] = described.get(name) or described.get(pattern) or {"unit": "", "meaning": ""}
+    return found
+
+
+def _described(file: str | Path) -> dict[str, dict[str, str]]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} does not describe columns ({content or 'it is empty'}): delete it and run again")
+    return content
+
+
+def faulty_pictures(bad: pd.DataFrame) -> list[list[Any]]:
+    """A row a faulty picture: network, layer, channel, seed, score, reason."""
+    return [
+        [plain(value) for value in row] for row in bad[["model", "layer", "channel", "seed", "score", "reason"]].values
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A table's value as JSON has it: no NaN, numbers of six significant digits, whole ones whole."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, float):
+        short = float(f"{value:.6g}")
+        return int(short) if short.is_integer() and abs(short) < 1e15 else short
+    return value

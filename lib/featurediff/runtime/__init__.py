@@ -1,0 +1,1 @@
+"""What every job needs around its work: a log, a device, progress, an end, and files that are whole or absent."""

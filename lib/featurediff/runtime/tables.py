@@ -1,0 +1,92 @@
+"""Tables on disk: one reader and one writer, so that text stays text and a file is whole or absent."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from feature_vis.errors import InputError
+from feature_vis.files import write_bytes
+from featurediff.runtime.csv_injection import as_text, original
+
+__all__ = ["as_written", "harmless", "read_table", "whole_lines", "write_table"]
+
+# A layer called "1" or a class called "NA" is a name, not a number or a missing value.
+_TEXT = (
+    "model",
+    "network",
+    "layer",
+    "task",
+    "class_name",
+    "mistaken_for",
+    "class_base",
+    "class_tuned",
+    "label",
+    "data",
+    "path",
+)
+
+
+def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
+    """Write a table to each path, as CSV or as Parquet by its suffix; equal tables give equal bytes.
+
+    Parquet keeps the columns' types; CSV is for eyes and for every other tool, see `featurediff.runtime.csv_injection`.
+    """
+    for path in map(Path, paths):
+        buffer = io.BytesIO()
+        if path.suffix == ".parquet":
+            table.to_parquet(buffer, index=False)
+        else:
+            harmless(table).to_csv(buffer, index=False)
+        write_bytes(path, buffer.getvalue())
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy in which no text would be taken for a formula."""
+    return _in_texts(table, as_text)
+
+
+def as_written(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a table that was read, with its texts as they were before `harmless`."""
+    return _in_texts(table, original)
+
+
+def _in_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """In the cells and in the heads of the columns, of which some are classes."""
+
+    def changed(value: object) -> object:
+        return change(value) if isinstance(value, str) else value
+
+    texts = [column.map(changed) if column.dtype.kind == "O" else column for _, column in table.items()]
+    heads = [changed(name) for name in table.columns]
+    return pd.concat(texts, axis=1, keys=range(len(texts))).set_axis(heads, axis=1) if texts else table
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a CSV of `write_table`.
+
+    Raises:
+        InputError: no such file, or one that is empty or cut off.
+    """
+    try:
+        text = whole_lines(path)
+        table = pd.read_csv(text, dtype=dict.fromkeys(_TEXT, "str"), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"{path} cannot be read as a table ({error}): delete it and run again") from None
+    return as_written(table)
+
+
+def whole_lines(path: str | Path) -> io.BytesIO:
+    """The bytes of a text file whose every line ends.
+
+    A CSV that was cut off within a line would be read with its last fields empty.
+
+    Raises:
+        OSError: no such file.
+        ValueError: it is empty, or its last line has no end.
+    """
+    data = Path(path).read_bytes()
+    if not data.endswith(b"\n"):
+        raise ValueError("its last line is cut off" if data else "it is empty")
+    return io.BytesIO(data)

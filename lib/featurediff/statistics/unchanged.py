@@ -1,0 +1,74 @@
+"""A control that costs nothing: what training did not touch must come out as exactly unchanged.
+
+Where a frozen layer shows a change, something drifted (batch-norm statistics, say), two runs did not see the same
+pictures or noise, or a measure is wrong; so the run stops.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from feature_vis.errors import InputError
+
+__all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen"]
+
+# column: (value of an unchanged channel, tolerance). Of equal pictures and weights the measures are exact by
+# construction. So is the correlation of equal activations; but a library that is free to choose among kernels
+# (cuDNN) may sum in another order in the second pass. That changes an activation by e = 1e-6 of its size at most
+# (float32's 6e-8 times the root of some hundred terms), and lowers the correlation by (e * size / std)²: below 1e-6
+# while the activation varies by more than a thousandth of its size.
+EXPECTED: Mapping[str, tuple[float, float]] = {
+    "cosine": (1.0, 0.0),
+    "similarity": (1.0, 0.0),
+    "correlation": (1.0, 1e-6),
+    "picture_correlation": (1.0, 1e-6),
+    "weight_change": (0.0, 0.0),
+    "weight_cosine": (1.0, 0.0),
+}
+
+
+class FrozenLayerChanged(RuntimeError):
+    """A frozen layer is not what it was: no result of the run can be trusted before the cause is found."""
+
+
+def check_frozen(
+    tables: Iterable[pd.DataFrame],
+    frozen: Mapping[str, Collection[str]],
+    expected: Mapping[str, tuple[float, float]] = EXPECTED,
+) -> int:
+    """Make sure that the channels of frozen layers are unchanged; returns how many values were looked at.
+
+    `tables` have columns model, layer, channel and some of `expected`, which gives for each the value of an
+    unchanged channel and a tolerance. `frozen`: network -> its frozen layers. Empty values are passed over: their
+    own column of reasons says why.
+
+    Raises:
+        FrozenLayerChanged: all deviations, by network, layer and column, with the channels.
+        InputError: a table without the columns that name a channel.
+    """
+    looked_at = 0
+    problems = []
+    for table in tables:
+        if missing := [name for name in ("model", "layer", "channel") if name not in table]:
+            raise InputError(f"a table to look for changes of frozen layers in has no column {', '.join(missing)}")
+        for model, layers in frozen.items():
+            for layer in layers:
+                rows = table[(table["model"] == model) & (table["layer"] == layer)]
+                for column in (name for name in expected if name in rows):
+                    value, tolerance = expected[column]
+                    values = rows[column].to_numpy(np.float64)
+                    looked_at += int((~np.isnan(values)).sum())
+                    deviations = np.abs(values - value)
+                    if (off := deviations > tolerance).any():
+                        found = _deviations(rows["channel"].to_numpy()[off], deviations[off])
+                        problems.append(f"  {model}, {layer}: {column} must be {value:g}; {found}")
+    if problems:
+        raise FrozenLayerChanged("frozen layers must come out as unchanged, and do not:\n" + "\n".join(problems))
+    return looked_at
+
+
+def _deviations(channels: np.ndarray, deviations: np.ndarray) -> str:
+    shown = ", ".join(str(channel) for channel in channels[:10]) + (", …" if len(channels) > 10 else "")
+    most = deviations.argmax()
+    return f"not so in {len(channels)} channels ({shown}), most in {channels[most]}, by {deviations[most]:.3g}"

@@ -1,0 +1,1 @@
+"""Fine-tuning: settings, batches, epochs and their checkpoints."""

@@ -1,1 +1,0 @@
-"""The experiment around the renderer: data, fine-tuning, faulty pictures, comparison, report."""

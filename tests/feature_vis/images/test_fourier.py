@@ -1,0 +1,157 @@
+"""The spectrum against an independent NumPy reference."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from feature_vis.errors import InputError
+from feature_vis.images.fourier import (
+    frequency_scale,
+    grow_spectrum,
+    image_to_spectrum,
+    spectrum_to_image,
+    start_spectrum,
+)
+
+
+def reference_scale(height: int, width: int, decay: float) -> np.ndarray:
+    """lucid's weights, frequency by frequency: (H, W // 2 + 1)."""
+    scale = np.empty((height, width // 2 + 1))
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            fy = (row if row < (height + 1) // 2 else row - height) / height
+            scale[row, column] = 1 / max(np.sqrt(fy**2 + (column / width) ** 2), 1 / max(height, width)) ** decay
+    return scale
+
+
+def reference_image(spectrum: np.ndarray, height: int, width: int, decay: float) -> np.ndarray:
+    """lucid's `fft_image`: (C, H, W // 2 + 1) complex -> (C, H, W)."""
+    return np.fft.irfft2(spectrum * reference_scale(height, width, decay), s=(height, width), norm="ortho") / 4
+
+
+def reference_interpolation(picture: np.ndarray, new: tuple[int, int]) -> np.ndarray:
+    """Trigonometric interpolation by explicit sums over cosines, one axis after the other: (H, W) -> `new`."""
+    for axis, count in enumerate(new):
+        old = picture.shape[axis]
+        positions = np.arange(count)[:, None] * old / count - np.arange(old)[None, :]  # (new, old)
+        kernel = np.ones((count, old))
+        for k in range(1, (old + 1) // 2):
+            kernel += 2 * np.cos(2 * np.pi * k * positions / old)
+        if old % 2 == 0 and count > old:  # the highest wave, without the sine that the old pixels do not see
+            here, there = np.arange(count)[:, None] * old / count, np.arange(old)[None, :]
+            kernel += np.cos(np.pi * here) * np.cos(np.pi * there)
+        elif old % 2 == 0:
+            kernel += np.cos(np.pi * positions)
+        picture = np.moveaxis(np.tensordot(kernel / old, picture, axes=(1, axis)), 0, axis)
+    return picture
+
+
+def shown(parameters: Tensor, size: tuple[int, int], decay: float = 1.0) -> Tensor:
+    return spectrum_to_image(parameters, frequency_scale(*size, decay), size[1])
+
+
+def large_start(size: tuple[int, int], channels: int = 3) -> Tensor:
+    """(1, C, H, W // 2 + 1, 2), of spread 1, all of it: the invisible parts too."""
+    return start_spectrum(*size, "test", channels=channels).unsqueeze(0) * 100
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("height", "width", "decay"), [(8, 8, 1.0), (7, 9, 1.0), (9, 8, 0.5), (5, 5, 2.0)])
+def test_image_agrees_with_numpy(height: int, width: int, decay: float, channels: int) -> None:
+    spectrum = large_start((height, width), channels)
+    image = shown(spectrum, (height, width), decay)
+    complex_spectrum = spectrum[0, ..., 0].double().numpy() + 1j * spectrum[0, ..., 1].double().numpy()
+    expected = reference_image(complex_spectrum, height, width, decay)
+    assert image.shape == (1, channels, height, width)
+    np.testing.assert_allclose(image[0].numpy(), expected, atol=1e-5)
+
+
+def test_start_depends_on_its_seed_alone() -> None:
+    first = start_spectrum(16, 16, 0, "layer4", 7)
+    torch.manual_seed(123)
+    assert torch.equal(first, start_spectrum(16, 16, 0, "layer4", 7))
+    for other in [(1, "layer4", 7), (0, "layer3", 7), (0, "layer4", 8)]:
+        assert not torch.equal(first, start_spectrum(16, 16, *other))
+
+
+def test_start_has_the_stated_spread() -> None:
+    assert start_spectrum(64, 64, "spread").std().item() == pytest.approx(0.01, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "decay"), [(8, 8, 1.0), (7, 9, 0.5), (9, 8, 2.0), (1, 1, 1.0), (2, 3, 1.0)]
+)
+def test_image_to_spectrum_agrees_with_numpy_and_is_the_inverse(height: int, width: int, decay: float) -> None:
+    picture = np.random.default_rng(3).normal(size=(2, 3, height, width))
+    tensor = torch.from_numpy(picture).float()
+    spectrum = image_to_spectrum(tensor, frequency_scale(height, width, decay))
+    expected = np.fft.rfft2(picture, norm="ortho") * 4 / reference_scale(height, width, decay)
+    assert spectrum.shape == (2, 3, height, width // 2 + 1, 2)
+    np.testing.assert_allclose(torch.view_as_complex(spectrum).numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(shown(spectrum, (height, width), decay).numpy(), picture, atol=1e-5)
+
+
+SIZES = [(8, 8), (7, 7), (6, 9), (9, 6), (5, 8), (1, 4), (2, 2)]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("factors", [(1, 1), (2, 2), (3, 3), (1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize("size", SIZES)
+def test_grown_by_a_whole_factor_and_subsampled_is_the_old_picture(
+    size: tuple[int, int], factors: tuple[int, int], decay: float
+) -> None:
+    new = (size[0] * factors[0], size[1] * factors[1])
+    parameters = large_start(size)
+    grown = shown(grow_spectrum(parameters, size, new, decay), new, decay)
+    assert grown.shape[-2:] == new
+    np.testing.assert_allclose(
+        grown[..., :: factors[0], :: factors[1]].numpy(), shown(parameters, size, decay).numpy(), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("more", [(0, 0), (1, 0), (0, 1), (1, 1), (3, 5), (8, 7)])
+@pytest.mark.parametrize("size", SIZES)
+def test_grown_is_the_trigonometric_interpolation(size: tuple[int, int], more: tuple[int, int]) -> None:
+    new = (size[0] + more[0], size[1] + more[1])
+    parameters = large_start(size, channels=1)
+    expected = reference_interpolation(shown(parameters, size)[0, 0].double().numpy(), new)
+    grown = shown(grow_spectrum(parameters, size, new), new)
+    np.testing.assert_allclose(grown[0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_with_a_decay_of_1_inner_parameters_do_not_change() -> None:
+    parameters = large_start((8, 6))
+    grown = grow_spectrum(parameters, (8, 6), (24, 18))  # (1, 3, 24, 10, 2)
+    assert torch.equal(grown[..., :4, :3, :], parameters[..., :4, :3, :])
+    assert torch.equal(grown[..., -3:, :3, :], parameters[..., -3:, :3, :])
+    assert not grown[..., 5:-4, :, :].any()
+    assert not grown[..., 4:, :].any()
+
+
+def test_other_decays_multiply_inner_parameters_by_one_number() -> None:
+    parameters = large_start((7, 5))
+    grown = grow_spectrum(parameters, (7, 5), (21, 15), decay_power=0.5)
+    np.testing.assert_allclose(grown[..., :4, :3, :].numpy(), 3**0.5 * parameters[..., :4, :3, :].numpy(), rtol=1e-5)
+
+
+def test_growing_takes_any_leading_shape_and_carries_gradients() -> None:
+    parameters = large_start((4, 4))[0].requires_grad_(True)  # (3, 4, 3, 2)
+    shown(grow_spectrum(parameters, (4, 4), (8, 8)), (8, 8))[:, ::2, ::2].square().sum().backward()
+    expected = parameters.detach().clone().requires_grad_(True)
+    shown(expected, (4, 4)).square().sum().backward()
+    assert parameters.grad is not None
+    assert expected.grad is not None
+    assert parameters.grad.abs().max() > 0
+    np.testing.assert_allclose(parameters.grad.numpy(), expected.grad.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("new", [(7, 8), (8, 7)])
+def test_a_spectrum_does_not_shrink(new: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="can only grow"):
+        grow_spectrum(large_start((8, 8)), (8, 8), new)
+
+
+def test_a_spectrum_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="does not belong"):
+        grow_spectrum(large_start((8, 8)), (8, 6), (16, 16))

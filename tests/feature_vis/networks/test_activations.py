@@ -1,0 +1,389 @@
+"""A network read at its layers: before the last ReLU, nothing above, a slope for units that are off."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from feature_vis.errors import InputError
+from feature_vis.networks.activations import (
+    activations_of,
+    call_order,
+    channel_axis,
+    channel_counts,
+    layer_shapes,
+    picture_size,
+)
+from feature_vis.networks.models import build
+from feature_vis.networks.relus import RedirectedRelu
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    torch.manual_seed(0)
+    return build("resnet18", classes=5)
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def read(model: nn.Module, layers: list[str], batch: Tensor, **options: object) -> dict[str, Tensor]:
+    with activations_of(model, layers, **options) as activations:
+        return activations(batch)
+
+
+class Block(nn.Module):
+    """A residual block whose last ReLU, of one kind or another, ends it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        modules = {"module": nn.ReLU(), "in place": nn.ReLU(inplace=True), "relu6": nn.ReLU6(inplace=True)}
+        self.relu = modules.get(kind, nn.Identity())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.conv(x)) + x
+        match self.kind:
+            case "function":
+                return functional.relu(x)
+            case "function in place":
+                return functional.relu(x, inplace=True)
+            case "function relu6":
+                return functional.relu6(x)
+            case "method":
+                return x.relu()
+            case "method in place":
+                return x.relu_()
+            case "statement":
+                torch.relu_(x)
+                return x
+        return self.relu(x)
+
+
+KINDS = ["module", "in place", "relu6", "function", "function in place", "function relu6", "method", "method in place"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_relu_is_found_however_it_is_written(kind: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), Block(kind), nn.Conv2d(4, 2, 1)).eval()
+    batch = 10 * torch.randn(2, 3, 6, 6)
+    stem = model[0](batch)
+    expected = functional.relu(model[1].conv(stem)) + stem
+    before, after = (read(model, ["1"], batch, before_relu=flag)["1"] for flag in (True, False))
+    torch.testing.assert_close(before, expected)
+    torch.testing.assert_close(after, expected.clamp(0, 6 if "relu6" in kind else torch.inf))
+    assert (before < 0).any()
+
+
+def test_before_the_last_relu_is_the_residual_sum(resnet) -> None:
+    batch = torch.rand(2, 3, 64, 64)
+    before = read(resnet, ["layer4.1"], batch, before_relu=True)["layer4.1"]
+    after = read(resnet, ["layer4.1"], batch)["layer4.1"]
+    branch, shortcut = (read(resnet, [layer], batch)[layer] for layer in ("layer4.1.bn2", "layer4.0"))
+    torch.testing.assert_close(before, branch + shortcut)
+    torch.testing.assert_close(after, functional.relu(before))
+    assert (before < 0).any()
+
+
+def test_a_layer_that_ends_without_a_relu_is_read_as_it_is() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.Hardtanh()).eval()
+    batch = 10 * torch.randn(1, 3, 4, 4)
+    for layer in ("", "2", "3"):  # a Hardtanh is not off where it is -1
+        assert torch.equal(read(model, [layer], batch, before_relu=True)[layer], read(model, [layer], batch)[layer])
+
+
+def test_a_dead_unit_has_a_gradient_before_its_relu() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True)).eval()
+    with torch.no_grad():
+        model[0].weight.fill_(-1.0)
+        model[0].bias.zero_()
+    batch = torch.rand(1, 3, 4, 4, requires_grad=True)
+    gradients = {}
+    for before_relu in (False, True):
+        activation = read(model, ["1"], batch, before_relu=before_relu)["1"]
+        (gradients[before_relu],) = torch.autograd.grad(activation[:, 1].sum(), batch)
+    assert gradients[False].abs().max() == 0
+    assert gradients[True].abs().max() > 0
+
+
+@pytest.mark.parametrize("before_relu", [True, False])
+def test_several_layers_at_once_are_each_as_if_alone(resnet, before_relu: bool) -> None:
+    # nested ones; and bn2, whose output the next lines of the block overwrite in place
+    layers = ["layer4", "layer4.1", "layer4.0.bn2", "layer2", "layer3.1.conv1"]
+    batch = torch.rand(2, 3, 48, 48, requires_grad=True)
+    together = read(resnet, layers, batch, before_relu=before_relu)
+    for layer in layers:
+        alone = read(resnet, [layer], batch, before_relu=before_relu)[layer]
+        torch.testing.assert_close(together[layer], alone)
+        slopes = [torch.autograd.grad(a[:, 3].mean(), batch, retain_graph=True)[0] for a in (together[layer], alone)]
+        torch.testing.assert_close(*slopes)
+    assert torch.equal(together["layer4"], together["layer4.1"])
+
+
+def test_of_a_module_called_twice_the_first_answer_counts(resnet) -> None:
+    batch = torch.rand(1, 3, 48, 48)
+    for before_relu in (True, False):
+        alone = read(resnet, ["layer1.0.relu"], batch, before_relu=before_relu)["layer1.0.relu"]
+        among = read(resnet, ["layer1.0.relu", "layer1.1"], batch, before_relu=before_relu)["layer1.0.relu"]
+        torch.testing.assert_close(among, alone)
+
+
+def test_nothing_above_the_last_target_runs(resnet) -> None:
+    entered = []
+    handles = [
+        resnet.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: entered.append(name))
+        for name in ("layer3.1", "layer4.0", "fc")
+    ]
+    read(resnet, ["layer3", "layer2"], torch.rand(1, 3, 48, 48))
+    for handle in handles:
+        handle.remove()
+    assert entered == ["layer3.1"]
+
+
+def test_hooks_are_gone_whatever_happens(resnet) -> None:
+    with activations_of(resnet, ["layer4", "layer3"]) as activations:
+        activations(torch.rand(1, 3, 48, 48))
+        assert hooks(resnet) == 4
+    assert hooks(resnet) == 0
+    with pytest.raises(RuntimeError), activations_of(resnet, ["layer4"], before_relu=True) as activations:
+        activations(torch.rand(1, 7, 48, 48))
+    assert hooks(resnet) == 0
+
+
+def test_two_readers_of_one_network_do_not_meet(resnet) -> None:
+    batch = torch.ones(1, 3, 48, 48)
+    expected = {layer: read(resnet, [layer], batch)[layer] for layer in ("layer1", "layer3")}
+    with activations_of(resnet, ["layer1"]) as low, activations_of(resnet, ["layer3"]) as high:
+        assert torch.equal(high(batch)["layer3"], expected["layer3"])
+        assert torch.equal(low(batch)["layer1"], expected["layer1"])
+        with pytest.raises(RuntimeError):
+            low(torch.ones(1, 7, 48, 48))
+        assert torch.equal(copy.deepcopy(resnet)(batch), resnet(batch))
+        assert torch.equal(high(batch)["layer3"], expected["layer3"])
+
+
+def test_reading_can_go_on_after_an_error(resnet) -> None:
+    with activations_of(resnet, ["layer4.1"], before_relu=True) as activations:
+        before = activations(torch.ones(1, 3, 48, 48))["layer4.1"]
+        with pytest.raises(RuntimeError):
+            activations(torch.rand(1, 7, 48, 48))
+        assert torch.equal(activations(torch.ones(1, 3, 48, 48))["layer4.1"], before)
+
+
+def test_unknown_layers_are_all_named_with_close_ones(resnet) -> None:
+    with pytest.raises(InputError, match=r"(?s)layer4\.l.*layer4\.1.*fcc.*close names: fc"):
+        read(resnet, ["layer4.l", "fc", "fcc"], torch.rand(1, 3, 48, 48))
+
+
+def test_a_layer_that_is_never_entered_is_said() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 1))
+    model.add_module("spare", nn.Linear(2, 2))
+    model.forward = model[0].forward  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="never enters 'spare'"):
+        read(model, ["spare"], torch.rand(1, 3, 4, 4))
+
+
+def test_an_output_that_is_no_tensor_wants_a_hook() -> None:
+    model = nn.Sequential(nn.Flatten(2), nn.LSTM(16, 5, batch_first=True)).eval()
+    batch = torch.rand(1, 3, 4, 4)
+    with pytest.raises(InputError, match=r"'1' puts out a tuple.*hook"):
+        read(model, ["1"], batch)
+    assert read(model, ["1"], batch, hook=lambda _module, _inputs, output: output[0][:, -1])["1"].shape == (1, 5)
+
+
+class Branches(nn.Module):
+    """Like GoogLeNet's: branches that end in a ReLU each, concatenated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1), nn.ReLU(inplace=True))
+        self.right = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.left(x), self.right(x)], 1)
+
+
+@pytest.fixture
+def branches() -> nn.Module:
+    """Channels 2 to 4 are off for bright pictures, channel 2 for all of them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Branches(), nn.MaxPool2d(2), nn.Conv2d(5, 2, 1)).eval()
+    with torch.no_grad():
+        model[0].right[0].weight.fill_(-1)
+        model[0].right[0].bias.copy_(torch.tensor([-9.0, 1, 1]))
+    return model
+
+
+@pytest.mark.parametrize("layer", ["0", "1"])
+def test_concatenated_and_pooled_branches_get_the_redirected_gradient(branches, layer: str) -> None:
+    batch = torch.rand(4, 3, 6, 6, requires_grad=True)
+    with activations_of(branches, [layer], before_relu=True) as activations:
+        assert activations.stuck_layers is None
+        plain = activations(batch.detach())[layer]
+        assert activations.stuck_layers == [layer]
+        answers = activations(batch)[layer]
+    assert torch.equal(answers, plain)
+    (gradient,) = torch.autograd.grad(-answers[:, 2].sum(), batch)
+    assert (gradient.flatten(1) > 0).any(1).all()  # darker is better
+    (pushed_lower,) = torch.autograd.grad(read(branches, [layer], batch, before_relu=True)[layer][:, 2].sum(), batch)
+    assert not pushed_lower.any()
+
+
+def test_where_nothing_can_be_stuck_nothing_is_redirected(branches) -> None:
+    batch = torch.randn(2, 3, 6, 6)
+    for layer, before_relu in [("2", True), ("0.left", True), ("0.left.0", True), ("0", False)]:
+        with activations_of(branches, [layer], before_relu=before_relu) as activations:
+            activations(batch)
+            assert activations.stuck_layers == []
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "statement"])
+def test_a_redirected_relu_is_still_that_relu(kind: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), Block(kind), nn.AvgPool2d(2)).eval()
+    batch = (20 * torch.randn(3, 3, 6, 6)).requires_grad_(True)
+    with activations_of(model, ["2"], before_relu=True) as activations:
+        plain, redirected = activations(batch)["2"], activations(batch)["2"]
+        assert activations.stuck_layers == ["2"]
+    assert torch.equal(redirected, plain)
+    slopes = [torch.autograd.grad(a[:, 1].sum(), batch)[0] for a in (plain, redirected)]
+    assert torch.equal(*slopes)  # for a picture that has a gradient, redirection changes nothing
+
+
+@pytest.mark.parametrize("upper", [np.inf, 1.0])
+def test_the_redirected_gradient_against_numpy(upper: float) -> None:
+    rng = np.random.default_rng(0)
+    entered = rng.normal(size=(6, 3, 4))
+    gradient = rng.normal(size=(6, 3, 4))
+    entered[2:4] = -np.abs(entered[2:4])  # off everywhere
+    gradient[3] = np.abs(gradient[3])  # and pushed lower
+    gradient[4] = np.where((entered[4] > 0) & (entered[4] < upper), 0, gradient[4])  # on, where nothing comes back
+    expected = np.empty_like(gradient)
+    for row in range(6):
+        ordinary = np.where((entered[row] > 0) & (entered[row] < upper), gradient[row], 0)
+        redirected = np.where((entered[row] <= 0) & (gradient[row] > 0), 0, gradient[row])
+        expected[row] = ordinary if ordinary.any() else redirected
+    x = torch.tensor(entered, requires_grad=True)
+    y = RedirectedRelu.apply(x, upper, False)
+    (found,) = torch.autograd.grad(y, x, torch.tensor(gradient))
+    np.testing.assert_array_equal(y.detach(), entered.clip(0, upper))
+    np.testing.assert_array_equal(found, expected)
+    assert expected[2].any()
+    assert not expected[3].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size", "shape", "axis"),
+    [
+        ("resnet18", "layer4", 64, (1, 512, 2, 2), 1),
+        ("resnet18", "avgpool", 64, (1, 512, 1, 1), 1),
+        ("resnet18", "fc", 64, (1, 1000), 1),
+        ("swin_t", "features.3", 64, (1, 8, 8, 192), 3),
+        ("swin_t", "permute", 64, (1, 768, 2, 2), 1),
+        ("convnext_tiny", "features.3.0.block.2", 64, (1, 8, 8, 192), 3),
+        ("vit_b_32", "encoder.layers.encoder_layer_1", 224, (1, 50, 768), 2),
+        ("vit_b_32", "conv_proj", 224, (1, 768, 7, 7), 1),
+    ],
+)
+def test_the_axis_of_the_channels(name: str, layer: str, size: int, shape: tuple[int, ...], axis: int) -> None:
+    assert layer_shapes(build(name), [layer], (size, size)) == ({layer: (shape, axis)}, [])
+
+
+def test_the_channels_come_second_whatever_their_axis(resnet) -> None:
+    batch = torch.rand(2, 3, 48, 64)
+    assert read(resnet, ["layer2"], batch, axes={"layer2": 3})["layer2"].shape == (2, 8, 128, 6)
+    assert channel_axis((1, 7, 7, 7), (1, 7, 14, 14)) == 1
+    assert channel_axis((1, 7, 7, 7), (1, 14, 14, 7)) == 3
+
+
+def test_channel_counts(resnet) -> None:
+    counts = channel_counts(resnet, ["layer3.0", "layer4.1", "fc"], (64, 48))
+    assert counts == {"layer3.0": 256, "layer4.1": 512, "fc": 5}
+    with pytest.raises(InputError, match=r"(?s)layer9.*layer5"):
+        channel_counts(resnet, ["layer9", "fc", "layer5.0"], (64, 64))
+
+
+@pytest.mark.parametrize(("name", "layer", "least"), [("alexnet", "features.12", 63), ("inception_v3", "Mixed_7c", 75)])
+def test_a_picture_too_small_says_the_least_size(name: str, layer: str, least: int) -> None:
+    model = build(name)
+    _, problems = layer_shapes(model, [layer, "nowhere"], (24, 32))
+    assert "nowhere" in problems[0]
+    assert problems[1].endswith(f"the least is {least} px")
+    assert channel_counts(model, [layer], (least, least))
+    with pytest.raises(InputError, match=f"least is {least} px"):
+        channel_counts(model, [layer], (least - 1, least))
+
+
+def test_a_network_of_one_size_says_so() -> None:
+    model = build("vit_b_32")
+    layer = "encoder.layers.encoder_layer_0"
+    with pytest.raises(InputError, match=r"refuses a picture of 96 × 96 px \(Wrong image height! Expected 224"):
+        channel_counts(model, [layer], (96, 96))
+
+
+class Wilful(nn.Module):
+    """Asks for a value on the way, and holds a tensor that is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = torch.ones(1, 3, 1, 1)
+        self.conv = nn.Conv2d(3, 4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x - self.shift
+        return self.conv(x / 2 if float(x.mean()) > 0 else x)
+
+
+def test_a_network_that_needs_real_numbers_is_followed_with_them() -> None:
+    model = Wilful()
+    assert channel_counts(model, ["conv"], (16, 16)) == {"conv": 4}
+    with pytest.raises(InputError, match="nowhere"):
+        channel_counts(model, ["conv", "nowhere"], (16, 16))
+
+
+def test_shapes_are_found_of_a_network_in_half_precision(resnet) -> None:
+    model = copy.deepcopy(resnet).half()
+    assert channel_counts(model, ["layer1"], (32, 32)) == {"layer1": 64}
+    assert model.conv1.weight.dtype == torch.float16
+
+
+def test_call_order_is_the_order_of_the_forward_pass(resnet) -> None:
+    order = call_order(resnet)
+    assert order[:3] == ["", "conv1", "bn1"]
+    assert order.index("layer3.1") < order.index("layer4") < order.index("fc")
+    assert "layer4" not in call_order(resnet, until="layer3.1")
+    assert hooks(resnet) == 0
+
+
+class Fixed(nn.Module):
+    """Takes pictures of 28 px alone, and asks for a value on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 5)
+        self.head = nn.Linear(4 * 24 * 24, 2)
+        self.spare = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x / 2 if float(x.mean()) > 0 else x)
+        return self.head(x.flatten(1))
+
+
+def test_a_network_is_followed_at_the_size_that_it_takes() -> None:
+    model = Fixed()
+    assert picture_size(model) == 28
+    assert call_order(model) == ["", "spare", "conv", "head"]  # nobody knows that `spare` is not used
+    assert call_order(model, until="conv") == ["", "conv"]
+    with pytest.raises(InputError, match=r"there is no layer 'convs'; close names: conv"):
+        call_order(model, until="convs")
+
+
+def test_a_network_that_takes_no_picture_says_why() -> None:
+    with pytest.raises(InputError, match=r"Linear takes no picture of 16 to 640 px: .*(reduction dim|multiplied)"):
+        picture_size(nn.Linear(7, 2))

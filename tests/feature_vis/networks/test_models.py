@@ -1,0 +1,295 @@
+"""Networks: built, loaded strictly, told apart by their weights."""
+
+import errno
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from feature_vis.errors import InputError
+from feature_vis.images.colors import normalize
+from feature_vis.networks.models import (
+    build,
+    cached_weights,
+    head_name,
+    load_file,
+    load_state,
+    replace_head,
+    save_file,
+    state_digest,
+    weights_digest,
+)
+from feature_vis.networks.torchvision_import import torchvision
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    torch.manual_seed(0)
+    return build("resnet18", classes=5)
+
+
+def test_unknown_network_names_close_ones() -> None:
+    with pytest.raises(InputError, match="resnet50"):
+        build("resnet5O")
+
+
+def test_unknown_weights_name_the_known_ones() -> None:
+    with pytest.raises(InputError, match="IMAGENET1K_V2"):
+        build("resnet50", weights="IMAGENET1K_V9")
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("resnet18", "fc"),
+        ("vgg11", "classifier.6"),
+        ("mobilenet_v2", "classifier.1"),
+        ("densenet121", "classifier"),
+        ("squeezenet1_1", "classifier.1"),
+        ("googlenet", "fc"),
+        ("vit_b_32", "heads.head"),
+    ],
+)
+def test_the_head_is_found_and_replaced(name: str, head: str) -> None:
+    model = build(name)
+    assert head_name(model) == head
+    size = 224 if name == "vit_b_32" else 64
+    assert replace_head(model, 7, seed=0).eval()(torch.zeros(2, 3, size, size)).shape == (2, 7)
+
+
+def test_a_new_head_depends_on_its_seed_alone(resnet) -> None:
+    weights = []
+    for global_seed, seed in [(0, 3), (1, 3), (1, 4)]:
+        torch.manual_seed(global_seed)
+        weights.append(replace_head(build("resnet18"), 4, seed=seed).fc.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+
+
+def test_weights_round_trip_through_a_file(resnet, tmp_path) -> None:
+    torch.save(resnet.state_dict(), tmp_path / "w.pth")
+    loaded = load_state("resnet18", load_file(tmp_path / "w.pth"), "w.pth")
+    assert all(
+        torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), resnet.state_dict().values(), strict=True)
+    )
+
+
+def test_weights_that_do_not_fit_are_all_named(resnet) -> None:
+    state = resnet.state_dict()
+    del state["conv1.weight"]
+    state["surplus"] = torch.zeros(1)
+    state["bn1.bias"] = torch.zeros(3)
+    with pytest.raises(InputError, match=r"(?s)missing: conv1.weight.*unexpected: surplus.*bn1.bias"):
+        load_state("resnet18", state, "w.pth")
+
+
+def test_weights_without_a_head_serve_who_reads_what_enters_it(resnet) -> None:
+    state = {key: value for key, value in resnet.state_dict().items() if not key.startswith("fc.")}
+    with pytest.raises(InputError, match=r"missing: fc\.weight"):
+        load_state("resnet18", state, "dino.pth")
+    loaded = load_state("resnet18", state, "dino.pth", headless=True)
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in state.items())
+    assert not loaded.fc.weight.any()
+    del state["conv1.weight"]
+    with pytest.raises(InputError, match=r"missing: conv1\.weight"):
+        load_state("resnet18", state, "dino.pth", headless=True)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple:
+        return (print, ("code was run",))
+
+
+@pytest.mark.parametrize("content", ["absent", "truncated", "text", "code", "list"])
+def test_files_that_are_no_weights(content: str, tmp_path, capsys) -> None:
+    file = tmp_path / "w.pth"
+    if content == "truncated":
+        torch.save({"a": torch.zeros(1000)}, file)
+        file.write_bytes(file.read_bytes()[:-500])
+    elif content == "text":
+        file.write_text("hello")
+    elif content == "code":
+        torch.save({"a": Bomb()}, file)
+    elif content == "list":
+        torch.save([torch.zeros(1)], file)
+    with pytest.raises(InputError, match=r"w\.pth"):
+        load_file(file)
+    assert "code was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_code_in_a_file_is_refused_by_its_name(old: bool, tmp_path) -> None:
+    torch.save({"a": Bomb()}, tmp_path / "w.pth", _use_new_zipfile_serialization=not old)
+    with pytest.raises(InputError, match=r"w\.pth is refused, to read it would run code \(print\)") as caught:
+        load_file(tmp_path / "w.pth")
+    assert "will likely succeed" not in str(caught.value)  # torch's advice to run it
+
+
+def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path) -> None:
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"a": Bomb()}))
+    with pytest.raises(InputError, match=r"plain\.pkl cannot be read .* something else than tensors") as caught:
+        load_file(tmp_path / "plain.pkl")
+    assert "will likely succeed" not in str(caught.value)
+
+
+def test_what_is_no_tensor_is_named(resnet) -> None:
+    state = {**resnet.state_dict(), "conv1.weight": 3, "fc.weight": torch.tensor(1.0), 7: torch.zeros(1)}
+    with pytest.raises(InputError) as caught:
+        load_state("resnet18", state, "w.pth")
+    for line in ("unexpected: 7", "conv1.weight: a int in the file", "fc.weight: () in the file"):
+        assert line in str(caught.value)
+
+
+def test_a_head_that_claims_more_than_the_file_holds_is_not_built(resnet) -> None:
+    state = {**resnet.state_dict(), "fc.weight": torch.zeros(1).expand(10**10, 512)}
+    with pytest.raises(InputError, match=r"fc\.weight: \(10000000000, 512\) in the file, \(1000, 512\) in the network"):
+        load_state("resnet18", state, "w.pth")
+
+
+def test_the_digest_covers_what_the_layer_depends_on_and_no_more(resnet) -> None:
+    before = weights_digest(resnet, "layer3.1")
+    with torch.no_grad():
+        resnet.layer4[0].conv1.weight += 1
+        resnet.fc.weight += 1
+    assert weights_digest(resnet, "layer3.1") == before
+    with torch.no_grad():
+        resnet.layer3[1].bn2.running_mean += 1e-3
+    assert weights_digest(resnet, "layer3.1") != before
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of weights on a machine whose every connection is refused: nothing listens on port 9."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr("urllib.request._opener", None)  # else the proxies of an earlier call
+    return tmp_path / "hub" / "checkpoints"
+
+
+def test_without_network_it_is_said_which_file_goes_where(cache: Path) -> None:
+    with pytest.raises(InputError, match=r"refused") as caught:
+        build("resnet18", weights="IMAGENET1K_V1")
+    assert f"put the file resnet18-f37072fd.pth into {cache}" in str(caught.value)
+
+
+def test_a_file_that_was_put_there_is_taken(cache: Path) -> None:
+    state = build("resnet18").state_dict()
+    cache.mkdir(parents=True)
+    torch.save(state, cache / "resnet18-f37072fd.pth")
+    assert state_digest(build("resnet18", weights="IMAGENET1K_V1").state_dict()) == state_digest(state)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", "cut"])
+def test_a_damaged_file_in_the_cache_is_named(cache: Path, content: bytes | str) -> None:
+    cache.mkdir(parents=True)
+    file = cache / "resnet18-f37072fd.pth"
+    torch.save({"conv1.weight": torch.zeros(1000)}, file)
+    file.write_bytes(file.read_bytes()[:2000] if content == "cut" else content)
+    with pytest.raises(InputError, match="as it was published") as caught:
+        build("resnet18", weights="IMAGENET1K_V1")
+    assert f"{file} is not IMAGENET1K_V1 of resnet18" in str(caught.value)
+    assert str(caught.value).endswith("delete the file")
+
+
+def test_weights_of_another_network_in_the_cache_are_named(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    torch.save({"conv1.weight": torch.zeros(1)}, cache / "resnet18-f37072fd.pth")
+    with pytest.raises(InputError, match="as it was published"):
+        build("resnet18", weights="IMAGENET1K_V1")
+
+
+def test_a_timm_network_takes_pictures_as_all_others_do() -> None:
+    import timm
+
+    model = build("timm:test_vit.r160_in1k", classes=3)
+    torch.manual_seed(0)
+    plain = timm.create_model("test_vit.r160_in1k", num_classes=3).eval()
+    plain.load_state_dict(model.state_dict())
+    assert tuple(model.pretrained_cfg["mean"]) == (0.5, 0.5, 0.5)
+    pictures = torch.rand(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(model(normalize(pictures)), plain((pictures - 0.5) / 0.5), atol=1e-4, rtol=1e-4)
+    assert weights_digest(model, "blocks.0") != weights_digest(plain, "blocks.0")  # it sees other colours
+
+
+def test_a_timm_network_by_its_state_dict() -> None:
+    model = build("timm:test_resnet", classes=4)
+    loaded = load_state("timm:test_resnet", {f"module.{k}": v for k, v in model.state_dict().items()}, "w.pth")
+    assert all(torch.equal(value, loaded.state_dict()[key]) for key, value in model.state_dict().items())
+    assert weights_digest(loaded, "layer3") == weights_digest(model, "layer3")
+    assert head_name(loaded) == "fc"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("timm:resnet5O", None, "timm has no network called 'resnet5O'; close names: .*resnet50"),
+        ("timm:resnet50.a1_in2k", None, "timm has no weights 'a1_in2k' of resnet50: it has .*a1_in1k"),
+        ("timm:resnet50", "IMAGENET1K_V2", "`pretrained` fetches those of resnet50, a path names a file"),
+        ("{own}:cnn", "pretrained", "has no weights called 'pretrained': name a file"),
+    ],
+)
+def test_names_that_timm_or_the_user_do_not_have(name: str, weights: str | None, message: str, own: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(name.format(own=own), weights=weights)
+    if weights is not None:
+        with pytest.raises(InputError, match=message):
+            cached_weights(name.format(own=own), weights)
+
+
+def test_without_network_the_file_to_bring_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        InputError, match=r"could not be fetched .*bring the file model\.safetensors of timm/test_resnet"
+    ):
+        build("timm:test_resnet.r160_in1k", weights="pretrained")
+
+
+def test_without_timm_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InputError, match=r"timm:resnet50 needs timm.*pip install"):
+        build("timm:resnet50")
+
+
+def test_a_users_network_gets_a_head_of_its_classes_and_is_told_by_its_source(own: str) -> None:
+    model = build(f"{own}:cnn", classes=9)
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 9)
+    before = weights_digest(model, "2")
+    model.definition = "another source"
+    assert weights_digest(model, "2") != before
+
+
+def test_a_vision_transformer_of_other_pictures_is_as_large_as_its_weights() -> None:
+    model = torchvision.models.vit_b_32(image_size=64, num_classes=2)
+    loaded = load_state("vit_b_32", model.state_dict(), "w.pth")
+    assert loaded.image_size == 64
+    assert loaded(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
+
+
+def test_equal_content_is_saved_as_equal_bytes(tmp_path) -> None:
+    content = {"a": torch.arange(1000), "b": [1, "two"]}
+    save_file(tmp_path / "a.pth", content)
+    save_file(tmp_path / "b.pth", {"a": torch.arange(1000), "b": [1, "two"]})
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    assert torch.equal(load_file(tmp_path / "a.pth")["a"], content["a"])
+
+
+def test_a_full_disk_is_not_hidden_behind_torchs_words(tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        save_file(tmp_path / "a.pth", {})
+    assert raised.value.filename == str(tmp_path / "a.pth")
+    assert not list(tmp_path.iterdir())

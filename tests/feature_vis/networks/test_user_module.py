@@ -1,0 +1,87 @@
+"""`module:function`: found beside the config, told apart by its source, and its errors said with their line."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_vis.errors import InputError
+from feature_vis.networks.models import build
+from feature_vis.networks.user_module import call, is_user_module, source_digest, source_files, within
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("resnet50", False), ("timm:vit_tiny_patch16_224", False), ("nets:build", True), ("/a/n:b", True)]
+)
+def test_which_names_are_the_users(name: str, own: bool) -> None:
+    assert is_user_module(name) == own
+
+
+def test_a_module_is_said_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert within("nets:build", tmp_path) == "nets:build"
+    assert within("nets:build", tmp_path / "configs") == "configs/nets:build"
+    assert within("/home/nets:build", tmp_path / "configs") == "/home/nets:build"
+    assert within("resnet50", tmp_path / "configs") == "resnet50"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """`outer` imports `inner.parts` and, in a function, `late`; `stranger` is imported by none."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "__init__.py").write_text("")
+    (tmp_path / "inner" / "parts.py").write_text("from . import deepest\nVALUE = 1\n")
+    (tmp_path / "inner" / "deepest.py").write_text("import os\n")
+    (tmp_path / "late.py").write_text("")
+    (tmp_path / "stranger.py").write_text("")
+    (tmp_path / "outer.py").write_text(
+        "import torch\nfrom inner.parts import VALUE\n\n\ndef build():\n    import late\n    return torch.nn.ReLU()\n"
+    )
+    return tmp_path
+
+
+def test_what_a_module_imports_from_beside_it_belongs_to_its_source(package: Path) -> None:
+    files = {str(file.relative_to(package)) for file in source_files(f"{package}/outer:build")}
+    assert files == {"outer.py", "late.py", "inner/__init__.py", "inner/parts.py", "inner/deepest.py"}
+
+
+def test_the_digest_follows_the_source_and_the_function(package: Path) -> None:
+    name = f"{package}/outer:build"
+    before = source_digest(name)
+    (package / "stranger.py").write_text("X = 1\n")
+    assert source_digest(name) == before
+    assert source_digest(f"{package}/outer:other") != before
+    (package / "inner" / "deepest.py").write_text("import sys\n")
+    assert source_digest(name) != before
+    assert source_digest("resnet50") == ""
+
+
+def test_the_digest_does_not_know_where_the_folder_lies(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(package)
+    assert source_digest("outer:build") == source_digest(f"{package}/outer:build")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        (None, "absent_one:build", r"there is no file .*absent_one\.py"),
+        ("def other(): pass", "without_it:build", "has no function 'build': it has other"),
+        ("import nowhere_to_be_found", "importing:build", r"No module named 'nowhere_to_be_found' \(.*, line 1\)"),
+        ("def build():\n    return 1 / 0", "failing:build", r"ZeroDivisionError: division by zero \(.*, line 2\)"),
+        ("def build(", "unfinished:build", r"unfinished\.py is not Python|SyntaxError"),
+        ("def build():\n    return 3", "number:build", r"gives a int, not a torch\.nn\.Module"),
+        ("", "no_function:", "is no network"),
+        ("def build(): pass", "json:build", "another module is called json"),
+    ],
+)
+def test_mistakes_of_the_user_are_said(source: str | None, name: str, message: str, tmp_path: Path) -> None:
+    if source is not None:
+        (tmp_path / f"{name.partition(':')[0]}.py").write_text(source)
+    with pytest.raises(InputError, match=message):
+        build(f"{tmp_path}/{name}")
+    if "no file" in message or "Python" in message or "no network" in message:
+        with pytest.raises(InputError, match=message):
+            source_digest(f"{tmp_path}/{name}")  # what the workflow asks before
+
+
+def test_the_function_is_called(package: Path) -> None:
+    assert type(call(f"{package}/outer:build")).__name__ == "ReLU"

@@ -1,0 +1,156 @@
+"""Pictures climb together as if alone: company, free places, faults and lack of memory change nothing in them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from feature_vis.networks.models import build
+from feature_vis.objectives import Objective, Objectives
+from feature_vis.optimisation.ascent import _on_plateau
+from feature_vis.recipe import Recipe
+from feature_vis.render import Rendered, render
+
+TINY = Recipe(size=16, steps=48, transforms="none", schedule="plain", precision="float32")
+
+
+def tiny() -> nn.Module:
+    """Of channel 0 the answer is always the same."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3))
+    with torch.no_grad():
+        model[2].weight[0] = 0
+        model[2].bias[0] = 1
+    return model
+
+
+def rendered(wanted: list[Objective], recipe: Recipe, **options: object) -> list[Rendered]:
+    """In the order of what is wanted."""
+    return sorted(render(wanted, recipe, **options), key=lambda picture: picture.index)
+
+
+def same(one: Rendered, other: Rendered) -> bool:
+    return (
+        np.array_equal(one.picture, other.picture)
+        and np.array_equal(one.trajectory, other.trajectory)
+        and (one.stopped, one.activation_start, one.activation_reached)
+        == (other.stopped, other.activation_start, other.activation_reached)
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_picture_is_the_same_to_the_byte_in_any_company(precision: str) -> None:
+    torch.manual_seed(0)
+    source = Objectives(build("resnet18"))
+    wanted = [source("layer4.1", channel) for channel in range(11)]
+    recipe = Recipe(size=48, steps=6, precision=precision)
+    together = rendered(wanted, recipe)
+    for chosen, batch in [([9], None), ([9, 3, 5], None), ([3, 9, 10, 0, 5], 3), ([5, 3], 1)]:
+        for index, picture in zip(chosen, rendered([wanted[i] for i in chosen], recipe, batch=batch), strict=True):
+            assert same(picture, together[index])
+    assert len({picture.picture.tobytes() for picture in together}) == 11
+
+
+def counted(seen: list[int]) -> Callable[[Tensor], Tensor]:
+    """A transform of the user's that does nothing but count."""
+
+    def move(pictures: Tensor) -> Tensor:
+        seen.append(len(pictures))
+        return pictures
+
+    return move
+
+
+def test_a_place_that_becomes_free_goes_to_the_next() -> None:
+    source = Objectives(tiny())
+    wanted = [source.logit(channel) for channel in range(3)]
+    recipe = dataclasses.replace(TINY, plateau=0.001)
+    seen: list[int] = []
+    together = rendered(wanted, recipe, batch=2, move=counted(seen))
+    assert [picture.stopped for picture in together] == ["plateau", "steps", "steps"]
+    assert [len(picture.trajectory) for picture in together] == [32, 48, 48]
+    assert seen == [2] * 80  # the third picks up in step 33, where the first had stood
+    for objective, picture in zip(wanted, together, strict=True):
+        (alone,) = render([objective], recipe)
+        assert same(alone, picture)
+
+
+def test_without_a_plateau_rule_all_steps_are_made() -> None:
+    source = Objectives(tiny())
+    (picture,) = render([source.logit(0)], TINY)
+    assert (picture.stopped, len(picture.trajectory)) == ("steps", 48)
+
+
+def test_a_plateau_is_a_rise_below_the_share() -> None:
+    flat, rising, falling = [5.0] * 32, [1.0 + 0.1 * i for i in range(32)], [5.0 - 0.1 * i for i in range(32)]
+    assert _on_plateau(flat, 0.01)
+    assert _on_plateau(falling, 0.01)
+    assert not _on_plateau(rising, 0.01)
+    assert _on_plateau(rising, 0.9)
+    assert not _on_plateau(flat[:31], 0.01)  # too short to be judged
+    assert not _on_plateau([*rising[::-1], *rising], 0.01)  # what was before does not count
+    assert not _on_plateau([x - 4 for x in rising], 0.01)  # through 0
+    assert _on_plateau([-x for x in rising], 0.01)
+
+
+class Cliff(nn.Module):
+    """Its only answer is the mean, and not a number for pictures brighter than a limit."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((1, 2, 3))
+        return (mean + 0 * torch.sqrt(0.6 - mean)).unsqueeze(1)
+
+
+def test_a_gradient_that_is_not_finite_stops_that_picture_alone() -> None:
+    source = Objectives(Cliff(), mean=(0.0,) * 3, std=(1.0,) * 3)
+    recipe = dataclasses.replace(TINY, steps=30, colors="none")
+    darker = -source.logit(0)
+    fallen, fine, also = rendered([source.logit(0), darker, -darker - 0], recipe)
+    (alone,) = render([darker], recipe)
+    assert fallen.stopped == also.stopped == "not finite"
+    assert 1 < len(fallen.trajectory) < 30
+    assert np.isfinite(fallen.trajectory).all()
+    assert fallen.picture.mean() == pytest.approx(0.6 * 255, abs=5)  # as it was when that happened
+    assert fine.stopped == "steps"
+    assert len(fine.trajectory) == 30
+    assert same(fine, alone)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
+    source = Objectives(tiny())
+    wanted = [source.logit(channel) for channel in (1, 2, 3, 0, 1)]
+    recipe = dataclasses.replace(TINY, steps=5)
+
+    def narrow(pictures: Tensor) -> Tensor:
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("no more than 2")
+        return pictures
+
+    expected = rendered(wanted, recipe, batch=2, move=lambda pictures: pictures)
+    assert all(same(*pair) for pair in zip(rendered(wanted, recipe, move=narrow), expected, strict=True))
+
+
+def test_out_of_memory_for_a_single_picture_is_an_error() -> None:
+    def none_at_all(_pictures: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("nothing")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        list(render([Objectives(tiny()).logit(1)], TINY, move=none_at_all))
+
+
+def test_a_picture_that_stays_grey_is_on_a_plateau() -> None:
+    assert _on_plateau([0.0] * 32, 0.01)
+
+
+def test_a_set_is_not_parted_for_want_of_memory() -> None:
+    def narrow(pictures: Tensor) -> Tensor:
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("no more than 2")
+        return pictures
+
+    source = Objectives(tiny())
+    with pytest.raises(torch.OutOfMemoryError):
+        list(render([source.logit(1) + source.diversity("0")] * 3, TINY, move=narrow))

@@ -1,0 +1,91 @@
+"""A small results folder with real statistics in its tables, and no training behind it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from feature_vis.images.png import write_picture
+from feature_vis.networks.models import build
+from featurediff.cli.main import main
+from featurediff.comparison.compare import describe_columns, rank_layers
+from featurediff.networks import Network, save_network
+from featurediff.statistics.combined_score import join_scores
+from featurediff.statistics.mmd import visual_table
+
+LAYERS = ("layer3.1", "layer4.1")
+CHANNELS = range(14)
+SEEDS = range(4)
+PLANTED = 5
+
+
+@pytest.fixture(scope="session")
+def planted() -> int:
+    """The channel of layer4.1 that is another one in the tuned networks."""
+    return PLANTED
+
+
+@pytest.fixture
+def workflow(request: pytest.FixtureRequest) -> Path:
+    """The checkout."""
+    return request.config.rootpath
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., Result]:
+    """One command, in this process."""
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def embeddings(rng: np.random.Generator, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of base and tuned, (K, S, D); `change`, (K,): how far each channel's direction moved."""
+    base = rng.normal(size=(len(CHANNELS), 1, 32)) + 0.3 * rng.normal(size=(len(CHANNELS), len(SEEDS), 32))
+    noise = 0.1 * rng.normal(size=base.shape)
+    moved = base + noise + change[:, None, None] * rng.normal(size=(len(CHANNELS), 1, 32))
+    return base, moved
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-18 of two classes with random weights, as the workflow keeps its networks."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("network") / "network.pth"
+    save_network(file, Network("resnet18", build("resnet18", classes=2).state_dict()))
+    return file
+
+
+@pytest.fixture(scope="session")
+def made_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "results"
+    rng = np.random.default_rng(0)
+    for network in ("base", "dogs", "cars"):
+        for layer in LAYERS:
+            for channel in CHANNELS:
+                for seed in SEEDS:
+                    place = folder / network / "features" / layer / (f"seed{seed}" if seed else "")
+                    pixels = rng.integers(0, 255, (4, 4, 3), np.uint8)
+                    write_picture(place / f"channel{channel}.png", pixels, {"layer": layer, "channel": channel})
+    for network in ("dogs", "cars"):
+        write_tables(folder / "compare" / network, network, rng)
+    pair = folder / "compare" / "dogs" / "layer4.1" / "most_different" / f"rank1_channel{PLANTED}.png"
+    write_picture(pair, np.zeros((4, 10, 3), np.uint8), {})
+    return folder
+
+
+def write_tables(folder: Path, network: str, rng: np.random.Generator) -> None:
+    """The tables of a comparison, by the code that makes them in the workflow."""
+    folder.mkdir(parents=True)
+    tables: list[pd.DataFrame] = []
+    for layer in LAYERS:
+        change = np.where(np.array(CHANNELS) == PLANTED, 3.0, 0.0) * (layer == "layer4.1")
+        base, tuned = embeddings(rng, change)
+        tables.append(visual_table(base, tuned, model=network, layer=layer, channels=list(CHANNELS)))
+        tables[-1].assign(cosine=0.5).to_csv(folder / f"{layer}.csv", index=False)
+    ranking, summary = rank_layers([join_scores(table) for table in tables])
+    ranking.to_csv(folder / "ranking.csv", index=False)
+    summary.to_csv(folder / "summary.csv", index=False)
+    (folder / "columns.yaml").write_text(describe_columns())

@@ -1,0 +1,118 @@
+"""`featurediff diff`: the config that it writes, and how it calls snakemake; tests/workflow runs it for real."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import Result
+from PIL import Image
+
+from feature_vis.networks.models import build
+from featurediff.cli.diff import Pair, write_config
+from featurediff.config.check import find_mistakes
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that would have been run; each ends with 0, or with 7 where one of its options is `--fail`."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 7 if "--fail" in command else 0)
+
+    monkeypatch.setattr("featurediff.cli.diff.subprocess.run", run)
+    return commands
+
+
+@pytest.fixture
+def pair(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two checkpoints in the working folder; in the second, filter 5 of block 2 is another one."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = build(f"{own}:cnn")
+    torch.save(model.state_dict(), "a.pth")
+    model[2].conv.weight.data[5] *= -1
+    torch.save(model.state_dict(), "b.v2.pth")
+    return ["diff", "a.pth", "b.v2.pth", "--model", f"{own}:cnn", "--size", "32"]
+
+
+def test_layers_and_channels_are_chosen_by_weights_where_there_are_no_photographs(
+    run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path, own: str
+) -> None:
+    result = run(*pair, "--channels", "2", "--workflow", workflow, "--cores", "3", "-n", "--config", "threads=2")
+    assert result.exit_code == 0, result.output
+    assert "2: the weights of its channels moved by" in result.stderr
+    folder = tmp_path / "diff-a-b.v2"
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert find_mistakes(config, workflow / "config" / "schema.yaml") == []
+    assert config["networks"] == {
+        "base": {"model": f"{own}:cnn", "weights": str(tmp_path / "a.pth")},
+        "b-v2": {"weights": str(tmp_path / "b.v2.pth")},
+    }
+    assert list(config["visualize"]["layers"]) == ["2"]
+    assert 5 in config["visualize"]["layers"]["2"]["channels"]
+    assert len(config["visualize"]["layers"]["2"]["channels"]) == 2
+    [command] = called
+    assert command[2:] == [
+        *("snakemake", "--snakefile", str(workflow / "Snakefile"), "--directory", "diff-a-b.v2"),
+        *("--cores", "3", "-n", "--config", "threads=2"),
+    ]
+
+
+def test_named_layers_and_photographs(
+    run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    options = ["--layer", "1=0-3", "--layer", "2", "--channels", "4", "--probe", "photos", "--out", "mine"]
+    result = run(*pair, *options, "--workflow", workflow)
+    assert result.exit_code == 0, result.output
+    config = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())
+    assert find_mistakes(config, workflow / "config" / "schema.yaml") == []
+    assert config["visualize"]["layers"]["1"] == {"channels": "0-3"}
+    assert 5 in config["visualize"]["layers"]["2"]["channels"]
+    assert config["data"]["photographs"]["root"] == str(tmp_path / "photos")
+    assert config["compare"]["probe"] == {"data": "photographs", "size": 32, "resize": 37}
+    assert called[0][-2:] == ["--cores", "all"]
+
+
+def test_snakemakes_exit_status_is_handed_on(
+    run: Run, pair: list[str], called: list[list[str]], workflow: Path
+) -> None:
+    result = run(*pair, "--layer", "2=0", "--workflow", workflow, "--fail")
+    assert (result.exit_code, result.stdout) == (7, "")
+
+
+def test_the_users_mistakes(run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path) -> None:
+    result = run(*pair, "--workflow", tmp_path)
+    assert (result.exit_code, "name the checkout by --workflow" in result.stderr) == (1, True)
+    result = run("diff", "a.pth", "gone.pth", *pair[3:], "--workflow", workflow)
+    assert (result.exit_code, "there is no weights file gone.pth" in result.stderr) == (1, True)
+    result = run(*pair, "--layer", "3.1", "--workflow", workflow)
+    assert (result.exit_code, "there is no layer '3.1'" in result.stderr) == (1, True)
+    assert run("diff", "a.pth", *pair[3:]).exit_code == 2
+    assert called == []
+
+
+def test_a_librarys_weights_have_no_path(own: str, small_weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    from featurediff.networks import load_weights
+
+    monkeypatch.setattr(
+        "featurediff.cli.diff.load_weights", lambda model, _weights: load_weights(model, str(small_weights))
+    )
+    named = Pair("resnet18", "IMAGENET1K_V1", "IMAGENET1K_V1", None, ("layer4.1=0",), None, 5, 1, 4)
+    write_config(named, tmp_path)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    weights = {"model": "resnet18", "weights": "IMAGENET1K_V1"}
+    assert config["networks"] == {"base": weights, "IMAGENET1K_V1": weights}
+    assert config["visualize"] == {"recipe": {"size": 224, "steps": 5}, "layers": {"layer4.1": {"channels": "0"}}}

@@ -1,0 +1,159 @@
+"""`featurediff init`: what it writes can be followed, by the checks and by snakemake."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import Result
+from PIL import Image
+
+from feature_vis.errors import InputError
+from featurediff.cli.init import Answers, guess_format, last_blocks, write_config
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    for name in ("blue", "red"):
+        (tmp_path / "my birds: 2" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "my birds: 2" / name / f"{number}.png")
+    return tmp_path / "my birds: 2"
+
+
+def test_without_a_terminal_the_options_suffice(
+    run: Run, birds: Path, small_weights: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    out = tmp_path / "out"
+    options = ("--root", birds, "--model", "resnet18", "--weights", small_weights, "--layer", "layer4.1=0-3")
+    result = run("init", out, *options, "--layer", "layer3.1", "--epochs", "2", "--size", "64")
+    assert result.exit_code == 0, result.output
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert config["data"]["my-birds-2"]["root"] == str(birds)
+    assert config["visualize"]["layers"] == {"layer4.1": {"channels": "0-3"}, "layer3.1": {"channels": "0-63"}}
+    assert config["networks"]["my-birds-2"]["training"]["epochs"] == 2
+    assert run("check", "--directory", out, "--quick").exit_code == 0
+    snakefile = request.config.rootpath / "Snakefile"
+    dry = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--snakefile", snakefile, "--directory", out, "--cores", "1"],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert dry.returncode == 0, dry.stdout + dry.stderr
+    assert "finetune_my-birds-2" in dry.stdout
+    again = run("init", out, *options)
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+    assert run("init", out, *options, "--force").exit_code == 0
+
+
+def test_every_value_that_one_may_change_has_a_comment(birds: Path, small_weights: Path, tmp_path: Path) -> None:
+    given = {"root": str(birds), "model": "resnet18", "weights": str(small_weights)}
+    write_config(tmp_path / "config.yaml", Answers(given))
+    lines = (tmp_path / "config.yaml").read_text().splitlines()
+    plain = [line for line in lines if line.strip() and not line.endswith(":") and "#" not in line]
+    expected = ("data:", "root:", "epochs:", "learning_rate", "batch_size", "resize", "steps:", "layer4.")
+    assert all(line.strip().startswith(expected) for line in plain), plain
+    assert lines[0].startswith("# featurediff: my birds: 2 fine-tuned from resnet18")
+
+
+def test_without_a_terminal_and_a_root_it_is_a_usage_error(run: Run, tmp_path: Path) -> None:
+    result = run("init", tmp_path)
+    assert result.exit_code == 2
+    assert "--root" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--root", "nowhere"], "there is no folder"),
+        (["--format", "zip"], "csv or unlabelled, not 'zip'"),
+        (["--model", "resnt18"], "close names: resnet18"),
+        (["--epochs", "0"], "epochs"),
+        (["--size", "3"], "size"),
+    ],
+)
+def test_answers_that_make_no_config_write_none(
+    run: Run, options: list[str], message: str, birds: Path, tmp_path: Path
+) -> None:
+    given = {"--root": str(birds), "--model": "resnet18", "--weights": "IMAGENET1K_V1"}
+    given |= dict([options])
+    result = run("init", tmp_path / "out", *(part for option in given.items() for part in option))
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_given_is_asked_with_a_default(birds: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+
+    def ask(question: str, default: Any) -> Any:
+        asked[question] = default
+        return {"Folder of your pictures": str(birds), "Classifier of torchvision.models": "resnet18"}.get(
+            question, default
+        )
+
+    write_config(tmp_path / "config.yaml", Answers({"seeds": 2}, ask))
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert asked["Weights, torchvision's name or a file"] == "IMAGENET1K_V1"
+    assert asked["Layers to render, with commas"] == "layer4.0,layer4.1"
+    assert asked["First module that learns"] == "layer4.0"
+    assert "Pictures of every channel" not in asked
+    assert config["seeds"] == 2
+    assert config["networks"]["my-birds-2"]["training"]["train_from"] == "layer4.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"labels.csv": "id,breed\n", "train/a.jpg": ""}, "kaggle_dogs"),
+        ({"labels.csv": "path,label\n"}, "csv"),
+        ({"devkit/cars_meta.mat": ""}, "stanford_cars"),
+        ({"lists/train_list.mat": "", "Images/a": ""}, "stanford_dogs"),
+        ({"a/1.jpg": ""}, "image_folder"),
+    ],
+)
+def test_the_layout_is_seen(files: dict[str, str], expected: str, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert guess_format(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("resnet18", ["layer4.0", "layer4.1"]),
+        ("squeezenet1_0", ["features.10", "features.12"]),
+        ("vgg11", ["features.16", "features.18"]),
+    ],
+)
+def test_the_last_blocks(model: str, expected: list[str]) -> None:
+    assert last_blocks(model) == expected
+
+
+def test_a_network_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match="close names"):
+        last_blocks("resnt18")
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [("cnn", ["1", "2"]), ("vit", ["encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_1"])],
+)
+def test_the_blocks_of_a_users_network(function: str, expected: list[str], own: str) -> None:
+    assert last_blocks(f"{own}:{function}") == expected
+
+
+def test_a_users_network_needs_a_file_of_weights(own: str, birds: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name a file of them by --weights"):
+        write_config(tmp_path / "config.yaml", Answers({"root": str(birds), "model": f"{own}:cnn"}))

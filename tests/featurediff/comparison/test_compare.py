@@ -1,0 +1,65 @@
+"""The files of a comparison: embeddings of every seed, what is believed of them, and the ranking."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from written_pictures import CHANNELS, write
+
+from featurediff.comparison.compare import (
+    compare_files,
+    describe_columns,
+    join_units,
+    rank_layers,
+    visual_and_functional,
+)
+from featurediff.measures.embedder import embed_pictures
+from featurediff.measures.embeddings import save_embeddings
+
+
+def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal(embedder, tmp_path) -> None:
+    sides = []
+    for name, changed in (("base", None), ("dogs", 5)):
+        paths = write(tmp_path / name, np.random.default_rng(0), changed)
+        save_embeddings(tmp_path / f"{name}.npz", *embed_pictures(embedder, paths))
+        sides.append((paths[: len(CHANNELS)], str(tmp_path / f"{name}.npz")))
+    pictures, files = zip(*sides, strict=True)
+    table = compare_files(embedder, pictures, files, [set(), set()], model="dogs", layer="layer4").set_index("channel")
+    assert (table.loc[[2, 10], ["cosine", "paired_similarity", "first_similarity"]] == 1).all(axis=None)
+    assert (table.loc[[2, 10], "visual_change"] == 0).all()
+    assert table.loc[5, "paired_similarity"] < 1
+    assert table.loc[5, "first_similarity"] == pytest.approx(table.loc[5, "cosine"], abs=1e-5)
+    ranking, summary = rank_layers([table.reset_index()])
+    assert {"q_visual", "q_excess", "rank"} <= set(ranking)
+    assert summary[["layer", "test"]].values.tolist() == [
+        [layer, test] for layer in ("layer4", "all") for test in ("visual", "excess")
+    ]
+    meanings = yaml.safe_load(describe_columns())
+    assert set(ranking) <= set(meanings)
+
+
+def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:
+    random, tables = np.random.default_rng(0), []
+    for layer in ("layer3", "layer4"):
+        table = pd.DataFrame({"model": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)})
+        table["p_excess"] = random.random(12)
+        units = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
+        units["p_response"], units["frozen"] = random.random(12), False
+        units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
+        units.to_csv(tmp_path / f"{layer}.csv", index=False)
+        tables.append(join_units(table, str(tmp_path / f"{layer}.csv")))
+    assert set(tables[0]["joined_parts"]) == {"excess + response_excess"}
+    ranking, summary = rank_layers(tables)
+    assert ranking["channel"].tolist()[:2] == [7, 7]
+    assert (ranking["q_joined"] <= 0.05).sum() == 2
+    assert summary.set_index(["layer", "test"])["changed"][("all", "joined")] == 2
+    assert set(ranking) <= set(yaml.safe_load(describe_columns()))
+
+
+def test_pictures_that_move_as_far_as_answers_agree_with_them() -> None:
+    change = np.arange(12) / 12
+    ranking = pd.DataFrame({"model": "dogs", "layer": "layer4", "channel": range(12), "correlation": 1 - change})
+    ranking["visual_change"], ranking["excess"] = change**3, -change
+    table = visual_and_functional(ranking, 0).set_index("first")
+    assert table["spearman"].to_dict() == pytest.approx({"visual_change": 1, "excess": -1})
+    assert set(table["second"]) == {"1 - correlation"}

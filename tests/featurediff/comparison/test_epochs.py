@@ -1,0 +1,200 @@
+"""An epoch of a film is measured as the network that is visualized is, and what did not change stays as it was."""
+
+import copy
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from feature_vis.images.png import read_notes, read_picture, write_picture
+from feature_vis.networks.models import build
+from feature_vis.recipe import Recipe
+from featurediff.comparison.compare import describe_columns, rank_layers
+from featurediff.comparison.epochs import bad_by_layer, choose_channels, have_pictures, measure_epoch
+from featurediff.measures.accumulators import Label
+from featurediff.measures.embedder import Embedder, embed_pictures
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.units import compare_units
+from featurediff.rendering.paths import picture_paths
+from featurediff.statistics.mmd import visual_table
+from featurediff.statistics.unchanged import FrozenLayerChanged
+
+CPU = torch.device("cpu")
+SEEDS = (0, 1)
+ALL = {"layer3.1": [0, 1], "layer4.1": list(range(12))}
+CHOSEN = {"layer3.1": [1], "layer4.1": [7, 2, 4]}
+RECIPES = {layer: {"layer": Recipe(size=32, steps=2).settings(), "channels": {}} for layer in ALL}
+
+
+@pytest.fixture(scope="module")
+def base() -> nn.Module:
+    torch.manual_seed(0)
+    return build("resnet18", classes=2)
+
+
+@pytest.fixture(scope="module")
+def tuned(base: nn.Module) -> nn.Module:
+    """The base with other weights in layer4.1, of channel 7 above all."""
+    model = copy.deepcopy(base)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        weight = model.get_submodule("layer4.1.conv2").weight
+        weight += 0.3 * weight.std() * torch.randn_like(weight)
+        weight[7] = weight.std() * torch.randn_like(weight[7])
+    return model
+
+
+@pytest.fixture(scope="module")
+def folders(base: nn.Module, tuned: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Pictures of all channels in base and tuned network, by layer."""
+    root = tmp_path_factory.mktemp("features")
+    for name, model in (("base", base), ("tuned", tuned)):
+        have_pictures(model, ALL, RECIPES, SEEDS, root / name, [], CPU)
+    return root / "base", root / "tuned"
+
+
+@pytest.fixture(scope="module")
+def embedder(base: nn.Module) -> Embedder:
+    return Embedder(base)
+
+
+@pytest.fixture(scope="module")
+def ranking(folders: tuple[Path, Path], embedder: Embedder, base: nn.Module, tuned: nn.Module) -> pd.DataFrame:
+    """As of the rules that compare the network that is visualized."""
+    tables = []
+    for layer, channels in ALL.items():
+        sides = [picture_paths(folder / layer, channels, SEEDS) for folder in folders]
+        embedded = [embed_pictures(embedder, paths)[2] for paths in sides]
+        visual = visual_table(*embedded, model="tuned", layer=layer, channels=channels)
+        first = {layer: tuple(paths[: len(channels)] for paths in sides)}
+        tables.append(visual.merge(compare_units(base, tuned, first, None, None), on=["layer", "channel"]))
+    return rank_layers(tables)[0]
+
+
+def sides(folders: tuple[Path, Path]) -> dict[str, tuple[list[str], list[str]]]:
+    before, after = (
+        {layer: picture_paths(folder / layer, sorted(chosen), SEEDS) for layer, chosen in CHOSEN.items()}
+        for folder in folders
+    )
+    return {layer: (before[layer], after[layer]) for layer in CHOSEN}
+
+
+def measure(base, tuned, folders, ranking, embedder, bad=(), **changes) -> pd.DataFrame:
+    faulty = {layer: (set(), set(bad if layer == "layer4.1" else ())) for layer in CHOSEN}
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    probing = probe(base, tuned, list(CHOSEN), [(images, [Label("task", str(i % 2)) for i in range(6)])], fields={})
+    settings = {"model": "tuned", "epoch": 3, "train_from": "layer4.1"} | changes
+    return measure_epoch(base, tuned, sides(folders), faulty, ranking, embedder, probing, **settings)
+
+
+@pytest.fixture(scope="module")
+def measured(base, tuned, folders, ranking, embedder) -> pd.DataFrame:
+    """Of the sound pictures: only to be looked at."""
+    return measure(base, tuned, folders, ranking, embedder)
+
+
+def test_the_most_changed_channels_come_first_and_those_without_a_rank_after_them() -> None:
+    ranked = pd.DataFrame(
+        {
+            "layer": ["a"] * 5 + ["b"],
+            "channel": [0, 1, 2, 3, 4, 0],
+            "rank": [3.0, np.nan, 1.0, np.nan, np.nan, 2.0],
+            "paired_similarity": [0.2, 0.9, 0.4, 0.5, 0.9, 1.0],
+        }
+    )
+    assert choose_channels(ranked, {"a": 4, "b": 1}) == {"a": [2, 0, 3, 1], "b": [0]}
+    assert choose_channels(ranked, {"a": 99}) == {"a": [2, 0, 3, 1, 4]}
+    assert choose_channels(ranked, {"a": [0, 1, 2]}) == {"a": [2, 0, 1]}
+
+
+def test_the_network_that_is_visualized_is_measured_as_in_its_ranking(measured, ranking) -> None:
+    keys, table = ["layer", "channel"], measured
+    assert set(table) <= set(yaml.safe_load(describe_columns()))
+    assert (table["epoch"] == 3).all()
+    assert table[keys].values.tolist() == [["layer3.1", 1], ["layer4.1", 2], ["layer4.1", 4], ["layer4.1", 7]]
+    found, expected = table.set_index(keys), ranking.set_index(keys)
+    measures = ["paired_similarity", "floor", "visual_change", "excess", "weight_change", "base_picture_in_tuned"]
+    pd.testing.assert_frame_equal(found[measures], expected.loc[found.index, measures], rtol=1e-5)
+    assert found.loc["layer4.1", "correlation"].idxmin() == 7
+    assert found.loc["layer4.1", "weight_change"].idxmax() == 7
+    assert not {"p_visual", "p_excess"} & set(table)
+
+
+def test_a_frozen_layer_is_exactly_unchanged(measured) -> None:
+    table = measured.set_index("layer")
+    assert table["frozen"].to_dict() == {"layer3.1": True, "layer4.1": False}
+    ones = ["paired_similarity", "correlation", "weight_cosine", "layer_cka", "tuned_likes_base_picture"]
+    assert (table.loc["layer3.1", ones] == 1).all()
+    assert (table.loc["layer3.1", ["visual_change", "weight_change"]] == 0).all()
+    assert table.loc["layer4.1", "layer_cka"].nunique() == 1
+
+
+def test_a_frozen_layer_that_drifted_stops_the_run(base, tuned, folders, ranking, embedder) -> None:
+    drifted = copy.deepcopy(tuned)
+    drifted.get_submodule("layer2.0.bn1").running_mean += 1e-6
+    with pytest.raises(FrozenLayerChanged, match=r"layer3\.1"):
+        measure(base, drifted, folders, ranking, embedder)
+
+
+def test_a_faulty_picture_is_left_out_with_a_reason(measured, base, tuned, folders, ranking, embedder) -> None:
+    sound = measured.set_index(["layer", "channel"])
+    table = measure(base, tuned, folders, ranking, embedder, bad=[(4, 1), (11, 0)]).set_index(["layer", "channel"])
+    row = table.loc["layer4.1", 4]
+    assert row["seeds"] == 1
+    assert np.isnan(row["visual_change"])
+    assert "one seed" in row["reason"]
+    others = [("layer3.1", 1), ("layer4.1", 2), ("layer4.1", 7)]
+    pd.testing.assert_series_equal(table.loc[others, "visual_change"], sound.loc[others, "visual_change"])
+
+
+def test_without_probe_images_the_rest_is_measured(base, tuned, folders, ranking, embedder) -> None:
+    faulty = {layer: (set(), set()) for layer in CHOSEN}
+    table = measure_epoch(
+        base, tuned, sides(folders), faulty, ranking, embedder, None, model="tuned", epoch=0, train_from=None
+    )
+    assert table["correlation"].isna().all()
+    assert table["paired_similarity"].notna().all()
+    assert (table["probe_reason"] == "there are no probe images").all()
+
+
+def test_pictures_with_an_equal_key_are_copied_and_the_rest_is_rendered(tuned, folders, tmp_path, caplog) -> None:
+    with caplog.at_level(logging.INFO, "featurediff"):
+        have_pictures(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
+        assert caplog.messages == [
+            "layer3.1: copied 2 of 2 pictures",
+            "rendered 0, reused 2",
+            "layer4.1: copied 0 of 6 pictures",
+            "rendered 6, reused 0",
+        ]
+        caplog.clear()
+        have_pictures(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
+        assert [text for text in caplog.messages if text.startswith("rendered")] == [
+            "rendered 0, reused 2",
+            "rendered 0, reused 6",
+        ]
+    for path in ("layer3.1/channel1.png", "layer3.1/seed1/channel1.png"):
+        assert (tmp_path / path).read_bytes() == (folders[0] / path).read_bytes()
+    # rendered among other channels than there: the same up to rounding, from the same noise
+    for path in ("layer4.1/channel7.png", "layer4.1/seed1/channel2.png"):
+        made, there = ((read_notes(folder / path) or {}) for folder in (tmp_path, folders[1]))
+        assert made["key"] == there["key"]
+        difference = read_picture(tmp_path / path)[0].astype(int) - read_picture(folders[1] / path)[0]
+        assert np.abs(difference).max() <= 1
+
+
+def test_grey_pictures_are_found_by_layer(tmp_path) -> None:
+    random = np.random.default_rng(0)
+    notes = {"activation_start": 0.0, "activation_reached": 1.0}
+    for channel in range(4):
+        for seed in SEEDS:
+            path = picture_paths(tmp_path, [channel], [seed])[0]
+            grey = (channel, seed) == (2, 1)
+            picture = np.full((16, 16, 3), 128) if grey else random.integers(0, 255, (16, 16, 3))
+            write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel})
+    paths = picture_paths(tmp_path, range(4), SEEDS)
+    assert bad_by_layer({"a": paths, "b": paths[:4]}, "tuned", {}) == {"a": {(2, 1)}, "b": set()}

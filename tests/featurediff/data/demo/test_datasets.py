@@ -1,0 +1,195 @@
+"""The drawn data sets: real formats, the same bytes each time, pictures that do not depend on how many there are."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.io
+from PIL import Image
+
+from feature_vis.errors import InputError
+from featurediff.data.demo.canvas import Canvas, Pose, ellipse, hsv, jpeg, mix, rounded, shade, smooth
+from featurediff.data.demo.cars import MODELS
+from featurediff.data.demo.datasets import KINDS, draw
+from featurediff.data.demo.dogs import BREEDS
+from featurediff.data.demo.shapes import SHAPES
+from featurediff.data.split import make_split, read_samples
+
+FORMATS = {"shapes": "image_folder", "dogs": "kaggle_dogs", "cars": "stanford_cars"}
+CLASSES = {"shapes": set(SHAPES), "dogs": set(BREEDS), "cars": set(MODELS)}
+# Fields that MATLAB files of one structure share, whatever their values.
+DEVKIT = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname"]
+
+
+def digests(root: Path, paths: list[str]) -> dict[str, str]:
+    return {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, list[str]]:
+    """Each data set with three pictures a class: its kind, root and files."""
+    root = tmp_path_factory.mktemp(request.param)
+    return request.param, root, draw(request.param, root, seed=0, per_class=3, size=32)
+
+
+def test_the_readers_find_every_picture_and_no_problem(drawn: tuple[str, Path, list[str]]) -> None:
+    kind, root, _ = drawn
+    table, skipped = make_split(FORMATS[kind], root, val_fraction=0.3, seed=0)
+    assert skipped.empty
+    assert set(table["label"]) == CLASSES[kind]
+    assert (table.groupby("label").size() == 3).all()
+    assert (table[table["split"] == "val"].groupby("label").size() == 1).all()
+
+
+def test_the_files_returned_are_sorted_and_all_there_is(drawn: tuple[str, Path, list[str]]) -> None:
+    _, root, paths = drawn
+    there = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    assert paths == sorted(path.relative_to(root).as_posix() for path in there)
+
+
+def test_pictures_are_rgb_of_the_size_asked_for_and_all_differ(drawn: tuple[str, Path, list[str]]) -> None:
+    _, root, paths = drawn
+    pictures = [path for path in paths if path.endswith(".jpg")]
+    for path in pictures:
+        with Image.open(root / path) as picture:
+            assert (picture.size, picture.mode, picture.format) == ((32, 32), "RGB", "JPEG")
+            assert np.asarray(picture).std() > 5  # something is drawn
+    assert len(set(digests(root, pictures).values())) == len(pictures)
+
+
+def test_the_same_arguments_give_the_same_bytes(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
+    kind, root, paths = drawn
+    again = draw(kind, tmp_path, seed=0, per_class=3, size=32)
+    assert digests(tmp_path, again) == digests(root, paths)
+
+
+def test_fewer_pictures_are_the_first_of_more(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
+    kind, root, paths = drawn
+    fewer = [path for path in draw(kind, tmp_path, seed=0, per_class=2, size=32) if path.endswith(".jpg")]
+    assert digests(tmp_path, fewer).items() <= digests(root, paths).items()
+    assert len(fewer) == 2 * len(CLASSES[kind])
+    labels = {sample.path: sample.label for sample in read_samples(FORMATS[kind], root)[0]}
+    assert all(labels[sample.path] == sample.label for sample in read_samples(FORMATS[kind], tmp_path)[0])
+
+
+def test_another_seed_gives_other_pictures(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
+    kind, root, paths = drawn
+    other = draw(kind, tmp_path, seed=1, per_class=1, size=32)
+    before = {value for path, value in digests(root, paths).items() if path.endswith(".jpg")}
+    after = {value for path, value in digests(tmp_path, other).items() if path.endswith(".jpg")}
+    assert not before & after
+
+
+def test_another_drawing_into_the_same_root_leaves_its_own_files_alone(tmp_path: Path) -> None:
+    draw("dogs", tmp_path, seed=0, per_class=2, size=16)
+    stranger = tmp_path / "train" / "my own.jpg"
+    stranger.write_bytes(b"kept")
+    paths = draw("dogs", tmp_path, seed=1, per_class=1, size=16)
+    there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
+    assert there - {".drawn"} == {*paths, "train/my own.jpg"}
+
+
+def test_files_that_were_not_drawn_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id,breed\nmine,mine\n")
+    with pytest.raises(InputError, match=r"already holds labels\.csv"):
+        draw("dogs", tmp_path, seed=0, per_class=1, size=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def test_a_list_of_drawn_files_cannot_lead_out_of_the_root(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.jpg"
+    outside.write_bytes(b"kept")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".drawn").write_text(f"../outside.jpg\n{outside}\n")
+    draw("cars", root, seed=0, per_class=1, size=16)
+    assert outside.exists()
+
+
+def test_dog_labels_are_as_kaggles(tmp_path: Path) -> None:
+    draw("dogs", tmp_path, seed=0, per_class=2, size=16)
+    table = pd.read_csv(tmp_path / "labels.csv", dtype=str)
+    assert list(table.columns) == ["id", "breed"]
+    assert table["id"].is_monotonic_increasing
+    assert table["id"].is_unique
+    assert table["id"].str.fullmatch("[0-9a-f]{32}").all()
+
+
+def test_car_boxes_lie_in_the_picture_and_hold_the_car(tmp_path: Path) -> None:
+    draw("cars", tmp_path, seed=0, per_class=4, size=64)
+    annotations = scipy.io.loadmat(tmp_path / "devkit" / "cars_train_annos.mat")["annotations"]
+    assert annotations.shape == (1, 4 * len(MODELS))
+    for row in annotations[0]:
+        left, top, right, bottom = (int(row[field][0, 0]) for field in DEVKIT[:4])
+        assert 1 <= left < right <= 64
+        assert 1 <= top < bottom <= 64
+        assert right - left > 35  # even the shortest model
+        assert 1 <= row["class"][0, 0] <= len(MODELS)
+
+
+@pytest.mark.shared_data
+def test_the_devkit_has_the_structure_of_the_real_one(tmp_path: Path, shared_data: Path) -> None:
+    draw("cars", tmp_path, seed=0, per_class=26, size=16)  # as many pictures as need two bytes to count
+    real_kit, drawn_kit = shared_data / "stanford_cars" / "devkit_original", tmp_path / "devkit"
+    for file, name in (("cars_train_annos.mat", "annotations"), ("cars_meta.mat", "class_names")):
+        real, ours = (scipy.io.loadmat(kit / file) for kit in (real_kit, drawn_kit))
+        assert set(ours) == set(real)
+        assert ours[name].dtype == real[name].dtype
+        assert ours[name].shape[0] == real[name].shape[0] == 1
+    real, ours = (scipy.io.loadmat(kit / "cars_train_annos.mat")["annotations"][0, 0] for kit in (real_kit, drawn_kit))
+    assert list(ours.dtype.names) == DEVKIT
+    for field in DEVKIT:
+        assert ours[field].shape == real[field].shape
+        assert ours[field].dtype.kind == real[field].dtype.kind
+    names = [scipy.io.loadmat(kit / "cars_meta.mat")["class_names"][0, 0] for kit in (real_kit, drawn_kit)]
+    assert names[0].shape == names[1].shape
+    assert names[0].dtype.kind == names[1].dtype.kind == "U"
+
+
+def test_unknown_kinds_and_numbers_out_of_range_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'boats': choose one of shapes, dogs, cars"):
+        draw("boats", tmp_path, seed=0, per_class=1, size=64)
+    with pytest.raises(InputError, match="per_class"):
+        draw("dogs", tmp_path, seed=0, per_class=0, size=64)
+    with pytest.raises(InputError, match="size"):
+        draw("cars", tmp_path, seed=0, per_class=1, size=8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pose_turns_clockwise_mirrors_and_moves() -> None:
+    assert np.allclose(Pose(angle=90).place([(1, 0)]), [(0, 1)])
+    assert np.allclose(Pose(mirror=True, x=0.5).place([(1, 0)]), [(-0.5, 0)])
+    assert np.allclose(Pose(scale=0.5, stretch=2).place([(1, 1)]), [(1, 0.5)])
+
+
+def test_edges_are_antialiased_and_what_is_drawn_inside_stays_inside() -> None:
+    canvas = Canvas(32)
+    canvas.fill(ellipse(0, 0, 0.5), (255, 255, 255))
+    assert len(np.unique(canvas.finished())) > 4
+    assert canvas.box() == (9, 9, 24, 24)
+    canvas = Canvas(32)
+    with canvas.inside([(-1, -1), (0, -1), (0, 1), (-1, 1)]):
+        canvas.fill(ellipse(0, 0, 0.9), (255, 0, 0))
+    pixels = canvas.finished()
+    assert pixels[16, 8, 0] == 255
+    assert pixels[:, 17:].max() == 0
+
+
+def test_curves_pass_where_they_must() -> None:
+    square = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+    assert np.allclose(smooth(square)[::6], square)
+    corners = rounded(square, 0.2)
+    assert np.abs(corners).max() == 1
+    assert not any((corners == corner).all(1).any() for corner in np.array(square))
+
+
+def test_colors() -> None:
+    assert [hsv(hue, 1, 1) for hue in (0, 1 / 3, 2 / 3, 1)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 0)]
+    assert hsv(0.3, 0, 0.5) == (128, 128, 128)
+    assert shade((100, 200, 255), 1.5) == (150, 255, 255)
+    assert mix((0, 0, 0), (200, 100, 50), 0.5) == (100, 50, 25)
+    grey = np.full((16, 16, 3), 127.0)
+    assert np.abs(np.asarray(Image.open(io.BytesIO(jpeg(grey))), float) - 127).max() <= 1

@@ -1,0 +1,124 @@
+"""Every format is read as its authors made it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import scipy.io
+from made_data import CARS, MAKERS, car_annotations, cell, dog_list, kaggle_dogs, message, stanford_cars, stanford_dogs
+
+from featurediff.data.formats import FORMATS, read_samples
+from featurediff.data.listing import MISSING, Sample
+
+pytestmark = pytest.mark.usefixtures("mat_files_in_this_process")
+
+
+def test_every_format_is_tested() -> None:
+    assert {*MAKERS, "unlabelled"} == set(FORMATS)
+
+
+def test_labels_of_each_format(tmp_path) -> None:
+    expected = {
+        "image_folder": Sample("ant/0.png", "ant", "train"),
+        "kaggle_dogs": Sample("train/001.jpg", "boxer", "train"),
+        "stanford_dogs": Sample("Images/n02086240-Shih-Tzu/n02086240_test1.jpg", "Shih-Tzu", "test"),
+        "stanford_cars": Sample("cars_test/00004.jpg", CARS[0], "test"),
+        "csv": Sample("jugs/deep/2.png", "jug", "train"),
+    }
+    for name, sample in expected.items():
+        MAKERS[name](tmp_path / name)
+        assert sample in read_samples(name, tmp_path / name)[0]
+
+
+def test_cars_labels_in_the_devkit_or_absent(tmp_path) -> None:
+    stanford_cars(tmp_path)
+    labels = tmp_path / "cars_test_annos_withlabels.mat"
+    labels.rename(tmp_path / "devkit" / labels.name)
+    assert len(read_samples("stanford_cars", tmp_path)[0]) == 10
+    (tmp_path / "devkit" / labels.name).unlink()
+    samples, problems = read_samples("stanford_cars", tmp_path)
+    assert (len(samples), problems) == (6, [])  # the unlabelled test part is no offender
+
+
+def test_one_car_alone_is_still_a_list(tmp_path) -> None:
+    stanford_cars(tmp_path)
+    car_annotations(tmp_path / "cars_test_annos_withlabels.mat", [("00001.jpg", 1)])
+    samples, problems = read_samples("stanford_cars", tmp_path)
+    assert sum(sample.part == "test" for sample in samples) == 1
+    assert [problem.path for problem in problems] == [f"cars_test/0000{number}.jpg" for number in (2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("kaggle_dogs", ["labels.csv", "train"]),
+        ("stanford_dogs", ["train_list.mat", "test_list.mat", "Images"]),
+        ("stanford_cars", ["cars_meta.mat", "cars_train_annos.mat", "cars_train"]),
+        ("csv", ["labels.csv"]),
+    ],
+)
+def test_all_that_a_format_lacks_is_named(tmp_path, name, missing) -> None:
+    text = message(name, tmp_path, on_bad_image="skip")
+    for part in missing:
+        assert f"{tmp_path}/" in text
+        assert part in text
+
+
+def test_the_folder_of_pictures_may_not_be_elsewhere(tmp_path) -> None:
+    kaggle_dogs(tmp_path / "data")
+    (tmp_path / "data" / "train").rename(tmp_path / "train")
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "train")
+    assert "link out of the data set's root" in message("kaggle_dogs", tmp_path / "data")
+
+
+def test_lists_of_different_length(tmp_path) -> None:
+    stanford_dogs(tmp_path)
+    dog_list(tmp_path, "test", ["n1-a/x.jpg", "n1-a/y.jpg"], [1, 1, 1])
+    assert "2 files but 3 labels" in message("stanford_dogs", tmp_path)
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", " "], []])
+def test_class_names_that_are_not_different_texts(tmp_path, names) -> None:
+    stanford_cars(tmp_path)
+    scipy.io.savemat(tmp_path / "devkit" / "cars_meta.mat", {"class_names": cell(names)})
+    assert "class names must be different" in message("stanford_cars", tmp_path)
+
+
+@pytest.mark.shared_data
+def test_the_real_devkit_of_stanford_cars(shared_data, tmp_path) -> None:
+    """The full annotation files over no pictures: each of the 8,144 and 8,041 is named."""
+    shutil.copytree(shared_data / "stanford_cars" / "devkit_original", tmp_path / "devkit")
+    for part in ("train", "test"):
+        (tmp_path / f"cars_{part}").mkdir()
+    samples, problems = read_samples("stanford_cars", tmp_path)
+    assert samples == []
+    assert {problem.kind for problem in problems} == {MISSING}
+    paths = [problem.path for problem in problems]
+    assert sum(path.startswith("cars_train/") for path in paths) == 8144
+    assert sum(path.startswith("cars_test/") for path in paths) == 8041
+
+
+def test_an_unknown_format_and_an_absent_root(tmp_path) -> None:
+    assert "image_folder, kaggle_dogs" in message("images", tmp_path)
+    assert "there is no folder" in message("csv", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "list_"),
+    [
+        ("kaggle_dogs", "labels.csv"),
+        ("csv", "labels.csv"),
+        ("stanford_dogs", "lists"),
+        ("stanford_dogs", "lists/test_list.mat"),
+        ("stanford_cars", "devkit"),
+        ("stanford_cars", "cars_test_annos_withlabels.mat"),
+    ],
+)
+def test_a_list_may_not_be_elsewhere(tmp_path: Path, name: str, list_: str) -> None:
+    root = tmp_path / "data"
+    MAKERS[name](root)
+    (root / list_).rename(tmp_path / "elsewhere")
+    (root / list_).symlink_to(tmp_path / "elsewhere")
+    text = message(name, root)
+    assert f"{root}/{list_}" in text
+    assert "is a link out of the data set's root" in text

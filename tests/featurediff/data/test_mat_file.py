@@ -1,0 +1,222 @@
+"""MATLAB files, whole, broken, and made to do harm."""
+
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from fuzzing import mutated
+from made_data import car_annotations, cell, stanford_dogs
+from places import REPOSITORY
+
+from feature_vis.errors import InputError
+from featurediff.data import mat_file
+from featurediff.data.mat_file import read_mat, variables_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    car_annotations(tmp_path / "annotations.mat", [("00001.jpg", 2), ("00002.jpg", 1)])
+    return tmp_path / "annotations.mat"
+
+
+def test_fields_of_a_struct_array_as_lists(file: Path) -> None:
+    expected = {"annotations.fname": ["00001.jpg", "00002.jpg"], "annotations.class": [2.0, 1.0]}
+    assert variables_of(file, list(expected)) == expected
+    assert read_mat(file, *expected) == expected  # by way of a process
+
+
+def test_texts_and_numbers_of_every_type_and_none_for_the_rest(tmp_path: Path) -> None:
+    content = {
+        "texts": cell(["ä", "b", 3.5, np.uint8(4), np.array([1, 2]), np.array([])]),
+        "numbers": np.array([[1, 2]], dtype=np.uint16),
+        "one": "text",
+        "single": 2.5,
+        "complex": np.array([1j, 2]),
+    }
+    scipy.io.savemat(tmp_path / "a.mat", content)
+    assert read_mat(tmp_path / "a.mat", *content) == {
+        "texts": ["ä", "b", 3.5, 4, None, None],
+        "numbers": [1, 2],
+        "one": ["text"],
+        "single": [2.5],
+        "complex": [None, None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be read as a MATLAB file"),
+        (b"words", "cannot be read as a MATLAB file"),
+        (b"MATLAB 5.0 MAT-file" + bytes(200), "cannot be read as a MATLAB file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(600), "cannot be read as a MATLAB file"),
+        (300, "cannot be read as a MATLAB file"),
+        (
+            {"annotations": np.array([(1.0, "x")], dtype=[("bbox", object), ("fname", object)])},
+            "without the field class",
+        ),
+        ({"annotations": np.zeros(3)}, "without the field fname"),
+        ({"x": np.zeros(3)}, "has no variable annotations (it has x)"),
+    ],
+)
+def test_a_wrong_file(file: Path, content: bytes | int | dict, words: str) -> None:
+    if isinstance(content, int):
+        file.write_bytes(file.read_bytes()[:content])
+    elif isinstance(content, dict):
+        scipy.io.savemat(file, content)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        variables_of(file, ["annotations.fname", "annotations.class"])
+    assert words in str(caught.value)
+
+
+def test_a_message_of_the_process_names_the_file(file: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read_mat(file, "class_names")
+    assert str(caught.value).startswith(f"{file} has no variable class_names (it has annotations)")
+    with pytest.raises(InputError, match=r"nothing\.mat cannot be read as a MATLAB file"):
+        read_mat(file.with_name("nothing.mat"), "class_names")
+
+
+def test_any_cut_is_an_input_error(tmp_path: Path) -> None:
+    stanford_dogs(tmp_path)
+    data = (tmp_path / "lists" / "train_list.mat").read_bytes()
+    for end in range(0, len(data), 41):
+        with pytest.raises(InputError):
+            variables_of(io.BytesIO(data[:end]), ["file_list", "labels"])
+
+
+# Files that are made by hand, element by element: https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
+HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+CELLS, NUMBERS = 1, 6
+
+
+def element(kind: int, data: bytes) -> bytes:
+    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+def matrix(kind: int, columns: int, content: bytes, name: bytes = b"x") -> bytes:
+    flags, size = element(6, struct.pack("<II", kind, 0)), element(5, struct.pack("<2i", 1, columns))
+    return element(14, flags + size + element(1, name) + content)
+
+
+def nested(depth: int) -> bytes:
+    """Cells in cells: SciPy goes down by recursion in C, which ends with a full stack."""
+    inner = matrix(NUMBERS, 1, element(9, struct.pack("<d", 1.0)), b"")
+    heads, size = [], len(inner)
+    for level in range(depth):
+        body = matrix(CELLS, 1, b"", b"x" if level == depth - 1 else b"")[8:]
+        heads.append(struct.pack("<II", 14, len(body) + size) + body)
+        size += len(heads[-1])
+    return b"".join(reversed(heads)) + inner
+
+
+def compressed(data: bytes) -> bytes:
+    packed = zlib.compress(data, 9)
+    return struct.pack("<II", 15, len(packed)) + packed
+
+
+HARMFUL = {
+    "a claim of 16 GB": lambda: matrix(CELLS, 2_000_000_000, b""),
+    "a full stack": lambda: nested(60_000),
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of a process's memory")
+@pytest.mark.parametrize("harm", HARMFUL)
+def test_a_harmful_file_ends_its_reader_and_nothing_else(harm: str, tmp_path: Path) -> None:
+    (tmp_path / "x.mat").write_bytes(HEADER + HARMFUL[harm]())
+    with pytest.raises(InputError, match=r"x\.mat cannot be read as a MATLAB file"):
+        read_mat(tmp_path / "x.mat", "x")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of a process's memory")
+def test_a_bomb_is_not_unfolded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = matrix(NUMBERS, 20_000_000, element(9, bytes(20_000_000 * 8)))  # 160 MB in 0.2
+    (tmp_path / "x.mat").write_bytes(HEADER + compressed(content))
+    limited = f"import featurediff.data.mat_file as m; m._BYTES = {100 << 20}; m.main()"
+    command = [sys.executable, "-P", "-c", limited, str(tmp_path / "x.mat"), "x"]
+    run = mat_file.subprocess.run
+    monkeypatch.setattr(mat_file.subprocess, "run", lambda _, **given: run(command, **given))
+    with pytest.raises(InputError, match="claims more than"):
+        read_mat(tmp_path / "x.mat", "x")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of a process's time")
+def test_a_reader_that_does_not_end_is_ended(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = """
+import featurediff.data.mat_file as m
+m._SECONDS = 1
+def busy(*_):
+    while True: pass
+m.variables_of = busy
+m.main()
+"""
+    run = mat_file.subprocess.run
+    command = [sys.executable, "-P", "-c", endless, str(file), "x"]
+    monkeypatch.setattr(mat_file.subprocess, "run", lambda _, **given: run(command, **given))
+    with pytest.raises(InputError, match="takes more than 60 s or 1 GiB"):
+        read_mat(file, "x")
+
+
+# Reads each file in a process of its own, as `read_mat` does, but without starting Python anew for each.
+READ_ALL = """
+import os, sys
+from featurediff.data import mat_file
+for file in sys.argv[1:]:
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        sys.argv[1:] = [file, "annotations.fname", "annotations.class"]
+        try:
+            mat_file.main()
+            sys.stdout.flush()
+            os._exit(0)
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(end.code)
+    print("", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes by fork")
+def test_whatever_a_file_holds_its_reader_answers_or_is_ended(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    rows = [(f"{number:05}.jpg", number) for number in range(20)]
+    car_annotations(tmp_path / "plain", rows)
+    content = scipy.io.loadmat(tmp_path / "plain", appendmat=False)
+    scipy.io.savemat(tmp_path / "packed", {"annotations": content["annotations"]}, do_compression=True, appendmat=False)
+    seeds = [(tmp_path / name).read_bytes() for name in ("plain", "packed")]
+    files = [tmp_path / f"{number}.mat" for number in range(250)]
+    for number, file in enumerate(files):
+        edits = [
+            (
+                int(random.integers(128, 1 << 16)),
+                int(random.choice([0, 0, 0, 1, 2, 3])),
+                random.bytes(int(random.integers(1, 5))),
+            )
+            for _ in range(int(random.integers(1, 4)))
+        ]
+        file.write_bytes(mutated(seeds[number % 2], edits))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
+    command = [sys.executable, "-P", "-c", READ_ALL, *map(str, files)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    answers = [line.rpartition(" ")[::2] for line in done.stdout.splitlines()]
+    assert len(answers) == len(files)
+    for file, (text, code) in zip(files, answers, strict=True):
+        assert int(code) in (0, mat_file._WRONG) or int(code) < 0, file
+        if int(code) >= 0:
+            assert isinstance(json.loads(text), dict if int(code) == 0 else str), file
+    assert any(code == "0" for _, code in answers)  # some faults are none
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*(file.name for file in files), "packed", "plain"]
+    )

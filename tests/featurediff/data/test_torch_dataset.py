@@ -1,0 +1,221 @@
+"""What a network is trained on: crops, mirrors, rotations; a data set of pictures and its cache."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from written_pictures import gradient, pixels_of
+
+from feature_vis.errors import InputError
+from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
+from feature_vis.networks.torchvision_import import torchvision
+from feature_vis.seeding import generator
+from featurediff.data import torch_dataset as picture_tensors
+from featurediff.data.cache import PictureCache
+from featurediff.data.decode import load_rgb, resized
+from featurediff.data.torch_dataset import PictureDataset, normalised, train_transform, val_transform
+from featurediff.training.augmentation import with_randaugment
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.none() | st.integers(1, 60), st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_any_picture_gives_a_square(width, height, resize, size) -> None:
+    picture = Image.new("RGB", (width, height), "red")
+    for transform in (train_transform(size, resize=resize, rotation=30), val_transform(size, resize=resize)):
+        tensor = transform(picture, generator("test"))
+        assert tensor.shape == (3, size, size)
+        assert tensor.dtype == torch.uint8
+        assert type(tensor) is torch.Tensor
+
+
+def test_extreme_sides_stay_bounded() -> None:
+    assert resized(Image.new("RGB", (1, 10_000)), 64).size == (64, 1024)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 30), (41, 25), (9, 40), (10, 10)])
+def test_validation_is_the_centre_and_draws_nothing(width, height) -> None:
+    picture = gradient(width, height)
+    drawn = generator("test")
+    before = drawn.get_state().clone()
+    got = pixels_of(val_transform(20)(picture, drawn))
+    assert torch.equal(drawn.get_state(), before)
+    left, top = (width - 20) // 2, (height - 20) // 2
+    expected = np.zeros((20, 20, 3))
+    for y in range(20):
+        for x in range(20):
+            if 0 <= x + left < width and 0 <= y + top < height:
+                expected[y, x] = picture.getpixel((x + left, y + top))
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_validation_agrees_with_torchvision() -> None:
+    picture = gradient(64, 48)
+    crop = torchvision.transforms.functional.center_crop(picture.resize((32, 24), Image.Resampling.BILINEAR), [20, 20])
+    np.testing.assert_array_equal(pixels_of(val_transform(20, resize=24)(picture, generator("a"))), np.asarray(crop))
+
+
+def corners(transform: Callable, picture: Image.Image, count: int) -> set[tuple[int, ...]]:
+    return {tuple(pixels_of(transform(picture, generator("crop", i)))[0, 0].astype(int)) for i in range(count)}
+
+
+def test_crops_reach_every_place() -> None:
+    picture = gradient(8, 7)
+    expected = {picture.getpixel((x, y)) for x in range(5) for y in range(4)}
+    assert corners(train_transform(4, flip=False), picture, 400) == expected
+
+
+def test_a_small_picture_lies_whole_anywhere_on_black() -> None:
+    white = Image.new("RGB", (3, 2), "white")
+    places = set()
+    for number in range(300):
+        inside = pixels_of(train_transform(5)(white, generator("place", number)))[..., 0] == 255
+        assert inside.sum() == 6
+        places.add(tuple(int(v) for v in np.argwhere(inside)[0]))
+    assert places == {(y, x) for y in range(4) for x in range(3)}
+
+
+def test_half_are_mirrored_and_none_without_flip() -> None:
+    picture = gradient(16, 16)
+    plain, mirrored = np.asarray(picture), np.asarray(ImageOps.mirror(picture))
+    got = [pixels_of(train_transform(16)(picture, generator("flip", i))) for i in range(200)]
+    assert all((one == plain).all() or (one == mirrored).all() for one in got)
+    assert 70 < sum(bool((one == mirrored).all()) for one in got) < 130
+    assert corners(train_transform(16, flip=False), picture, 20) == {picture.getpixel((0, 0))}
+
+
+def test_rotation_stays_within_its_angle() -> None:
+    """The direction from the middle to a bright dot on the right tells the angle."""
+    picture = Image.new("RGB", (101, 101))
+    picture.paste("white", (88, 48, 93, 53))
+    angles = []
+    for number in range(120):
+        grey = pixels_of(train_transform(101, rotation=30, flip=False)(picture, generator("turn", number)))[..., 0]
+        y, x = (np.average(axis, weights=grey) - 50 for axis in np.mgrid[:101, :101])
+        angles.append(np.degrees(np.arctan2(y, x)))
+    assert np.abs(angles).max() <= 31
+    assert min(angles) < -22
+    assert max(angles) > 22
+
+
+def test_rotation_takes_the_nearest_pixel_on_request() -> None:
+    picture = Image.fromarray(np.tile(np.uint8([[[0], [255]]]), (31, 16, 3))[:, :31])  # stripes
+
+    def colours(interpolation: str) -> set[int]:
+        transform = train_transform(31, rotation=30, interpolation=interpolation, flip=False)
+        return {int(v) for number in range(8) for v in np.unique(pixels_of(transform(picture, generator("n", number))))}
+
+    assert colours("nearest") == {0, 255}
+    assert len(colours("bilinear")) > 100
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for number in range(6):
+        gradient(40 + number, 33).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def split_of(count: int = 6) -> pd.DataFrame:
+    rows = [(f"{i}.png", "ab"[i % 2], i % 2, "train" if i < 4 else "val") for i in range(count)]
+    return pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])
+
+
+def test_the_parts_and_their_classes(folder) -> None:
+    data = PictureDataset(folder, split_of(), "val", val_transform(24))
+    assert len(data) == 2
+    assert data.paths == ["4.png", "5.png"]
+    assert [data[0][1], data[1][1]] == [0, 1]
+    np.testing.assert_array_equal(pixels_of(data[0][0]), np.asarray(gradient(44, 33).crop((10, 4, 34, 28))))
+
+
+def epoch_of(data: PictureDataset, epoch: int, order: list[int]) -> dict[int, torch.Tensor]:
+    return {index: data.item(index, epoch)[0] for index in order}
+
+
+def test_draws_depend_on_seed_epoch_and_path_alone(folder) -> None:
+    def data(seed: int = 1, cache: PictureCache | None = None) -> PictureDataset:
+        return PictureDataset(folder, split_of(), "train", train_transform(16, rotation=30), seed=seed, cache=cache)
+
+    def same(a: dict[int, torch.Tensor], b: dict[int, torch.Tensor]) -> bool:
+        return all(torch.equal(a[i], b[i]) for i in a)
+
+    one = data()
+    state = torch.get_rng_state()
+    first = epoch_of(one, 0, [0, 1, 2, 3])
+    torch.manual_seed(12345)
+    assert same(first, epoch_of(one, 0, [3, 1, 0, 2]))
+    cached = data(cache=PictureCache(6, 1 << 20))
+    for _ in range(2):
+        assert same(first, epoch_of(cached, 0, [0, 1, 2, 3]))
+    assert not same(first, epoch_of(data(seed=2), 0, [0, 1, 2, 3]))
+    second = epoch_of(one, 1, [0, 1, 2, 3])
+    assert not same(first, second)
+    torch.set_rng_state(state)
+    one[0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_equal_pictures_of_other_names_are_augmented_differently(tmp_path) -> None:
+    for number in range(4):
+        gradient(90, 90).save(tmp_path / f"{number}.png")
+    data = PictureDataset(tmp_path, split_of(4), "train", train_transform(16))
+    assert not any(torch.equal(data[0][0], data[number][0]) for number in (1, 2, 3))
+
+
+def test_the_cache_is_bounded_and_spares_decoding(folder, monkeypatch) -> None:
+    cache = PictureCache(6, 3 * 33 * (40 + 41))
+    data = PictureDataset(folder, split_of(), "train", val_transform(8), cache=cache)
+    decoded = []
+    monkeypatch.setattr(picture_tensors, "load_rgb", lambda path: decoded.append(path.name) or load_rgb(path))
+    for _ in range(2):
+        [data[i] for i in range(4)]
+    assert decoded == ["0.png", "1.png", "2.png", "3.png", "2.png", "3.png"]
+
+
+def test_the_parts_of_a_split_share_a_cache(folder) -> None:
+    cache = PictureCache(6, 1 << 20)
+    parts = [PictureDataset(folder, split_of(), part, val_transform(8), cache=cache) for part in ("train", "val")]
+    before = [[data[i][0] for i in range(len(data))] for data in parts]
+    for path in folder.glob("*.png"):
+        path.unlink()
+    for data, pictures_of in zip(parts, before, strict=True):
+        assert all(torch.equal(data[i][0], picture) for i, picture in enumerate(pictures_of))
+
+
+@pytest.mark.parametrize("transform", [train_transform(16, resize=20, rotation=30), val_transform(16, resize=20)])
+def test_pictures_resized_before_they_are_cached_are_the_same(folder, transform) -> None:
+    plain = PictureDataset(folder, split_of(), "train", transform, seed=3)
+    cache = PictureCache(6, 4 * 3 * 20 * 28)  # of what is resized, four fit; of whole pictures one
+    cached = PictureDataset(folder, split_of(), "train", transform, seed=3, resize=20, cache=cache)
+    first, second = (epoch_of(data, 2, [0, 1, 2, 3]) for data in (plain, cached))
+    assert all(torch.equal(first[i], second[i]) for i in first)
+    assert all(cache.get(i) is not None for i in range(4))
+
+
+def test_a_network_is_shown_normalised_pictures(folder) -> None:
+    batch = torch.stack([val_transform(24)(gradient(24, 24), generator(0)) for _ in range(2)])
+    shown = normalised(batch)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    torch.testing.assert_close((shown[1] * std + mean) * 255, batch[1].float(), atol=1e-3, rtol=0)
+
+
+def test_it_can_be_sent_to_another_process(folder) -> None:
+    transform = with_randaugment(train_transform(16, rotation=5), 1, 9)
+    data = PictureDataset(folder, split_of(), "train", transform, cache=PictureCache(6, 1 << 20))
+    assert torch.equal(pickle.loads(pickle.dumps(data))[1][0], data[1][0])
+
+
+def test_pictures_gone_since_the_split_are_all_named(folder) -> None:
+    (folder / "1.png").unlink()
+    (folder / "3.png").unlink()
+    with pytest.raises(InputError, match=r"2 pictures") as caught:
+        PictureDataset(folder, split_of(), "train", val_transform(8))
+    assert "1.png" in str(caught.value)
+    assert "3.png" in str(caught.value)

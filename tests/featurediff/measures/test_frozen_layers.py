@@ -1,0 +1,119 @@
+"""Frozen layers: which they are, and that a change of one stops the run."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from feature_vis.errors import InputError
+from featurediff.measures.accumulators import Label
+from featurediff.measures.frozen_layers import frozen_layers, layers_before
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.weight_change import weight_change
+from featurediff.statistics.unchanged import FrozenLayerChanged, check_frozen
+from featurediff.training.finetune import freeze_before
+
+LAYERS = ["first", "second", "third", "head"]
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True))
+        self.third = nn.Conv2d(5, 6, 3)
+        self.head = nn.Linear(6, 2)
+        self.out = nn.Identity()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        maps = self.third(self.second(self.first(pictures)))
+        return self.out(self.head(maps.mean((2, 3))))
+
+
+@pytest.fixture
+def base() -> nn.Module:
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+def trained(base: nn.Module, train_from: str) -> nn.Module:
+    """A copy after one step of training from a module on."""
+    tuned = copy.deepcopy(base)
+    trainable = freeze_before(tuned, train_from)
+    trainable.train()
+    pictures = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    tuned(pictures).square().sum().backward()
+    torch.optim.SGD(trainable.parameters(), lr=0.1).step()
+    return tuned.eval()
+
+
+def tables_of(base: nn.Module, tuned: nn.Module) -> list[pd.DataFrame]:
+    pictures = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(2))
+    probed = probe(base, tuned, LAYERS, [(pictures, [Label("task", "class")] * 8)], top=2)
+    return [table.assign(model="dogs") for table in (probed.channels, weight_change(base, tuned, LAYERS))]
+
+
+@pytest.mark.parametrize(
+    ("train_from", "count"), [("second", 1), ("second.1", 1), ("third", 2), ("head", 3), ("out", 3)]
+)
+def test_what_training_leaves_alone_is_frozen(base: nn.Module, train_from: str, count: int) -> None:
+    tuned = trained(base, train_from)
+    promised = layers_before(base, train_from, LAYERS)
+    assert promised == LAYERS[:count]  # the head learns even where training is to start after it
+    assert frozen_layers(base, tuned, LAYERS, promised) == promised
+    assert check_frozen(tables_of(base, tuned), {"dogs": promised}) > 0
+
+
+def test_nothing_is_left_alone_where_everything_is_trained(base: nn.Module) -> None:
+    assert layers_before(base, None, LAYERS) == []
+    assert frozen_layers(base, copy.deepcopy(base), LAYERS) == LAYERS
+    with pytest.raises(InputError, match="'thrid'; close names: third"):
+        layers_before(base, "thrid", LAYERS)
+
+
+def test_drifted_statistics_break_the_promise(base: nn.Module) -> None:
+    tuned = copy.deepcopy(base)
+    tuned.train()(torch.randn(4, 3, 16, 16))  # no step is taken, but the batch norms look
+    tuned.eval()
+    assert frozen_layers(base, tuned, LAYERS) == []  # the weights alone would hide it
+    with pytest.raises(FrozenLayerChanged, match="first, second alone"):
+        frozen_layers(base, tuned, LAYERS, layers_before(base, "third", LAYERS))
+
+
+def test_a_changed_channel_is_named(base: nn.Module) -> None:
+    tuned = copy.deepcopy(base)
+    with torch.no_grad():
+        tuned.second[1].running_mean[3] += 1e-4
+    tables = tables_of(base, tuned)
+    assert check_frozen(tables, {"dogs": ["first"], "cars": ["second"]}) == 4 * 3
+    with pytest.raises(FrozenLayerChanged, match=r"dogs, second: weight_change must be 0; .* \(3\), most in 3"):
+        check_frozen(tables, {"dogs": ["first", "second"]})
+
+
+def test_every_deviation_is_listed_with_its_size() -> None:
+    table = pd.DataFrame(
+        {
+            "model": "dogs",
+            "layer": ["one"] * 3 + ["two"],
+            "channel": [5, 6, 7, 0],
+            "similarity": [1.0, 1 - 2**-50, np.nan, 0.5],
+            "correlation": [1 - 1e-7, 0.75, 0.5, 0.1],
+        },
+        index=[0, 0, 0, 0],
+    )
+    with pytest.raises(FrozenLayerChanged) as raised:
+        check_frozen([table], {"dogs": ["one"]})
+    assert str(raised.value).splitlines()[1:] == [
+        "  dogs, one: similarity must be 1; not so in 1 channels (6), most in 6, by 8.88e-16",
+        "  dogs, one: correlation must be 1; not so in 2 channels (6, 7), most in 7, by 0.5",
+    ]
+    assert check_frozen([table], {"dogs": ["one"]}, {"similarity": (1.0, 1e-9)}) == 2
+    assert check_frozen([table], {"cars": ["one"]}) == 0
+
+
+def test_a_table_that_names_no_channels_is_refused() -> None:
+    with pytest.raises(InputError, match="no column model"):
+        check_frozen([pd.DataFrame({"layer": [], "channel": []})], {"dogs": ["one"]})

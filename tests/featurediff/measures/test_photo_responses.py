@@ -1,0 +1,256 @@
+"""The tables of a probing against NumPy on all values at once."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from feature_vis.errors import InputError
+from feature_vis.networks.activations import activations_of
+from featurediff.measures.accumulators import Label
+from featurediff.measures.photo_responses import COLUMNS, Probing, probe
+from featurediff.measures.receptive_fields import receptive_fields
+
+LAYERS = ["body.1", "body.3", "head"]
+LABELS = [Label("dogs", "pug"), Label("dogs", "akita"), Label("cars", "van"), Label("dogs", "husky")]
+
+
+class Net(nn.Module):
+    """Two convolutions with a ReLU in place each, and a linear layer."""
+
+    def __init__(self, seed: int, classes: int = 5) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            convolutions = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 8, 3, padding=1)
+            self.body = nn.Sequential(convolutions[0], nn.ReLU(inplace=True), convolutions[1], nn.ReLU(inplace=True))
+            self.head = nn.Linear(8, classes)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(self.body(pictures).mean((2, 3)))
+
+
+def images(count: int, size: int = 16, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def batches(pictures: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, list[Label]]]:
+    labels = [LABELS[number % len(LABELS)] for number in range(len(pictures))]
+    start = 0
+    for size in sizes:
+        yield pictures[start : start + size], labels[start : start + size]
+        start += size
+
+
+def read(net: nn.Module, layer: str, pictures: Tensor) -> np.ndarray:
+    """Each map, (N, K, places), in float64."""
+    with activations_of(net, [layer]) as activations, torch.no_grad():
+        answer = activations(pictures)[layer].double()
+    return (answer.flatten(2) if answer.dim() > 2 else answer.unsqueeze(2)).numpy()
+
+
+def rows_of(table: pd.DataFrame, layer: str) -> pd.DataFrame:
+    return table[table["layer"] == layer].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def probed() -> tuple[Net, Net, Tensor, Probing]:
+    base, tuned, pictures = Net(1), Net(2), images(23)
+    return base, tuned, pictures, probe(base, tuned, LAYERS, batches(pictures, [9, 1, 13]), top=4)
+
+
+def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    base, tuned, pictures, found = probed
+    for layer in LAYERS:
+        before, after = (read(net, layer, pictures).mean(2) for net in (base, tuned))
+        rows = rows_of(found.channels, layer)
+        assert rows["channel"].tolist() == list(range(before.shape[1]))
+        assert (rows["images"] == 23).all()
+        expected = {
+            "mean_base": before.mean(0),
+            "std_tuned": after.std(0, ddof=1),
+            "correlation": [np.corrcoef(x, y)[0, 1] for x, y in zip(before.T, after.T, strict=True)],
+            "scale_ratio": after.std(0) / before.std(0),
+            "mean_shift": (after.mean(0) - before.mean(0)) / before.std(0, ddof=1),
+        }
+        for name, values in expected.items():
+            # the batches round their activations in float32, each in its own way
+            np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6, err_msg=f"{layer} {name}")
+
+
+def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    base, tuned, pictures, found = probed
+    other = probe(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4)
+    for name in ("channels", "selectivity", "layers", "top_images"):
+        # a picture's own activation depends on the batch it is in, by float32's rounding
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(other, name), rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_beside_itself_is_unchanged() -> None:
+    net = Net(1)
+    found = probe(net, net, LAYERS, batches(images(12), [5, 7]), top=3)
+    alive = found.channels[found.channels["reason"] == ""]
+    assert len(alive) > 10
+    assert (alive["correlation"] == 1).all()
+    assert (alive["scale_ratio"] == 1).all()
+    assert (alive["mean_shift"] == 0).all()
+    assert (alive["top_overlap"] == 1).all()
+    np.testing.assert_allclose(found.layers[["cka", "cka_biased"]], 1, rtol=1e-12)
+
+
+def test_columns_are_all_explained(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    found = probed[3]
+    tables = (found.channels, found.selectivity, found.layers, found.top_images)
+    assert {name for table in tables for name in table} == set(COLUMNS)
+
+
+def test_hooks_are_gone(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    assert not [m for net in probed[:2] for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+
+# The streamed sums.
+
+
+def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    _, tuned, pictures, found = probed
+    rows = rows_of(found.selectivity, "body.3")
+    assert rows["task"].unique().tolist() == ["cars", "dogs"]
+    cars, dogs = (rows[rows["task"] == task].set_index("channel") for task in ("cars", "dogs"))
+    assert cars["selectivity_base"].isna().all()
+    assert cars["reason"].str.contains("one class only").all()
+    activations = read(tuned, "body.3", pictures).mean(2)
+    means = {label.class_name: activations[place::4].mean(0) for place, label in enumerate(LABELS)}
+    for channel in dogs.index[dogs["reason"] == ""]:
+        of_channel = {name: means[name][channel] for name in ("akita", "husky", "pug")}
+        best = max(of_channel, key=of_channel.__getitem__)
+        rest = np.mean([value for name, value in of_channel.items() if name != best])
+        assert dogs["class_tuned"][channel] == best
+        expected = (of_channel[best] - rest) / (of_channel[best] + rest)
+        np.testing.assert_allclose(dogs["selectivity_tuned"][channel], expected, rtol=1e-5)
+    assert (dogs["reason"] == "").sum() >= 4
+    negative = rows_of(found.selectivity, "head")
+    assert negative["reason"].str.contains("negative class means").any()
+
+
+# Top images.
+
+
+def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    base, tuned, pictures, found = probed
+    rows = rows_of(found.top_images, "body.3")
+    fields = receptive_fields(base, ["body.3"], (16, 16))["body.3"]
+    assert len(rows) == 8 * 2 * 4
+    for row in rows.itertuples():
+        maps = read(base if row.network == "base" else tuned, "body.3", pictures)[row.image, row.channel]
+        place = row.row * 7 + row.column  # 16 px, stride 2, no padding: 7 x 7
+        np.testing.assert_allclose([row.activation, row.maximum], [maps.mean(), maps.max()], rtol=1e-5)
+        np.testing.assert_allclose(maps[place], maps.max(), rtol=1e-5)
+        assert [row.left, row.top, row.right, row.bottom] == fields[row.channel, place].tolist()
+
+
+def test_where_no_fields_are_given_only_the_corners_are_empty(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    base, tuned, pictures, full = probed
+    found = probe(base, tuned, LAYERS, batches(pictures, [7, 60]), top=4, fields={})
+    corners = ["left", "top", "right", "bottom"]
+    assert found.top_images[corners].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.top_images.drop(columns=corners), full.top_images.drop(columns=corners))
+    pd.testing.assert_frame_equal(found.channels, full.channels)
+
+
+def test_a_layer_without_a_map_has_no_place_in_it(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+    rows = rows_of(probed[3].top_images, "head")
+    assert rows["row"].isna().all()
+    assert (rows[["left", "top", "right", "bottom"]] == [0, 0, 15, 15]).all(axis=None)  # 7 strides of 2 from 3 px
+
+
+# What cannot be measured.
+
+
+def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
+    base, tuned = Net(1), Net(1)
+    with torch.no_grad():
+        base.body[0].weight[0] = 0
+        base.body[0].bias[0] = 0.3
+        tuned.body[0].weight[1] *= 1e-7  # what is left of it is rounding
+        tuned.body[0].bias[1] = 1
+        tuned.body[0].weight[2] = torch.nan
+    found = probe(base, tuned, ["body.1"], batches(images(9), [4, 5]), top=2)
+    rows = found.channels
+    assert rows["reason"][:3].tolist() == [
+        "constant in the base; top images tie with others",
+        "constant in the tuned network",
+        "not finite in the tuned network",
+    ]
+    assert rows.loc[0, ["correlation", "scale_ratio", "mean_shift", "top_overlap"]].isna().all()
+    assert np.isnan(rows.loc[1, "correlation"])
+    assert 0 < rows.loc[1, "scale_ratio"] < 1e-5
+    assert rows.loc[2, ["correlation", "scale_ratio", "mean_shift", "top_overlap"]].isna().all()
+    assert (rows["reason"][3:] == "").all()
+    assert rows.loc[3:, "correlation"].tolist() == [1.0] * 3
+    assert found.layers.loc[0, ["cka", "cka_biased"]].isna().all()
+    assert found.layers.loc[0, "reason"] == "not finite"
+    tied = found.top_images.query("channel == 0 and network == 'base'")
+    assert tied["image"].tolist() == [0, 1]
+    assert tied["tied"].all()
+    assert found.top_images.query("channel == 2")["network"].tolist() == ["base"] * 2
+
+
+def test_too_few_images_say_so() -> None:
+    found = probe(Net(1), Net(2), ["body.1"], batches(images(2), [2]), top=2)
+    assert found.channels[["correlation", "scale_ratio", "top_overlap"]].isna().all(axis=None)
+    assert found.channels["reason"].str.startswith("fewer than 3 probe images").all()
+    assert found.layers.loc[0, "reason"] == "fewer than 4 probe images"
+
+
+def test_bad_input_is_refused() -> None:
+    net = Net(1)
+    some = list(batches(images(4), [4]))
+    with pytest.raises(InputError, match="no probe images"):
+        probe(net, net, LAYERS, [])
+    with pytest.raises(InputError, match="no layers"):
+        probe(net, net, [], some)
+    with pytest.raises(InputError, match=r"body\.1"):
+        probe(net, net, ["body.l"], some)
+    with pytest.raises(InputError, match="16×16 and 12×12"):
+        probe(net, net, LAYERS, [*some, *batches(images(2, 12), [2])])
+    with pytest.raises(InputError, match="3 labels"):
+        probe(net, net, LAYERS, [(some[0][0], some[0][1][:3])])
+    with pytest.raises(InputError, match="uint8"):
+        probe(net, net, LAYERS, [(some[0][0].byte(), some[0][1])])
+    with pytest.raises(InputError, match=r"head differs .*\(5,\) and \(6,\)"):
+        probe(net, Net(1, classes=6), LAYERS, some)
+
+
+def test_memory_does_not_grow_with_the_images() -> None:
+    net = Net(1)
+    fields = receptive_fields(net, LAYERS, (16, 16))
+
+    def peak(count: int) -> int:
+        def stream() -> Iterator[tuple[Tensor, list[Label]]]:
+            for number in range(count):
+                gc.collect()  # what only waits to be freed does not count
+                yield images(8, seed=number), LABELS * 2
+
+        tracemalloc.start()
+        probe(net, net, LAYERS, stream(), fields=fields)
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    peak(4)  # what is loaded once
+    gc.freeze()  # else each collection looks at all of torch again
+    try:
+        # The least of three: what another thread of this process takes meanwhile is no growth.
+        few, many = (min(peak(count) for _ in range(3)) for count in (20, 60))
+    finally:
+        gc.unfreeze()
+    # 320 more images, whose means alone, if kept, would be 19 * 2 * 8 bytes each: 97 kB
+    assert many - few < 5_000
+
+
+# Receptive fields.

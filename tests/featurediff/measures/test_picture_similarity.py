@@ -1,0 +1,102 @@
+"""Pairs of pictures: compared, ranked, put side by side."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from small_network import Net, pictures
+
+from feature_vis.errors import InputError
+from featurediff.measures.embedder import Embedder
+from featurediff.measures.picture_similarity import (
+    compare_layer,
+    compare_pictures,
+    most_different,
+    most_similar,
+    pair_picture,
+)
+
+
+def test_the_same_picture_twice_has_no_distance(net: Net) -> None:
+    rows = list(compare_pictures(Embedder(net), [(p, p.copy()) for p in pictures(5)], batch=2))
+    assert rows == [{"cosine": 1.0, "gram_body.0": 0.0, "gram_body.2": 0.0}] * 5
+
+
+def test_batches_change_nothing_and_sizes_may_change_on_the_way(net: Net) -> None:
+    pairs = list(zip(pictures(3), pictures(3, seed=1), strict=True))
+    pairs[1:1] = zip(pictures(2, 24), pictures(2, 24, seed=1), strict=True)
+    embedder = Embedder(net)
+    together, alone = (pd.DataFrame(compare_pictures(embedder, pairs, batch=size)) for size in (4, 1))
+    assert len(together) == 5
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
+
+
+def test_no_more_than_a_batch_is_waited_for(net: Net) -> None:
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield tuple(pictures(2, seed=taken))
+
+    rows = compare_pictures(Embedder(net), endless(), batch=3)
+    next(rows)
+    assert taken <= 4
+
+
+def test_two_sizes_in_a_pair_are_refused(net: Net) -> None:
+    with pytest.raises(InputError, match="16×16 and 24×24"):
+        list(compare_pictures(Embedder(net), [(pictures(1, 16)[0], pictures(1, 24)[0])]))
+
+
+def layer_table(net: Net, **options) -> pd.DataFrame:
+    channels = [9, 2, 7, 5, 0, 4]
+    pairs = zip(pictures(6), pictures(6, seed=1), strict=True)
+    return compare_layer(Embedder(net), pairs, model="dogs", layer="layer4.2", channels=channels, **options)
+
+
+def test_layer_table_ranks_the_sound_channels(net: Net) -> None:
+    table = layer_table(net, bad_base={2, 99}, bad_tuned=[2, 5])
+    assert list(table.columns) == [
+        *("model", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "bad_base", "bad_tuned", "rank")
+    ]
+    assert table["channel"].tolist() == [0, 2, 4, 5, 7, 9]
+    assert table["bad_base"].tolist() == [False, True, False, False, False, False]
+    assert table["bad_tuned"].tolist() == [False, True, False, True, False, False]
+    assert table["rank"].isna().tolist() == [False, True, False, True, False, False]
+    cosine = dict(zip(table["channel"], table["cosine"], strict=True))
+    by_hand = sorted([0, 4, 7, 9], key=lambda channel: cosine[channel])
+    assert table.set_index("channel")["rank"].loc[by_hand].tolist() == [1, 2, 3, 4]
+    assert str(table["rank"].dtype) == "Int64"
+
+
+def test_rows_stand_beside_their_channels(net: Net) -> None:
+    table = layer_table(net).set_index("channel")
+    rows = list(compare_pictures(Embedder(net), zip(pictures(6), pictures(6, seed=1), strict=True), batch=6))
+    assert table["cosine"].loc[[9, 2, 7, 5, 0, 4]].tolist() == [row["cosine"] for row in rows]
+
+
+def test_a_layer_without_channels_keeps_its_columns(net: Net) -> None:
+    table = compare_layer(Embedder(net), [], model="dogs", layer="layer4.2", channels=[])
+    assert len(table) == 0
+    assert {"cosine", "gram_body.0", "rank", "bad_base"} <= set(table.columns)
+
+
+def test_exactly_k_pairs_and_ties_by_channel() -> None:
+    cosine = [0.5, 0.2, 0.5, np.nan, 0.2, 0.9]
+    table = pd.DataFrame({"channel": range(6), "cosine": cosine, "rank": [3, 1, 4, None, 2, 5]})
+    assert most_different(table, 3)["channel"].tolist() == [1, 4, 0]
+    assert most_similar(table, 3)["channel"].tolist() == [5, 0, 2]
+    assert [len(most_different(table, k)) for k in (0, 1, 5, 6)] == [0, 1, 5, 5]
+    assert most_similar(table, 9)["channel"].tolist() == [5, 0, 2, 1, 4]
+    with pytest.raises(InputError, match="-1"):
+        most_similar(table, -1)
+
+
+def test_pair_picture_puts_the_base_left() -> None:
+    pair = np.asarray(pair_picture(Image.new("RGB", (5, 6), "red"), Image.new("RGB", (5, 6), "blue"), gap=3))
+    assert pair.shape == (6, 13, 3)
+    assert (pair[:, :5] == (255, 0, 0)).all()
+    assert (pair[:, 5:8] == 255).all()
+    assert (pair[:, 8:] == (0, 0, 255)).all()

@@ -1,0 +1,224 @@
+"""A vision transformer and a Swin through the whole chain: their channels are features of the patches' tokens."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from feature_vis.images.colors import normalize
+from feature_vis.images.png import write_picture
+from feature_vis.networks.activations import activations_of, call_order, layer_shapes, patch_tokens, picture_size
+from feature_vis.networks.models import build, head_name, load_state, replace_head, weights_digest
+from feature_vis.objectives import Objectives
+from feature_vis.recipe import Recipe
+from feature_vis.render import render
+from featurediff.measures.accumulators import Label
+from featurediff.measures.cross_activation import cross_activation
+from featurediff.measures.distance import gram_matrix
+from featurediff.measures.embedder import Embedder
+from featurediff.measures.frozen_layers import frozen_layers, layers_before
+from featurediff.measures.photo_responses import probe
+from featurediff.measures.picture_responses import picture_response
+from featurediff.measures.receptive_fields import receptive_fields
+from featurediff.measures.units import compare_units
+from featurediff.measures.weight_change import weight_change
+from featurediff.training.finetune import freeze_before
+
+SIZE = (32, 32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its last block, the projection that attention reads without calling it, and the last filter."""
+
+    function: str
+    block: str
+    projection: str
+    last: str
+    places: int
+
+
+CASES = [
+    Case(
+        "vit",
+        "encoder.layers.encoder_layer_1",
+        "encoder.layers.encoder_layer_1.self_attention.out_proj",
+        "encoder.layers.encoder_layer_1.mlp.3",
+        16,
+    ),
+    Case("swin", "features.3", "features.3.1.attn.proj", "features.3.1.mlp.3", 16),
+]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.function)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture
+def base(case: Case, own: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build(f"{own}:{case.function}")
+
+
+@pytest.fixture
+def tuned(case: Case, base: nn.Module, own: str) -> nn.Module:
+    """All weights of the last block drifted."""
+    torch.manual_seed(1)
+    state = base.state_dict()
+    inside = {key: value for key, value in state.items() if key.startswith(case.block) and value.is_floating_point()}
+    moved = {key: value + 0.1 * torch.randn_like(value) for key, value in inside.items()}
+    return load_state(f"{own}:{case.function}", {**state, **moved}, "tuned")
+
+
+def tokens_by_hand(model: nn.Module, case: Case, pictures: Tensor) -> Tensor:
+    """The block's features of the patches, (B, places, K), from the block itself."""
+    kept: list[Tensor] = []
+    handle = model.get_submodule(case.block).register_forward_hook(lambda _m, _i, output: kept.append(output))
+    with torch.no_grad():
+        model(pictures)
+    handle.remove()
+    return kept[0][:, 1:] if case.function == "vit" else kept[0].flatten(1, 2)
+
+
+def test_channels_are_means_over_the_patches_tokens(case: Case, base: nn.Module) -> None:
+    pictures = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    shapes, problems = layer_shapes(base, [case.block], SIZE)
+    assert problems == []
+    shape, axis = shapes[case.block]
+    assert shape[axis] == 16
+    with activations_of(base, [case.block], axes={case.block: axis}) as activations, torch.no_grad():
+        answer = activations(pictures)[case.block]
+    assert answer.shape[:2] == (2, 16)
+    expected = tokens_by_hand(base, case, pictures)
+    torch.testing.assert_close(answer.flatten(2), expected.transpose(1, 2), rtol=0, atol=0)
+
+
+def test_the_network_is_followed_at_a_size_that_it_takes(case: Case, base: nn.Module) -> None:
+    assert picture_size(base) == (32 if case.function == "vit" else 224)
+    head = head_name(base)
+    assert head == ("heads.head" if case.function == "vit" else "head")
+    assert replace_head(base, 7, seed=0)(torch.zeros(1, 3, *SIZE)).shape == (1, 7)
+
+
+def test_what_attention_reads_without_calling_counts(case: Case, base: nn.Module) -> None:
+    order = call_order(base, until=case.block)
+    assert case.projection in order
+    assert head_name(base) not in order
+    before = weights_digest(base, case.block)
+    earlier = "encoder.layers.encoder_layer_0" if case.function == "vit" else "features.1"
+    of_earlier = weights_digest(base, earlier)
+    with torch.no_grad():
+        base.get_submodule(case.projection).weight += 1
+    assert weights_digest(base, case.block) != before
+    assert weights_digest(base, earlier) == of_earlier
+
+
+def test_a_training_moves_attentions_projections(case: Case, base: nn.Module) -> None:
+    freeze_before(base, case.block)
+    learning = {name for name, parameter in base.named_parameters() if parameter.requires_grad}
+    assert f"{case.projection}.weight" in learning
+    inside = {name for name, _ in base.named_parameters() if name.startswith(f"{case.block}.")}
+    assert inside <= learning
+    assert "conv_proj.weight" not in learning
+    assert "features.0.0.weight" not in learning
+    assert layers_before(base, case.block, [case.block]) == []
+
+
+def test_a_unit_sees_the_whole_picture(case: Case, base: nn.Module) -> None:
+    fields = receptive_fields(base, [case.block], SIZE)[case.block]
+    assert fields.shape == (16, case.places, 4)
+    assert (fields == [0, 0, 32, 32]).all()
+
+
+def test_the_last_filter_of_a_block(case: Case, base: nn.Module, tuned: nn.Module) -> None:
+    table = weight_change(base, tuned, [case.block], size=SIZE)
+    assert (table["filters"] == case.last).all()
+    assert (table["reason"] == "").all()
+    before, after = (
+        torch.cat([module.weight, module.bias.unsqueeze(1)], 1).detach().double()
+        for module in (model.get_submodule(case.last) for model in (base, tuned))
+    )
+    expected = (after - before).norm(dim=1) / before.norm(dim=1)
+    np.testing.assert_allclose(table["weight_change"], expected, rtol=1e-6)
+
+
+def test_pictures_climb_and_are_compared(case: Case, base: nn.Module, tuned: nn.Module) -> None:
+    recipe = Recipe(size=32, steps=6, transforms="none")
+    shots = []
+    for model in (base, tuned):
+        unit = Objectives(model)
+        results = list(render([unit(case.block, channel) for channel in range(5)], recipe))
+        assert all(result.activation_reached > result.activation_start for result in results)
+        shots.append([result.picture for result in results])
+    crossed = cross_activation(base, tuned, case.block, range(5), *shots)
+    assert np.isfinite(crossed["base_picture_in_tuned"]).all()
+    response = picture_response(base, tuned, case.block, range(5), [*shots[0], *shots[1]])
+    assert (response["picture_correlation"] < 1).all()
+    same = picture_response(base, base, case.block, range(5), [*shots[0], *shots[1]])
+    assert (same["picture_correlation"] == 1).all()
+
+
+def test_photographs_probe_it(case: Case, base: nn.Module, tuned: nn.Module) -> None:
+    pictures = torch.rand(12, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    found = probe(base, tuned, [case.block], [(pictures, [Label("photographs", "")] * 12)], top=3)
+    means = [tokens_by_hand(model, case, pictures).double().mean(1).numpy() for model in (base, tuned)]  # (B, K)
+    expected = [np.corrcoef(means[0][:, channel], means[1][:, channel])[0, 1] for channel in range(16)]
+    np.testing.assert_allclose(found.channels["correlation"], expected, atol=1e-5)
+    assert (found.top_images[["left", "top", "right", "bottom"]].to_numpy(int) == [0, 0, 32, 32]).all()
+    assert (found.selectivity["reason"].str.contains("one class only")).all()
+
+
+def test_a_frozen_block_is_frozen(case: Case, base: nn.Module, tuned: nn.Module) -> None:
+    earlier = "encoder.layers.encoder_layer_0" if case.function == "vit" else "features.1"
+    assert frozen_layers(base, tuned, [earlier, case.block]) == [earlier]
+    assert frozen_layers(base, tuned, [earlier, case.block], layers_before(base, case.block, [earlier])) == [earlier]
+
+
+def test_it_can_embed_pictures(case: Case, base: nn.Module) -> None:
+    embedder = Embedder(base)
+    pictures = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    embeddings, grams = embedder(pictures)
+    assert embeddings.shape == (2, 16)
+    if case.function == "swin":
+        assert "features.3.1" in embedder.blocks
+        tokens = tokens_by_hand(base, case, normalize(pictures))  # (B, places, K)
+        expected = gram_matrix(tokens.transpose(1, 2).unflatten(2, (4, 4)))
+        torch.testing.assert_close(grams["features.3.1"], expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "left"),
+    [
+        (197, (224, 224), 196),  # a class token
+        (198, (224, 224), 196),  # and one of distillation
+        (201, (224, 224), 196),  # and four registers
+        (196, (224, 224), 196),
+        (33, (64, 32), 32),  # 8 × 4 patches
+        (11, (32, 32), 9),
+        (40, (32, 32), 36),
+        (90, (32, 32), 90),  # 81 and 9 more: no such tokens are known
+    ],
+)
+def test_tokens_before_the_patches_are_left_out(count: int, size: tuple[int, int], left: int) -> None:
+    tokens = torch.arange(count).view(1, count, 1)
+    assert patch_tokens(tokens, size).flatten().tolist() == list(range(count - left, count))
+
+
+def test_units_of_a_block_are_compared_in_one_table(
+    case: Case, base: nn.Module, tuned: nn.Module, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    paths: list[list[str]] = [[], []]
+    for side, name in enumerate(("base", "tuned")):
+        for channel in range(6):
+            paths[side].append(str(tmp_path / name / f"channel{channel}.png"))
+            write_picture(paths[side][-1], random.integers(0, 256, (*SIZE, 3), np.uint8), {})
+    table = compare_units(base, tuned, {case.block: tuple(paths)}, None, None)
+    assert len(table) == 6
+    assert not table["frozen"].any()
+    assert (table["weight_change"] > 0).all()
+    assert (table["picture_correlation"] < 1).all()

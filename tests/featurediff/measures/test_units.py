@@ -1,0 +1,117 @@
+"""One table of what units do differently, and the probe images it rests on."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from feature_vis.images.png import write_picture
+from feature_vis.networks.models import build
+from featurediff.data.split import make_split, write_split
+from featurediff.measures.photo_responses import Probing, probe
+from featurediff.measures.units import COLUMNS, compare_units, probe_images, write_probing
+from featurediff.statistics.unchanged import FrozenLayerChanged
+
+LAYERS = ("layer3.1", "layer4.1")
+
+
+@pytest.fixture(scope="module")
+def base() -> nn.Module:
+    torch.manual_seed(0)
+    return build("resnet18", classes=2)
+
+
+@pytest.fixture(scope="module")
+def tuned(base) -> nn.Module:
+    """The base with another filter for channel 1 of layer4.1."""
+    changed = copy.deepcopy(base)
+    with torch.no_grad():
+        changed.layer4[1].conv2.weight[1] *= -1
+    return changed
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[dict[str, str], dict[str, str]]:
+    """Two image folders and their splits, with one name for pictures of both."""
+    random, splits, roots = np.random.default_rng(0), {}, {}
+    for name in ("first", "second"):
+        root = tmp_path_factory.mktemp(name)
+        for label in ("cat", "<dog>"):
+            (root / label).mkdir()
+            for number in range(6):
+                Image.fromarray(random.integers(0, 255, (40, 36, 3), np.uint8)).save(root / label / f"{number}.png")
+        table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
+        splits[name], roots[name] = str(root.parent / f"{name}.csv"), str(root)
+        write_split(splits[name], table)
+    return splits, roots
+
+
+@pytest.fixture
+def pictures(tmp_path) -> dict[str, tuple[list[str], list[str]]]:
+    random = np.random.default_rng(1)
+
+    def drawn(network: str, layer: str) -> list[str]:
+        paths = [tmp_path / network / layer / f"channel{channel}.png" for channel in (1, 3)]
+        paths[0].parent.mkdir(parents=True)
+        for path in paths:
+            write_picture(path, random.integers(0, 255, (32, 32, 3), np.uint8), {})
+        return [str(path) for path in paths]
+
+    return {layer: (drawn("base", layer), drawn("tuned", layer)) for layer in LAYERS}
+
+
+def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(data) -> None:
+    splits, roots = data
+    images, batches = probe_images(splits, roots, 32, None)
+    assert images["data"].value_counts().to_dict() == {"first": 2, "second": 2}
+    assert images["image"].tolist() == list(range(4))
+    shown, labels = zip(*batches, strict=True)
+    assert torch.cat(shown).shape == (4, 3, 32, 32)
+    assert [tuple(label) for batch in labels for label in batch] == list(
+        images[["data", "class_name"]].itertuples(index=False, name=None)
+    )
+
+
+def test_the_unit_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures, tmp_path) -> None:
+    images, batches = probe_images(*data, 32, None)
+    probing = probe(base, tuned, LAYERS, batches, top=2)
+    table = compare_units(base, tuned, pictures, probing, "layer4.1").set_index(["layer", "channel"])
+    assert set(table.reset_index()) <= set(COLUMNS)
+    assert table["frozen"].tolist() == [True, True, False, False]
+    changed, others = table.loc[("layer4.1", 1)], table.drop(index=("layer4.1", 1))
+    assert changed["weight_change"] > 1
+    assert changed["correlation"] < 0.999
+    assert (others[["weight_change"]] == 0).all(axis=None)
+    assert others["correlation"].dropna().to_numpy() == pytest.approx(1)
+    assert table.loc["layer3.1", "base_picture_in_base"].equals(table.loc["layer3.1", "base_picture_in_tuned"])
+    write_probing(tmp_path / "probe", probing, images)
+    assert len(pd.read_csv(tmp_path / "probe" / "images.csv")) == 4
+    assert pd.read_csv(tmp_path / "probe" / "layers.csv")["layer"].tolist() == list(LAYERS)
+
+
+def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
+    table = compare_units(base, tuned, pictures, None, None)
+    assert table["correlation"].isna().all()
+    assert set(table["probe_reason"]) == {"there are no probe images"}
+    assert table["weight_change"].notna().all()
+
+
+def test_a_layer_that_was_to_stand_still_and_moved_stops_the_run(base, tuned, pictures) -> None:
+    with pytest.raises(FrozenLayerChanged, match=r"layer4\.1"):
+        compare_units(base, tuned, pictures, None, "fc")
+
+
+def test_what_was_probed_is_written_and_where_nothing_was_the_tables_are_empty(tmp_path: Path) -> None:
+    row = pd.DataFrame({"layer": ["layer4"], "cka": [0.5]})
+    images = pd.DataFrame({"image": [0]})
+    write_probing(tmp_path / "probed", Probing(channels=row, selectivity=row, layers=row, top_images=row), images)
+    write_probing(tmp_path / "none", None, images)
+    for name in ("selectivity", "layers", "top_images"):
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "probed" / f"{name}.csv"), row)
+        assert (tmp_path / "none" / f"{name}.csv").read_text() == "layer\n"
+    assert pd.read_csv(tmp_path / "none" / "images.csv")["image"].tolist() == [0]

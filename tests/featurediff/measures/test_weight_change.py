@@ -1,0 +1,219 @@
+"""The filters found must make the channel: checked by making it from them."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from feature_vis.errors import InputError
+from feature_vis.networks.activations import activations_of
+from feature_vis.networks.models import build
+from feature_vis.networks.torchvision_import import torchvision
+from featurediff.measures.weight_change import COLUMNS, effective_filters, find_makers, weight_change
+
+
+def drifted(model: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy whose every weight and statistic moved a little."""
+    other = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in [*other.parameters(), *other.buffers()]:
+            if tensor.is_floating_point():
+                tensor.mul_(1 + 0.3 * torch.rand(tensor.shape, generator=generator)).add_(0.01)
+    return other
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return drifted(build("resnet18"))  # batch norms that do something
+
+
+def made_from_filters(model: nn.Module, layer: str, pictures: Tensor) -> Tensor:
+    """The layer's channels from what enters the convolutions found, (B, K, h, w), by products of patches."""
+    makers, reasons = find_makers(model, layer, 1, (32, 32))
+    assert set(reasons) == {""}
+    entered: dict[str, Tensor] = {}
+    hooks = [
+        model.get_submodule(maker.name).register_forward_pre_hook(
+            lambda _m, inputs, name=maker.name: entered.__setitem__(name, inputs[0].clone())
+        )
+        for maker in makers
+    ]
+    with torch.no_grad():
+        model(pictures)
+    for hook in hooks:
+        hook.remove()
+    total = torch.zeros(())
+    for maker in makers:
+        module = model.get_submodule(maker.name)
+        weight, bias = effective_filters(model, maker)
+        patches = nn.functional.unfold(
+            entered[maker.name].double(), module.kernel_size, padding=module.padding, stride=module.stride
+        )  # (B, D, places)
+        maps = weight @ patches + bias.unsqueeze(1)  # (B, K, places)
+        total = total + maps[:, maker.sources]
+    return total
+
+
+@pytest.mark.parametrize("layer", ["conv1", "bn1", "layer2.0", "layer2.1"])
+def test_the_filters_make_the_channel(resnet: nn.Module, layer: str) -> None:
+    pictures = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with activations_of(resnet, [layer], before_relu=True) as activations, torch.no_grad():
+        wanted = activations(pictures)[layer].flatten(2)
+    found = made_from_filters(resnet, layer, pictures)
+    if layer == "layer2.1":  # its shortcut has no filter
+        with activations_of(resnet, ["layer2.0"]) as activations, torch.no_grad():
+            found = found + activations(pictures)["layer2.0"].flatten(2)
+    torch.testing.assert_close(found.float(), wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+
+
+def test_a_resnet_names_branch_and_shortcut(resnet: nn.Module) -> None:
+    table = weight_change(resnet, resnet, ["layer1.1", "layer2.0", "layer2", "maxpool", ""])
+    filters = table.groupby("layer", sort=False)["filters"].unique().explode().to_dict()
+    assert filters == {
+        "layer1.1": "layer1.1.conv2",
+        "layer2.0": "layer2.0.conv2 + layer2.0.downsample.0",
+        "layer2": "layer2.1.conv2",
+        "maxpool": "conv1",
+        "": "fc",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [
+        ("resnet50", "layer1.0", {"layer1.0.conv3 + layer1.0.downsample.0": 256}),
+        ("mobilenet_v2", "features.3", {"features.3.conv.2": 24}),
+        ("mobilenet_v2", "features.1.conv.0", {"features.1.conv.0.0": 32}),  # the last is depthwise
+        ("vgg11_bn", "features.2", {"features.0": 64}),
+        ("squeezenet1_1", "features.3", {"features.3.expand1x1": 64, "features.3.expand3x3": 64}),
+        ("convnext_tiny", "features.1", {"features.1.2.block.5": 96}),
+    ],
+)
+def test_the_last_filters_of_many_architectures(name: str, layer: str, expected: dict[str, int]) -> None:
+    model = build(name)
+    table = weight_change(model, model, [layer], size=(48, 48))
+    assert table["filters"].value_counts().to_dict() == expected
+    assert (table["reason"] == "").all()
+
+
+def test_a_vision_transformer() -> None:
+    model = torchvision.models.VisionTransformer(32, 16, num_layers=2, num_heads=2, hidden_dim=12, mlp_dim=20).eval()
+    table = weight_change(model, drifted(model), ["encoder.layers.encoder_layer_1", "encoder.ln"], size=(32, 32))
+    block, norm = (rows for _, rows in table.groupby("layer"))
+    assert (block["filters"] == "encoder.layers.encoder_layer_1.mlp.3").all()
+    assert (block["weight_change"] > 0).all()
+    assert norm[["weight_change", "weight_cosine"]].isna().all(axis=None)
+    assert (norm["reason"] == "several filters mix into it").all()
+
+
+def test_channels_of_a_concatenation_keep_their_own_filter() -> None:
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.filter = nn.Conv2d(3, 5, 3, padding=1)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            joined = torch.cat([pictures, self.filter(pictures)], 1)
+            return joined[:, [7, 0, 3, 4, 1, 5, 6, 2]]  # shuffled
+
+    base = Dense()
+    tuned = copy.deepcopy(base)
+    with torch.no_grad():
+        tuned.filter.weight[2] *= -1
+    table = weight_change(base, tuned, [""], size=(8, 8))
+    passed = [1, 4, 7]  # channels 0 to 2 of the input
+    assert table["filters"].tolist() == ["" if k in passed else "filter" for k in range(8)]
+    assert table["reason"].tolist() == ["no filter makes it" if k in passed else "" for k in range(8)]
+    changed = table.loc[table["weight_change"] > 0, "channel"].tolist()
+    assert changed == [5]  # input has 3 channels: 3 + 2
+    assert table["weight_cosine"][5] < 0
+
+
+def test_numbers_match_numpy() -> None:
+    base = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)).eval()
+    tuned = drifted(base)
+    table = weight_change(base, tuned, ["1"], size=(8, 8))
+
+    def folded(model: nn.Module) -> np.ndarray:
+        norm = model[1]
+        gamma, beta, mean, var = (
+            t.detach().double().numpy() for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        )
+        scale = gamma / np.sqrt(var + norm.eps)
+        weight = model[0].weight.detach().double().numpy().reshape(6, -1)
+        bias = model[0].bias.detach().double().numpy()
+        return np.c_[weight * scale[:, None], (bias - mean) * scale + beta]
+
+    a, b = folded(base), folded(tuned)
+    np.testing.assert_allclose(table["weight_change"], np.linalg.norm(b - a, axis=1) / np.linalg.norm(a, axis=1))
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    np.testing.assert_allclose(table["weight_cosine"], cosine)
+    assert set(table.columns) == set(COLUMNS)
+
+
+def test_a_network_beside_itself_is_exactly_unchanged(resnet: nn.Module) -> None:
+    table = weight_change(resnet, copy.deepcopy(resnet), ["layer1.1", "layer2.0"])
+    assert (table["weight_change"] == 0).all()
+    assert (table["weight_cosine"] == 1).all()
+
+
+def nudge_norm(model: nn.Module) -> None:
+    model.layer1[1].bn2.running_var[7] *= 2
+
+
+def nudge_shortcut(model: nn.Module) -> None:
+    model.layer2[0].downsample[0].weight[7] += 0.1
+
+
+def flip(model: nn.Module) -> None:
+    model.layer1[1].conv2.weight[7] *= -1
+
+
+@pytest.mark.parametrize(
+    ("plant", "layer"), [(nudge_norm, "layer1.1"), (nudge_shortcut, "layer2.0"), (flip, "layer1.1")]
+)
+def test_a_planted_change_is_found_in_its_channel_alone(
+    resnet: nn.Module, plant: Callable[[nn.Module], None], layer: str
+) -> None:
+    tuned = copy.deepcopy(resnet)
+    with torch.no_grad():
+        plant(tuned)
+    table = weight_change(resnet, tuned, [layer])
+    assert table.loc[table["weight_change"] > 0, "channel"].tolist() == [7]
+
+
+def test_zeros_and_broken_filters_say_so() -> None:
+    base = nn.Sequential(nn.Conv2d(3, 4, 1))
+    with torch.no_grad():
+        base[0].weight[1], base[0].bias[1] = 0, 0
+    tuned = drifted(base)
+    with torch.no_grad():
+        tuned[0].weight[2] = torch.nan
+    table = weight_change(base, tuned, ["0"], size=(4, 4))
+    assert table["reason"].tolist() == ["", "a filter of zeros", "not finite", ""]
+    assert table["weight_change"].isna().tolist() == [False, True, True, False]
+    assert table["weight_cosine"].isna().tolist() == [False, True, True, False]
+
+
+def test_following_leaves_the_network_alone(resnet: nn.Module) -> None:
+    before = {name: tensor.clone() for name, tensor in resnet.state_dict().items()}
+    weight_change(resnet, resnet, ["layer2.0"])
+    assert all(torch.equal(before[name], tensor) for name, tensor in resnet.state_dict().items())
+    assert not [m for m in resnet.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+
+def test_bad_input_is_refused(resnet: nn.Module) -> None:
+    with pytest.raises(InputError, match=r"layer2\.0"):
+        weight_change(resnet, resnet, ["layer2.O"])
+
+
+def test_filters_of_other_shapes_are_not_compared() -> None:
+    table = weight_change(nn.Sequential(nn.Conv2d(3, 4, 1)), nn.Sequential(nn.Conv2d(3, 4, 3)), ["0"])
+    assert (table["reason"] == "no such filter in the tuned network").all()
+    assert table["weight_change"].isna().all()

@@ -1,0 +1,180 @@
+"""A batch of channels to PNGs: what is current stays, what was finished is not lost."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from feature_vis.errors import InputError
+from feature_vis.images.png import channel_of, read_notes
+from feature_vis.networks.models import build, weights_digest
+from feature_vis.recipe import Recipe
+from featurediff.networks import Network, load_network, save_network
+from featurediff.rendering import batch as module
+from featurediff.rendering.batch import Target, adopt, layer_digests, make_targets, other_networks, thinned, visualize
+
+CPU = torch.device("cpu")
+RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
+
+
+@pytest.fixture(scope="module")
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("network") / "network.pth"
+    save_network(file, Network("resnet18", build("resnet18", classes=2).state_dict()))
+    return str(file)
+
+
+def targets(folder: Path, digest: str = "d", count: int = 3) -> list[Target]:
+    return make_targets(
+        [str(folder / f"channel{channel}.png") for channel in range(count)], "layer3.1", RECIPES, digest
+    )
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.glob("*.png")}
+
+
+def test_current_pictures_are_left_alone(network_file: str, tmp_path: Path) -> None:
+    assert visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU) == (3, 0)
+    before = contents(tmp_path)
+    assert visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU) == (0, 3)
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "staging").exists()
+
+
+def test_the_overridden_channel_has_its_own_recipe(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    steps = [(read_notes(tmp_path / f"channel{channel}.png") or {})["recipe"]["steps"] for channel in range(3)]
+    assert steps == [2, 3, 2]
+
+
+def test_a_picture_holds_its_course_thinned(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    notes = read_notes(tmp_path / "channel1.png") or {}
+    assert len(notes["trajectory"]) == notes["steps"] == 3
+    course = np.arange(256, dtype=np.float32) ** 2 / 3
+    thin = thinned(course)
+    assert len(thin) == 32
+    assert thin[0] == 0
+    np.testing.assert_allclose([thin[-1], thin[1]], [course[-1], course[8]], rtol=1e-3)
+    assert thinned(course[:1]) == [0.0]
+
+
+def test_each_seed_has_its_own_folder_and_noise(network_file: str, tmp_path: Path) -> None:
+    paths = [str(tmp_path / place / "channel0.png") for place in ("", "seed1")]
+    made = make_targets(paths, "layer3.1", RECIPES, "d")
+    assert visualize(made, "layer3.1", network_file, tmp_path / "staging", CPU) == (2, 0)
+    first, second = (read_notes(path) or {} for path in paths)
+    assert (first["recipe"]["seed"], second["recipe"]["seed"]) == (0, 1)
+    assert Path(paths[0]).read_bytes() != Path(paths[1]).read_bytes()
+
+
+def test_other_weights_make_all_pictures_stale(network_file: str, tmp_path: Path) -> None:
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert visualize(targets(tmp_path, "e"), "layer3.1", network_file, tmp_path / "staging", CPU) == (3, 0)
+
+
+def test_what_was_finished_before_a_crash_is_not_rendered_again(
+    network_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.render
+
+    def crash_after_two(*args: object, **kwargs: object):  # type: ignore[no-untyped-def]
+        for number, result in enumerate(real(*args, **kwargs)):  # type: ignore[arg-type]
+            if number == 2:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(module, "render", crash_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        visualize(targets(tmp_path, count=4), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert contents(tmp_path) == {}
+    monkeypatch.setattr(module, "render", real)
+    assert visualize(targets(tmp_path, count=4), "layer3.1", network_file, tmp_path / "staging", CPU) == (2, 2)
+    resumed = contents(tmp_path)
+    visualize(targets(tmp_path / "whole", count=4), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert {name: data for name, (data, _) in contents(tmp_path / "whole").items()} == {
+        name: data for name, (data, _) in resumed.items()
+    }
+
+
+def test_nothing_renders_on_the_cpu_while_a_picture_is_packed(
+    network_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that packs beside those that render would be one more than the job was given."""
+    packed: list[int] = []
+    handed_out: list[int] = []
+    write, render = module.write_picture, module.render
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.1)
+        write(*arguments)
+        packed.append(1)
+
+    def watched(*arguments: Any, **named: Any) -> Iterator[Any]:
+        for result in render(*arguments, **named):
+            assert len(packed) == len(handed_out)
+            handed_out.append(1)
+            yield result
+
+    monkeypatch.setattr(module, "write_picture", slowly)
+    monkeypatch.setattr(module, "render", watched)
+    visualize(targets(tmp_path), "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert len(packed) == len(handed_out) == 3
+
+
+def test_digests_of_layers(network_file: str) -> None:
+    from featurediff.networks import load_network
+
+    model = load_network(network_file).module()
+    assert layer_digests(network_file, ["layer1"]) == {"layer1": weights_digest(model, "layer1")}
+
+
+@pytest.mark.parametrize("name", ["channel.png", "channel1.jpg", "xchannel1.png"])
+def test_a_name_that_is_no_channel(name: str) -> None:
+    with pytest.raises(ValueError, match="channel"):
+        channel_of(name)
+    assert not issubclass(ValueError, InputError)
+
+
+def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_file: str, tmp_path: Path) -> None:
+    places = ["channel0.png", "channel1.png", "seed1/channel0.png"]
+    here, there = (
+        make_targets([str(tmp_path / name / place) for place in places], "layer3.1", RECIPES, "d")
+        for name in ("here", "there")
+    )
+    visualize(there, "layer3.1", network_file, tmp_path / "staging", CPU)
+    assert adopt(here, [tmp_path / "nowhere", tmp_path / "there"]) == 3
+    for ours, theirs in zip(here, there, strict=True):
+        assert ours.path.read_bytes() == theirs.path.read_bytes()
+    assert adopt(here, [tmp_path / "there"]) == 0, "what is current is left alone"
+    other = make_targets([str(tmp_path / "other" / place) for place in places], "layer3.1", RECIPES, "e")
+    assert adopt(other, [tmp_path / "there"]) == 0, "other weights, other pictures"
+
+
+def test_equal_pictures_of_other_networks_are_not_rendered(network_file: str, tmp_path: Path) -> None:
+    sides = []
+    for name in ("base", "dogs"):
+        folder = tmp_path / name / "features"
+        paths = [str(folder / "layer3.1" / f"channel{channel}.png") for channel in (0, 1)]
+        targets = make_targets(paths, "layer3.1", RECIPES, "d")
+        others = other_networks(folder, "layer3.1")
+        staging = folder / ".staging" / "layer3.1"
+        sides.append((others, visualize(targets, "layer3.1", network_file, staging, CPU, others)))
+    assert sides == [([], (2, 0)), ([tmp_path / "base" / "features" / "layer3.1"], (0, 2))]
+    first, second = (tmp_path / name / "features/layer3.1/channel1.png" for name in ("base", "dogs"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_network_in_memory_is_as_good_as_its_file(network_file: str, tmp_path: Path) -> None:
+    model = load_network(network_file).module()
+    for name, network in (("file", network_file), ("memory", model)):
+        visualize(targets(tmp_path / name), "layer3.1", network, tmp_path / "staging", CPU)
+    for channel in range(3):
+        first, second = (tmp_path / name / f"channel{channel}.png" for name in ("file", "memory"))
+        assert first.read_bytes() == second.read_bytes()

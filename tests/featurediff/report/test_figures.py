@@ -1,0 +1,218 @@
+"""What the plots and sheets show, read back from the figure or the pixels, and that their bytes stand still."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from feature_vis.errors import InputError
+from featurediff.report.figures import (
+    PALETTE,
+    change_over_epochs,
+    confusion_matrix,
+    contact_sheet,
+    save_figure,
+    similarity_boxplot,
+    training_curves,
+)
+
+
+def similarity(model: str, layer: str, cosine: list[float], faulty: tuple[int, ...] = ()) -> pd.DataFrame:
+    table = pd.DataFrame({"model": model, "layer": layer, "channel": range(len(cosine)), "cosine": cosine})
+    rank = table["cosine"].where(~table["channel"].isin(faulty)).rank(method="first")
+    return table.assign(rank=rank.astype("Int64"))
+
+
+def log(epochs: int = 3) -> pd.DataFrame:
+    epoch = np.arange(epochs)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "train_loss": 3.0 - epoch,
+            "val_loss": 3.5 - epoch,
+            "train_accuracy": 0.2 + 0.2 * epoch,
+            "val_accuracy": 0.1 + 0.1 * epoch,
+            "learning_rate": 1e-3 * 0.9**epoch,
+        }
+    )
+
+
+def medians(figure: Figure) -> list[float]:
+    """Heights of the boxes' thick lines, from left to right."""
+    lines = [line for line in figure.axes[0].lines if line.get_linewidth() == 2 and len(line.get_xdata()) == 2]
+    return [line.get_ydata()[0] for line in sorted(lines, key=lambda line: line.get_xdata()[0])]
+
+
+def points(figure: Figure) -> list[float]:
+    return sorted(y for line in figure.axes[0].lines if line.get_marker() == "." for y in line.get_ydata())
+
+
+def test_boxes_are_the_sound_channels_by_layer_and_network() -> None:
+    tables = [
+        similarity("dogs", "layer3.5", [0.1, 0.5, 0.9, 0.0], faulty=(3,)),
+        similarity("dogs", "layer4.2", [0.2, 0.4]),
+        similarity("cars", "layer3.5", [0.7]),
+        similarity("cars", "layer4.2", [0.6, 0.8]),
+    ]
+    figure = similarity_boxplot(tables)
+    assert medians(figure) == pytest.approx([0.5, 0.7, 0.3, 0.7])
+    assert points(figure) == pytest.approx([0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == ["layer3.5\nn = 3, 1", "layer4.2\nn = 2, 2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["dogs", "cars"]
+    assert figure.axes[0].get_ylabel() == "cosine similarity to the base network"
+
+
+def test_many_values_are_not_drawn_one_by_one() -> None:
+    values = np.random.default_rng(0).uniform(size=500)
+    figure = similarity_boxplot([similarity("dogs", "layer4.2", list(values))])
+    assert medians(figure) == pytest.approx([np.median(values)])
+    assert len(points(figure)) <= 50  # the 5 % beyond each whisker
+
+
+def test_tables_from_csv_plot_alike(tmp_path) -> None:
+    table = similarity("dogs", "layer4.2", [0.1, 0.5, 0.9], faulty=(0,))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    assert medians(similarity_boxplot([pd.read_csv(tmp_path / "table.csv")])) == pytest.approx([0.7])
+
+
+def test_training_curves_show_every_column_in_its_unit() -> None:
+    figure = training_curves({"dogs": log(), "cars": log(5)})
+    loss, accuracy, rate = figure.axes
+    assert [len(axis.lines) for axis in figure.axes] == [4, 4, 2]
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), log()["val_loss"])
+    np.testing.assert_allclose(accuracy.lines[3].get_ydata(), 100 * log(5)["train_accuracy"])
+    np.testing.assert_allclose(rate.lines[1].get_ydata(), log(5)["learning_rate"])
+    assert [axis.get_xlabel() for axis in figure.axes] == ["epoch"] * 3
+    assert accuracy.get_ylabel() == "accuracy (%)"
+    assert {line.get_color() for line in loss.lines} == set(PALETTE[:2])
+
+
+@pytest.mark.parametrize("figure", [lambda: similarity_boxplot([]), lambda: training_curves({})])
+def test_nothing_to_plot_is_said(figure, tmp_path) -> None:
+    drawn = figure()
+    assert [text.get_text() for text in drawn.axes[0].texts] == ["nothing to show"]
+    save_figure(drawn, tmp_path / "empty.png")
+    assert Image.open(tmp_path / "empty.png").size[0] > 100
+
+
+def test_png_bytes_stand_still_and_name_no_software(tmp_path) -> None:
+    files = [tmp_path / "one.png", tmp_path / "two.png"]
+    for file in files:
+        save_figure(similarity_boxplot([similarity("dogs", "layer4.2", [0.1, 0.5])]), file, dpi=50)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert "Software" not in Image.open(files[0]).info
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]
+
+
+def test_contact_sheet_places_pictures_in_rows() -> None:
+    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    pictures = [(channel, np.full((32, 32, 3), color, np.uint8)) for channel, color in enumerate(colors)]
+    sheet = contact_sheet(pictures, columns=2, size=32, gap=4)
+    pixels = np.asarray(sheet)
+    label = sheet.height // 2 - 32 - 4 - 2
+    assert sheet.size == (2 * 36 + 4, 2 * (36 + label) + 4)
+    for color, (row, column) in zip(colors, [(0, 0), (0, 1), (1, 0)], strict=True):
+        top, left = 4 + row * (36 + label) + label, 4 + column * 36
+        assert (pixels[top : top + 32, left : left + 32] == (*color, 255)).all()
+    assert pixels[:, :4, 3].max() == 0  # transparent between the tiles
+
+
+def test_contact_sheet_writes_each_channels_number() -> None:
+    sheets = [
+        np.asarray(contact_sheet([(channel, np.zeros((32, 32, 3), np.uint8))], size=32)) for channel in (7, 1276, 7)
+    ]
+    above = [sheet[: sheet.shape[0] - 38, :, 3] for sheet in sheets]  # the alpha of the label's strip
+    assert all(strip.max() > 150 for strip in above)
+    assert above[1].astype(int).sum() > 2 * above[0].astype(int).sum()  # four digits hold more ink than one
+    assert (above[0] == above[2]).all()
+
+
+def test_contact_sheet_takes_other_shapes_and_many_pictures() -> None:
+    tall = Image.new("L", (10, 40), 255)
+    assert contact_sheet([(0, tall)], size=20, gap=0).size[0] == 20
+    tiny = np.zeros((4, 4, 3), np.uint8)
+    assert contact_sheet([(channel, tiny) for channel in range(600)]).width < 2000
+
+
+def test_contact_sheet_without_room_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        contact_sheet([])
+    with pytest.raises(InputError, match="0 columns"):
+        contact_sheet([(0, np.zeros((4, 4, 3), np.uint8))], columns=0)
+
+
+def through_time() -> pd.DataFrame:
+    """Two layers, three channels, epochs 0 and 4; the first layer is frozen, the second changes by its channel."""
+    rows = [(layer, channel, epoch) for layer in ("a", "b") for channel in range(3) for epoch in (0, 4)]
+    table = pd.DataFrame(rows, columns=["layer", "channel", "epoch"])
+    change = (table["layer"] == "b") * (1 + table["channel"]) * (1 + table["epoch"]) / 100
+    return table.assign(
+        paired_similarity=1 - change,
+        floor=0.5,
+        correlation=1 - 2 * change,
+        tuned_likes_base_picture=1 - change,
+        weight_change=3 * change,
+    )
+
+
+def lines(axis) -> list[tuple[list[float], list[float]]]:
+    """Of an axis the solid lines that have points, (x, y)."""
+    drawn = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata())]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in drawn]
+
+
+def test_change_over_epochs_starts_at_the_base_and_shows_the_layers_medians() -> None:
+    figure = change_over_epochs(through_time())
+    pictures, probed, answer, filters = (lines(axis) for axis in figure.axes)
+    assert [x for x, _ in pictures] == [[-1, 0, 4]] * 2
+    assert pictures[0][1] == probed[0][1] == filters[0][1] == [0, 0, 0]
+    assert pictures[1][1] == pytest.approx([0, 0.02, 0.1])
+    assert probed[1][1] == pytest.approx([0, 0.04, 0.2])
+    assert answer[0][1] == [1, 1, 1]
+    assert answer[1][1] == pytest.approx([1, 0.98, 0.9])
+    assert filters[1][1] == pytest.approx([0, 0.06, 0.3])
+    floors = [list(line.get_ydata()) for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert floors == [[0.5, 0.5]] * 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, n = 3", "b, n = 3"]
+
+
+def test_change_over_epochs_leaves_out_what_is_not_known(tmp_path) -> None:
+    table = through_time().assign(correlation=np.nan)
+    table.loc[table["layer"] == "b", "paired_similarity"] = np.nan
+    figure = change_over_epochs(table)
+    assert [y for _, y in lines(figure.axes[0])] == [[0, 0, 0]]
+    assert lines(figure.axes[1]) == []
+    assert [text.get_text() for text in figure.axes[1].texts] == ["nothing to show"]
+    for name in ("a.png", "b.png"):
+        save_figure(change_over_epochs(table), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_confusion_matrix_shows_shares_of_each_class() -> None:
+    figure = confusion_matrix(
+        np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]), ["cat", "dog", "a name that is much too long for it"]
+    )
+    axis = figure.axes[0]
+    shown = np.asarray(axis.images[0].get_array().filled(np.nan), float)
+    np.testing.assert_allclose(shown, [[75, 25, 0], [0, 100, 0], [np.nan] * 3])
+    assert [text.get_text() for text in axis.texts] == ["75", "25", "100"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cat", "dog", "a name that is much too…"]
+    assert axis.get_title() == "Confusion, 6 validation pictures"
+
+
+def test_a_class_that_looks_like_a_formula_stays_text(tmp_path) -> None:
+    names = [r"$\q$", "$1 to $2"]
+    figure = confusion_matrix(np.eye(2, dtype=np.int64), names)
+    save_figure(figure, tmp_path / "confusion.png")
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
+
+
+def test_a_large_confusion_matrix_has_no_names(tmp_path) -> None:
+    figure = confusion_matrix(np.eye(196, dtype=np.int64), [f"class {number}" for number in range(196)])
+    assert not figure.axes[0].get_yticklabels()
+    assert not figure.axes[0].texts
+    save_figure(figure, tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as image:
+        assert max(image.size) < 1500

@@ -1,0 +1,101 @@
+"""Strips and animations: every frame is where the notes say, and is the picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from feature_vis.errors import InputError
+from feature_vis.images.png import read_notes, write_picture
+from featurediff.report.film_strips import GAP, LARGEST, make_tiles, write_films
+
+EPOCHS = [0, 2, 10]
+
+
+def picture(number: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 255, (*size, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pd.DataFrame:
+    """A layer's rows, and its pictures below `base` and `store`."""
+    for place, folder in enumerate(["base", *(f"store/epoch{epoch}" for epoch in EPOCHS)]):
+        for channel in (3, 7):
+            write_picture(tmp_path / folder / f"layer4/channel{channel}.png", picture(10 * channel + place), {})
+    frames = [(channel, epoch) for channel in (3, 7) for epoch in EPOCHS[::-1]]
+    return pd.DataFrame(frames, columns=["channel", "epoch"]).assign(layer="layer4")
+
+
+def films(rows: pd.DataFrame, folder: Path) -> Path:
+    write_films(rows, folder / "film/layer4", folder / "base", folder / "store")
+    return folder / "film/layer4"
+
+
+def test_each_frame_of_a_strip_is_a_picture(rows: pd.DataFrame, tmp_path: Path) -> None:
+    strip = films(rows, tmp_path) / "channel7.png"
+    notes = read_notes(strip)
+    assert notes is not None
+    assert notes["frames"] == ["base", *EPOCHS]
+    assert (notes["layer"], notes["channel"], notes["width"], notes["height"]) == ("layer4", 7, 80, 64)
+    with Image.open(strip) as image:
+        assert image.size == (4 * notes["pitch"] - GAP, notes["top"] + 64)
+        pixels = np.asarray(image)  # (h, w, 4)
+    for place in range(4):
+        left = place * notes["pitch"]
+        frame = pixels[notes["top"] :, left : left + 80]
+        np.testing.assert_array_equal(frame[..., :3], picture(70 + place))
+        assert (frame[..., 3] == 255).all()
+        assert pixels[: notes["top"], left : left + 80, 3].any(), "no label"
+    between = pixels[:, 80 : notes["pitch"]]
+    assert (between[..., 3] == 0).all()
+
+
+def test_an_animation_shows_the_same_frames(rows: pd.DataFrame, tmp_path: Path) -> None:
+    with Image.open(films(rows, tmp_path) / "channel3.webp") as animation:
+        assert animation.n_frames == 4
+        assert animation.info["loop"] == 0
+        durations = []
+        for place in range(4):
+            animation.seek(place)
+            shown = np.asarray(animation.convert("RGB"))[-64:, :80].astype(int)
+            durations.append(animation.info["duration"])
+            near = [np.abs(shown - picture(30 + other)).mean() for other in range(4)]
+            assert np.argmin(near) == place
+    assert durations[-1] > durations[0]
+
+
+def test_equal_pictures_give_equal_bytes_and_old_films_are_removed(rows: pd.DataFrame, tmp_path: Path) -> None:
+    folder = films(rows, tmp_path)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    (folder / "channel99.png").touch()
+    films(rows, tmp_path)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert set(before) == {f"channel{channel}.{kind}" for channel in (3, 7) for kind in ("png", "webp")}
+
+
+def test_a_label_that_is_wider_than_the_picture_widens_the_pitch() -> None:
+    tiles = make_tiles([picture(0, (16, 16)), picture(1, (16, 16))], ["base", 1000])
+    assert tiles.layout["width"] == 16
+    assert tiles.layout["pitch"] > 16 + GAP
+    assert len({tile.size for tile in tiles.images}) == 1
+
+
+def test_large_pictures_are_shown_smaller() -> None:
+    tiles = make_tiles([picture(0, (200, 400))], ["base"])
+    assert (tiles.layout["width"], tiles.layout["height"]) == (LARGEST, LARGEST // 2)
+
+
+def test_pictures_of_two_sizes() -> None:
+    with pytest.raises(InputError, match="80×64 and 80×65"):
+        make_tiles([picture(0), picture(1, (65, 80))], ["base", 0])
+
+
+def test_pictures_that_are_gone_are_all_named(rows: pd.DataFrame, tmp_path: Path) -> None:
+    gone = [tmp_path / "base/layer4/channel3.png", tmp_path / "store/epoch2/layer4/channel7.png"]
+    for file in gone:
+        file.unlink()
+    with pytest.raises(InputError, match="run again") as error:
+        films(rows, tmp_path)
+    assert all(str(file) in str(error.value) for file in gone)

@@ -1,0 +1,43 @@
+"""Facts of a run, from logs and benchmarks such as the workflow leaves them."""
+
+import subprocess
+from pathlib import Path
+
+from featurediff.report.provenance import devices, revision, seconds_by_step, versions
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_devices_are_those_that_the_logs_name(tmp_path: Path) -> None:
+    write(tmp_path / "a/x.log", "using GPU 0 (NVIDIA H100)\nrendered 3, reused 1\n")
+    write(tmp_path / "b/y.log", "reused 3 epochs\nusing GPU GPU-12ab (NVIDIA A100)\n")
+    assert devices(tmp_path) == ["NVIDIA A100", "NVIDIA H100"]
+    (cpu,) = devices(tmp_path / "none")
+    assert cpu.startswith("CPU, ")
+
+
+def test_seconds_are_summed_by_step_the_longest_first(tmp_path: Path) -> None:
+    write(tmp_path / "plots.tsv", "s\th:m:s\n1.5\t0:00:01\n")
+    write(tmp_path / "visualize/dogs/layer/0-7.tsv", "s\th:m:s\n4\t-\n")
+    write(tmp_path / "visualize/cars/layer/0-7.tsv", "s\th:m:s\n6.25\t-\n")
+    write(tmp_path / "broken.tsv", "s\nNA\n")
+    assert list(seconds_by_step(tmp_path).items()) == [("visualize", 10.25), ("plots", 1.5)]
+
+
+def test_the_revision_says_whether_files_differ(tmp_path: Path) -> None:
+    assert revision(tmp_path) == ""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    write(tmp_path / "file", "1")
+    for command in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    clean = revision(tmp_path)
+    assert len(clean) == 12
+    write(tmp_path / "file", "2")
+    assert revision(tmp_path) == f"{clean} with changes"
+
+
+def test_versions_name_what_is_installed() -> None:
+    assert {"Python", "torch", "numpy"} <= set(versions())

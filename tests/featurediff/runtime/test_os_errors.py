@@ -1,0 +1,104 @@
+"""Faults of the machine in words."""
+
+import errno
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from feature_vis.errors import InputError
+from featurediff.runtime.os_errors import check_times, check_writable, in_words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full: free some space and run again"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "no right"),
+        (errno.EIO, "failed"),
+        (errno.ENOENT, "was removed while the step ran: run again"),
+    ],
+)
+def test_an_error_of_the_disk_names_the_file_and_the_cure(number: int, words: str) -> None:
+    said = in_words(OSError(number, "in the system's words", "results/a.csv"))
+    assert said is not None
+    assert said.startswith("results/a.csv: ")
+    assert words in said
+    assert said.endswith("(in the system's words)")
+
+
+def test_what_led_to_an_error_counts() -> None:
+    def write() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "results/n.pth")
+        except OSError as error:
+            raise RuntimeError("unexpected pos 704 vs 598") from error
+
+    with pytest.raises(RuntimeError) as raised:
+        write()
+    assert "results/n.pth: the disk is full" in (in_words(raised.value) or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "smaller batch_size"),
+        (RuntimeError("CUDA error: out of memory"), "--config gpu=0"),
+        (MemoryError(), "--cores 1"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes"), "`mem_mb` on a cluster"),
+    ],
+)
+def test_memory_that_does_not_suffice(error: Exception, words: str) -> None:
+    assert words in (in_words(error) or "")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("a shape"), OSError("no number"), KeyError("a")])
+def test_other_errors_are_not_the_machines(error: Exception) -> None:
+    assert in_words(error) is None
+
+
+def test_a_folder_that_can_be_written_or_made(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "there" / "yet")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        check_writable(tmp_path / "a")
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # for root every mode is good enough
+    with pytest.raises(InputError, match=r"results cannot be written .*another folder"):
+        check_writable(tmp_path / "results")
+
+
+def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_path: Path) -> None:
+    results = tmp_path / "my results"
+    check_times(results)
+    for name in ("a.csv", "b/c.png", "b/d.png"):
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text("")
+    check_times(results)
+    for name in ("a.csv", "b/c.png"):
+        os.utime(results / name, (time.time() + 3600,) * 2)
+    with pytest.raises(
+        InputError, match=r"2 files in .*my results are dated in the future, such as .*a\.csv"
+    ) as raised:
+        check_times(results)
+    command = next(line for line in str(raised.value).splitlines() if line.startswith("    find "))
+    subprocess.run(command, shell=True, check=True)
+    check_times(results)
+
+
+def test_a_clock_that_differs_by_seconds_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("")
+    os.utime(tmp_path / "a.csv", (time.time() + 20,) * 2)
+    check_times(tmp_path)

@@ -1,0 +1,55 @@
+"""Tables on disk."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from feature_vis.errors import InputError
+from featurediff.runtime.tables import read_table, write_table
+
+TABLE = pd.DataFrame(
+    {
+        "layer": ["1", "NA", "layer4.2"],
+        "class_base": ["None", "07", "a,b"],
+        "channel": [0, 1, 2],
+        "excess": [1.5, np.nan, -2.0],
+        "frozen": [True, False, True],
+        "rank": pd.array([1, None, 2], dtype="Int64"),
+    }
+)
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path) -> None:
+    write_table(TABLE, tmp_path / "a.csv")
+    table = read_table(tmp_path / "a.csv")
+    assert table["layer"].tolist() == ["1", "NA", "layer4.2"]
+    assert table["class_base"].tolist() == ["None", "07", "a,b"]
+    assert table["frozen"].dtype == bool
+    np.testing.assert_array_equal(table["excess"], TABLE["excess"])
+
+
+def test_parquet_holds_the_same_with_its_types(tmp_path) -> None:
+    write_table(TABLE, tmp_path / "a.csv", tmp_path / "a.parquet")
+    back = pd.read_parquet(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(back, TABLE, check_dtype=False)
+    assert str(back["rank"].dtype) == "Int64"
+    write_table(TABLE, tmp_path / "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"", b'"a,b\n1', b"a\xff\xfe"])
+def test_a_file_that_is_no_table_is_named(tmp_path, content) -> None:
+    if content is not None:
+        (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.csv"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_no_prefix_of_a_line_is_taken_for_it(tmp_path) -> None:
+    write_table(TABLE, tmp_path / "a.csv")
+    whole = (tmp_path / "a.csv").read_bytes()
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
+    for length in sorted(set(range(len(whole))) - set(ends)):
+        (tmp_path / "b.csv").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"b\.csv .*delete it and run again"):
+            read_table(tmp_path / "b.csv")

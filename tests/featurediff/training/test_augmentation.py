@@ -1,0 +1,101 @@
+"""torchvision's augmentations draw from the given seeds alone and leave the global generator as it was."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from feature_vis.seeding import generator
+from featurediff.data.torch_dataset import normalised, train_transform, val_transform
+from featurediff.training.augmentation import make_mixing, with_randaugment
+from featurediff.training.settings import TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((48, 48))
+
+
+def test_randaugment_depends_on_the_given_generator_alone(picture) -> None:
+    augment = with_randaugment(train_transform(32, rotation=10), 2, 9)
+    state = torch.get_rng_state()
+    first = augment(picture, generator("a"))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(7)
+    assert torch.equal(augment(picture, generator("a")), first)
+    others = [augment(picture, generator("b", number)) for number in range(6)]
+    assert sum(not torch.equal(first, other) for other in others) == 6
+    torch.set_rng_state(state)
+
+
+def test_randaugment_changes_a_picture_and_keeps_its_kind(picture) -> None:
+    plain = val_transform(32)
+    changed = 0
+    for number in range(12):
+        made = with_randaugment(plain, 1, 15)(picture, generator(number))
+        assert made.shape == (3, 32, 32)
+        assert made.dtype == torch.uint8
+        changed += not torch.equal(made, plain(picture, generator(number)))
+    assert changed >= 8  # one of the 14 operations is none
+
+
+def test_randaugment_comes_after_the_crop_and_leaves_its_draws_alone(picture) -> None:
+    crop = train_transform(32, rotation=10)
+    assert torch.equal(with_randaugment(crop, 0, 9)(picture, generator("x")), crop(picture, generator("x")))
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    pixels = torch.randint(0, 256, (6, 3, 16, 16), generator=generator("pixels"), dtype=torch.uint8)
+    return normalised(pixels), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def settings(**changes) -> TrainingSettings:
+    return TrainingSettings(epochs=1, **changes)
+
+
+def test_nothing_is_mixed_by_default() -> None:
+    assert make_mixing(settings(), 3) is None
+
+
+def test_mixup_is_one_share_of_two_pictures_and_of_their_labels() -> None:
+    mix = make_mixing(settings(mixup=1.0), 3)
+    pictures, labels = batch()
+    mixed, targets = mix(pictures, labels, 0, 0)
+    share = float(targets[0, 0])
+    assert 0 < share < 1
+    torch.testing.assert_close(mixed, share * pictures + (1 - share) * pictures.roll(1, 0))
+    torch.testing.assert_close(targets.sum(1), torch.ones(6))
+
+
+def test_cutmix_is_a_box_of_the_other_picture_and_its_area_of_the_label() -> None:
+    mix = make_mixing(settings(cutmix=1.0), 3)
+    pictures, labels = batch()
+    for number in range(8):
+        mixed, targets = mix(pictures, labels, 0, number)
+        own = (mixed == pictures).all(1).float().mean((1, 2))
+        other = (mixed == pictures.roll(1, 0)).all(1).float().mean((1, 2))
+        torch.testing.assert_close(own + other, torch.ones(6))
+        torch.testing.assert_close(targets[0, 0], own[0])
+
+
+def test_with_both_each_batch_has_one_of_them() -> None:
+    mix = make_mixing(settings(mixup=1.0, cutmix=1.0), 3)
+    pictures, labels = batch()
+    same = [(mix(pictures, labels, 0, number)[0] == pictures).float().mean() > 0.05 for number in range(12)]
+    assert 0 < sum(same) < 12  # a box leaves many pixels as they were, a share of every pixel hardly one
+
+
+def test_mixing_depends_on_seed_epoch_and_batch_alone() -> None:
+    pictures, labels = batch()
+    state = torch.get_rng_state()
+
+    def made(seed: int, epoch: int, number: int) -> torch.Tensor:
+        return make_mixing(settings(mixup=0.4, seed=seed), 3)(pictures, labels, epoch, number)[1]
+
+    first = made(0, 1, 2)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(9)
+    assert torch.equal(made(0, 1, 2), first)
+    assert not any(torch.equal(made(*parts), first) for parts in [(1, 1, 2), (0, 2, 2), (0, 1, 3)])
+    torch.set_rng_state(state)

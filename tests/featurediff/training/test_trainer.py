@@ -1,0 +1,112 @@
+"""One epoch on a tiny network, against sums that are done by hand."""
+
+from itertools import chain
+
+import pytest
+import torch
+from torch import nn
+
+from feature_vis.seeding import generator
+from featurediff.training.loading import Batch, training_order
+from featurediff.training.schedule import make_optimizer
+from featurediff.training.settings import TrainingSettings
+from featurediff.training.trainer import Epochs, Loss, balanced_weights
+
+LABELS = [0, 1, 2, 1, 1, 0, 1, 2, 1, 1]
+
+
+def network() -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 3))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.randn(3, 48, generator=generator("weight")) / 7)
+        model[1].bias.zero_()
+    return model
+
+
+def settings(**changes) -> TrainingSettings:
+    return TrainingSettings(**{"epochs": 2, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.1, **changes})
+
+
+def pictures() -> torch.Tensor:
+    return torch.randn(len(LABELS), 3, 4, 4, generator=generator("pictures"))
+
+
+def batches(options: TrainingSettings, epoch: int = 0) -> list[Batch]:
+    order = training_order(len(LABELS), options, epoch)
+    return [(pictures()[batch], torch.tensor(LABELS)[batch]) for batch in order]
+
+
+def train(options: TrainingSettings, model: nn.Module | None = None) -> tuple[dict[str, float], nn.Module]:
+    model = model or network()
+    epochs = Epochs(model, model.train, make_optimizer(model.parameters(), options), LABELS, 3, options)
+    seen: list[int] = []
+    row = epochs.train(0, batches(options), seen.append)
+    assert sum(seen) == len(LABELS)
+    return row, model
+
+
+def test_the_row_is_of_what_was_seen() -> None:
+    options = settings(learning_rate=1e-12)  # nothing moves
+    row, model = train(options)
+    logits, labels = model(pictures()).detach(), torch.tensor(LABELS)
+    assert row["train_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-5)
+    assert row["train_accuracy"] == int((logits.argmax(1) == labels).sum()) / len(labels)
+    assert row["learning_rate"] == 1e-12
+    assert row["images_per_second"] > 0
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5])
+def test_accumulated_batches_are_one_large_batch(accumulate: int) -> None:
+    large = settings(batch_size=4 * accumulate)
+    small = settings(accumulate_batches=accumulate)
+    orders = [[*chain.from_iterable(training_order(len(LABELS), options, 0))] for options in (small, large)]
+    assert orders[0] == orders[1]
+    (first, of_large), (second, of_small) = train(large), train(small)
+    if accumulate > 2:  # one step in all: the loss is that of the start
+        assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-5)
+    for a, b in zip(of_large.parameters(), of_small.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_balanced_weights_give_each_class_the_same_part() -> None:
+    weights = balanced_weights(LABELS, 4)  # there is none of the last
+    counts = torch.tensor([2, 6, 2, 0])
+    torch.testing.assert_close(weights[:3] * counts[:3], torch.full((3,), 10 / 3))
+    assert float(weights[torch.tensor(LABELS)].mean()) == pytest.approx(1)
+    assert weights.isfinite().all()
+
+
+def test_a_weighted_loss_weighs_pictures_not_batches() -> None:
+    logits, labels = network()(pictures()), torch.tensor(LABELS)
+    weights = balanced_weights(LABELS, 3)
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    loss = Loss(class_weights=weights)
+    torch.testing.assert_close(loss(logits, labels), (each * weights[labels]).mean())
+    torch.testing.assert_close(loss(logits[:1], labels[:1]), each[0] * weights[labels[0]])
+    shares = nn.functional.one_hot(labels, 3).float()
+    torch.testing.assert_close(loss(logits, shares), loss(logits, labels))
+
+
+def test_smoothed_labels_are_torchs() -> None:
+    logits, labels = network()(pictures()), torch.tensor(LABELS)
+    shares = nn.functional.one_hot(labels, 3).float() * 0.7 + 0.1
+    torch.testing.assert_close(Loss(0.3)(logits, labels), nn.functional.cross_entropy(logits, shares))
+
+
+@pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"mixup": 1.0}])
+def test_each_option_reaches_the_weights(changes) -> None:
+    plain, changed = train(settings())[1], train(settings(**changes))[1]
+    assert not torch.equal(plain[1].weight, changed[1].weight)
+
+
+def test_warm_up_starts_small_within_the_epoch() -> None:
+    start = network()[1].weight
+    moved = [(train(settings(**changes))[1][1].weight - start).norm() for changes in ({}, {"warmup_epochs": 1.5})]
+    assert moved[1] < 0.7 * moved[0]
+
+
+def test_the_global_generator_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Dropout(0.5), network())
+    state = torch.get_rng_state()
+    train(settings(mixup=0.5), model)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,6 +1,0 @@
-"""Where things lie that several folders of tests ask for."""
-
-from pathlib import Path
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED_DATA = REPOSITORY.parent / "shared" / "data"
