@@ -122,7 +122,7 @@ def show(results: Path, chosen: dict[str, list[int]], file: Path, across: int = 
     strips = []
     for network in TUNED:
         for name in ("base", network):
-            pictures = [results / name / "features" / LAYER / f"channel{k}.png" for k in chosen[network][:across]]
+            pictures = [results / name / "pictures" / LAYER / f"channel{k}.png" for k in chosen[network][:across]]
             strips.append(np.concatenate([np.asarray(Image.open(picture)) for picture in pictures], axis=1))
     Image.fromarray(np.concatenate(strips)).save(file)
 
@@ -161,8 +161,8 @@ def main() -> None:
     show(results, chosen, folder / "turned.png")
     print(f"turned most: {chosen}")
     print(accuracies(results, list(TUNED)).round(3).to_string())
-    pictures = sum(len(pd.read_csv(table)) for table in results.glob("*/features/*.csv"))
-    print(f"failed: {len(pd.read_csv(results / 'bad_channels.csv'))} of {pictures} pictures")
+    pictures = sum(len(pd.read_csv(table)) for table in results.glob("*/pictures/*.csv"))
+    print(f"failed: {len(pd.read_csv(results / 'failed_pictures.csv'))} of {pictures} pictures")
     for network in TUNED:
         print(pd.read_csv(results / "compare" / network / "summary.csv").to_string(index=False))
     print(f"the page: {results / 'report' / 'index.html'}")

@@ -59,7 +59,7 @@ NETWORKS = {networks}
 rule all:
     input:
         [
-            f"results/{{network}}/features/{{layer}}/channel{{channel}}.png"
+            f"results/{{network}}/pictures/{{layer}}/channel{{channel}}.png"
             for network in NETWORKS for layer, channels in CHANNELS.items() for channel in channels
         ],
 
@@ -75,7 +75,7 @@ rule visualize:
         digest="results/{{network}}/digests/{{layer}}.sha256",
         network=ancient("results/{{network}}/network.pth"),
     output:
-        "results/{{network}}/features/{{layer}}/channel{{channel}}.png",
+        "results/{{network}}/pictures/{{layer}}/channel{{channel}}.png",
     threads: 8
     resources:
         gpu=1,
@@ -166,7 +166,7 @@ def finished(arguments: argparse.Namespace) -> None:
         config = yaml.safe_load(configfile.read_text())
         plan = make_plan(config, ROOT / "config" / "schema.yaml", first=False)
         layer, network = plan.layers[-1], plan.networks[-1]
-        picture = folder / plan.results / network / "features" / layer / f"channel{plan.channels[layer][0]}.png"
+        picture = folder / plan.results / network / "pictures" / layer / f"channel{plan.channels[layer][0]}.png"
         before = picture.read_bytes()
         model = load_network(folder / plan.results / network / "network.pth").module()
         recipe = Recipe.from_settings(plan.recipe(layer, channel_of(picture)))
@@ -219,7 +219,7 @@ def renderer(arguments: argparse.Namespace) -> None:
             parts = [timed_render(Objectives(model), layer, channels, recipe, arguments.threads) for layer in layers]
             alone.append(Typical(sum(part.seconds for part in parts), sum(part.processor for part in parts)))
             cost = snakemake(folder, "pictures", "--cores", str(arguments.threads))
-            assert len(list(folder.glob("results/base/features/*/channel*.png"))) == len(layers) * len(channels)
+            assert len(list(folder.glob("results/base/pictures/*/channel*.png"))) == len(layers) * len(channels)
             whole.append(cost)
             shutil.rmtree(folder / "results")
     reference = Typical.of(alone)

@@ -3,16 +3,16 @@
 PAIR_KINDS = ["most_different", "most_similar"]
 
 
-rule embed_features:
+rule embed_pictures:
     input:
         **get_embedder(),
-        features=lambda wildcards: get_features(wildcards.network),
+        pictures=lambda wildcards: get_picture_tables(wildcards.network),
     output:
         expand(f"{RESULTS}/{{{{network}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     log:
-        f"{RESULTS}/logs/embed_features/{{network}}.log",
+        f"{RESULTS}/logs/embed_pictures/{{network}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/embed_features/{{network}}.tsv"
+        f"{RESULTS}/benchmarks/embed_pictures/{{network}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     threads: plan.threads
@@ -25,7 +25,7 @@ rule embed_features:
         embedder=plan.embedder,
         layers=plan.layers,
     script:
-        "../scripts/embed_features.py"
+        "../scripts/embed_pictures.py"
 
 
 rule compare_units:
@@ -34,18 +34,18 @@ rule compare_units:
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),
         tuned=ancient(f"{RESULTS}/{{tuned}}/network.pth"),
         splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
-        base_features=get_features(plan.base),
-        tuned_features=lambda wildcards: get_features(wildcards.tuned),
+        base_pictures=get_picture_tables(plan.base),
+        tuned_pictures=lambda wildcards: get_picture_tables(wildcards.tuned),
     output:
-        units=f"{RESULTS}/compare/{{tuned}}/units.csv",
+        channels=f"{RESULTS}/compare/{{tuned}}/channels.csv",
         images=f"{RESULTS}/compare/{{tuned}}/probe/images.csv",
         selectivity=f"{RESULTS}/compare/{{tuned}}/probe/selectivity.csv",
         layers=f"{RESULTS}/compare/{{tuned}}/probe/layers.csv",
         top_images=f"{RESULTS}/compare/{{tuned}}/probe/top_images.csv",
     log:
-        f"{RESULTS}/logs/compare_units/{{tuned}}.log",
+        f"{RESULTS}/logs/measure_channels/{{tuned}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/compare_units/{{tuned}}.tsv"
+        f"{RESULTS}/benchmarks/measure_channels/{{tuned}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     threads: plan.threads
@@ -58,16 +58,16 @@ rule compare_units:
         layers=plan.layers,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
     script:
-        "../scripts/compare_units.py"
+        "../scripts/measure_channels.py"
 
 
-rule compare_features:
+rule compare_pictures:
     input:
         **get_embedder(),
-        bad=f"{RESULTS}/bad_channels.csv",
-        units=f"{RESULTS}/compare/{{tuned}}/units.csv",
-        base_features=get_features(plan.base),
-        tuned_features=lambda wildcards: get_features(wildcards.tuned),
+        failed=f"{RESULTS}/failed_pictures.csv",
+        channels=f"{RESULTS}/compare/{{tuned}}/channels.csv",
+        base_pictures=get_picture_tables(plan.base),
+        tuned_pictures=lambda wildcards: get_picture_tables(wildcards.tuned),
         base_embeddings=expand(f"{RESULTS}/{plan.base}/embeddings/{{layer}}.npz", layer=plan.layers),
         tuned_embeddings=expand(f"{RESULTS}/{{{{tuned}}}}/embeddings/{{layer}}.npz", layer=plan.layers),
     output:
@@ -101,9 +101,9 @@ rule compare_features:
         agreement=f"{RESULTS}/compare/{{tuned}}/agreement.csv",
         columns=f"{RESULTS}/compare/{{tuned}}/columns.yaml",
     log:
-        f"{RESULTS}/logs/compare_features/{{tuned}}.log",
+        f"{RESULTS}/logs/compare_pictures/{{tuned}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/compare_features/{{tuned}}.tsv"
+        f"{RESULTS}/benchmarks/compare_pictures/{{tuned}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     threads: plan.threads
@@ -119,4 +119,4 @@ rule compare_features:
         seed=plan.seed,
         layers=plan.layers,
     script:
-        "../scripts/compare_features.py"
+        "../scripts/compare_pictures.py"

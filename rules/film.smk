@@ -7,7 +7,7 @@ rule film_epoch:
     input:
         **get_embedder(),
         ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
-        bad=f"{RESULTS}/bad_channels.csv",
+        failed=f"{RESULTS}/failed_pictures.csv",
         splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
         log=f"{RESULTS}/{{tuned}}/training.csv",
         base_digest=f"{RESULTS}/{plan.base}/network.sha256",
@@ -34,9 +34,9 @@ rule film_epoch:
         film=lambda wildcards: {"version": RECIPE_VERSION, **plan.film(wildcards.tuned)},
         embedder=plan.embedder,
         base=plan.base,
-        bad_rule=config.get("bad_channels", {}),
-        base_features=f"{RESULTS}/{plan.base}/features",
-        tuned_features=f"{RESULTS}/{{tuned}}/features",
+        failed_rule=config.get("bad_channels", {}),
+        base_pictures=f"{RESULTS}/{plan.base}/pictures",
+        tuned_pictures=f"{RESULTS}/{{tuned}}/pictures",
         store=f"{RESULTS}/{{tuned}}/.film/epoch{{epoch}}",
     script:
         "../scripts/film_epoch.py"
@@ -77,7 +77,7 @@ rule film:
     params:
         code=CODE,
         layers=list(plan.film_channels),
-        base_features=f"{RESULTS}/{plan.base}/features",
+        base_pictures=f"{RESULTS}/{plan.base}/pictures",
         store=f"{RESULTS}/{{tuned}}/.film",
     script:
         "../scripts/film.py"

@@ -21,7 +21,7 @@ def get_training_split(network):
 
 def name_pictures(channels, seeds=plan.seeds, network="{network}", layer="{layer}"):
     """The pictures of these channels, of the first seed in the layer's folder, of further ones in `seed<s>` below."""
-    return picture_paths(f"{RESULTS}/{network}/features/{layer}", channels, seeds)
+    return picture_paths(f"{RESULTS}/{network}/pictures/{layer}", channels, seeds)
 
 
 def get_pictures(wildcards):
@@ -42,9 +42,9 @@ def get_leads(network):
     return [p for layer in plan.layers for p in name_pictures(plan.leads(layer), plan.seeds[:1], network, layer)]
 
 
-def get_features(*networks):
+def get_picture_tables(*networks):
     """The tables of what networks' pictures reached, layer after layer: each stands for the pictures that it lists."""
-    return expand(f"{RESULTS}/{{network}}/features/{{layer}}.csv", network=networks, layer=plan.layers)
+    return expand(f"{RESULTS}/{{network}}/pictures/{{layer}}.csv", network=networks, layer=plan.layers)
 
 
 def get_embedder():
@@ -60,7 +60,7 @@ def get_embedder():
 
 def get_final_tables():
     return [
-        f"{RESULTS}/bad_channels.csv",
+        f"{RESULTS}/failed_pictures.csv",
         *expand(f"{RESULTS}/compare/{{tuned}}/{{layer}}.csv", tuned=plan.tuned, layer=plan.layers),
         *expand(f"{RESULTS}/compare/{{tuned}}/{{table}}.csv", tuned=plan.tuned, table=["ranking", "summary"]),
     ]

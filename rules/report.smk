@@ -5,7 +5,7 @@ PAGE = f"{RESULTS}/report/index.html"
 
 rule contact_sheets:
     input:
-        lambda wildcards: get_features(wildcards.network),
+        lambda wildcards: get_picture_tables(wildcards.network),
     output:
         [
             report(
@@ -67,7 +67,7 @@ rule plots:
 # The page's pictures are one job a network, so that only that network's are made small again which has new ones.
 rule report_thumbnails:
     input:
-        features=lambda wildcards: get_features(wildcards.network),
+        pictures=lambda wildcards: get_picture_tables(wildcards.network),
         probe=lambda wildcards: (
             [f"{RESULTS}/compare/{wildcards.network}/probe/{name}.csv" for name in ("images", "top_images")]
             if wildcards.network in plan.tuned
@@ -132,7 +132,7 @@ rule report:
             ],
         ),
         further=[*get_films(), *get_controls()],
-        bad=f"{RESULTS}/bad_channels.csv",
+        failed=f"{RESULTS}/failed_pictures.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),
         networks=ancient(expand(f"{RESULTS}/{{network}}/network.pth", network=plan.networks)),

@@ -31,20 +31,20 @@ for number, (batch, layers) in enumerate(plan.batches().items()):
                 "version": RECIPE_VERSION,
                 **plan.recipes(wildcards.layer, batch),
             },
-            staging=f"{RESULTS}/{{network}}/features/.staging/{{layer}}",
+            staging=f"{RESULTS}/{{network}}/pictures/.staging/{{layer}}",
         script:
             "../scripts/visualize.py"
 
 
-rule list_features:
+rule list_pictures:
     input:
         lambda wildcards: get_leads(wildcards.network),
     output:
-        expand(f"{RESULTS}/{{{{network}}}}/features/{{layer}}.csv", layer=plan.layers),
+        expand(f"{RESULTS}/{{{{network}}}}/pictures/{{layer}}.csv", layer=plan.layers),
     log:
-        f"{RESULTS}/logs/list_features/{{network}}.log",
+        f"{RESULTS}/logs/list_pictures/{{network}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/list_features/{{network}}.tsv"
+        f"{RESULTS}/benchmarks/list_pictures/{{network}}.tsv"
     conda:
         "../envs/featurediff.yaml"
     resources:
@@ -55,23 +55,23 @@ rule list_features:
         channels={layer: ranges(channels) for layer, channels in plan.channels.items()},
         seeds=len(plan.seeds),
     script:
-        "../scripts/list_features.py"
+        "../scripts/list_pictures.py"
 
 
-rule find_bad_channels:
+rule find_failed_pictures:
     input:
-        get_features(*plan.networks),
+        get_picture_tables(*plan.networks),
     output:
         report(
-            f"{RESULTS}/bad_channels.csv",
-            caption="../report/bad_channels.rst",
+            f"{RESULTS}/failed_pictures.csv",
+            caption="../report/failed_pictures.rst",
             category="Pictures",
-            labels={"table": "faulty pictures"},
+            labels={"table": "failed pictures"},
         ),
     log:
-        f"{RESULTS}/logs/find_bad_channels.log",
+        f"{RESULTS}/logs/find_failed_pictures.log",
     benchmark:
-        f"{RESULTS}/benchmarks/find_bad_channels.tsv"
+        f"{RESULTS}/benchmarks/find_failed_pictures.tsv"
     conda:
         "../envs/featurediff.yaml"
     resources:
@@ -81,4 +81,4 @@ rule find_bad_channels:
         code=CODE,
         rule=config.get("bad_channels", {}),
     script:
-        "../scripts/find_bad_channels.py"
+        "../scripts/find_failed_pictures.py"

@@ -20,10 +20,10 @@ with job(
     given, params = snakemake.input, snakemake.params
     model, control = params.runs
     networks = [load_network(file).module().to(device) for file in given.networks]
-    tables = zip(given.model_features, given.control_features, strict=True)
+    tables = zip(given.network_pictures, given.control_pictures, strict=True)
     pairs = [tuple(listed_pictures(table) for table in pair) for pair in tables]
     pictures = dict(zip(params.layers, pairs, strict=True))
-    bad = {layer: bad_pictures(given.bad, layer, [model, control]) for layer in pictures}
+    bad = {layer: bad_pictures(given.failed, layer, [model, control]) for layer in pictures}
     splits = dict(zip(params.probe["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params.probe["roots"], params.probe["size"], params.probe["resize"])
     probing = probe(*networks, list(pictures), batches, fields={}) if len(images) else None

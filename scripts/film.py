@@ -18,4 +18,4 @@ with job(snakemake.log[0], snakemake.resources.runtime):
     write_table(table, wanted.table)
     save_figure(change_over_epochs(table), wanted.plot)
     for layer, folder in zip(params.layers, wanted.films, strict=True):
-        write_films(table[table["layer"] == layer], Path(folder), Path(params.base_features), Path(params.store))
+        write_films(table[table["layer"] == layer], Path(folder), Path(params.base_pictures), Path(params.store))

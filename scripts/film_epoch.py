@@ -19,19 +19,19 @@ with job(
 ) as device:
     given, params, film = snakemake.input, snakemake.params, snakemake.params.film
     model, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
-    base_features, tuned_features, store = (Path(params[name]) for name in ("base_features", "tuned_features", "store"))
+    base_pictures, tuned_pictures, store = (Path(params[name]) for name in ("base_pictures", "tuned_pictures", "store"))
     base = load_network(given.base).module().to(device)
     tuned = network_of_checkpoint(given.checkpoint, film["architecture"]).module().to(device)
 
     ranking = read_table(given.ranking)
     channels = choose_channels(ranking, film["channels"])
-    have_pictures(tuned, channels, film["recipes"], seeds, store, (base_features, tuned_features), device)
+    have_pictures(tuned, channels, film["recipes"], seeds, store, (base_pictures, tuned_pictures), device)
     sides = [
         {layer: picture_paths(folder / layer, sorted(chosen), seeds) for layer, chosen in channels.items()}
-        for folder in (base_features, store)
+        for folder in (base_pictures, store)
     ]
-    bad_tuned = bad_by_layer(sides[1], model, params.bad_rule)
-    bad = {layer: (bad_pictures(given.bad, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
+    bad_tuned = bad_by_layer(sides[1], model, params.failed_rule)
+    bad = {layer: (bad_pictures(given.failed, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
 
     splits = dict(zip(film["probe"]["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, film["probe"]["roots"], film["probe"]["size"], film["probe"]["resize"])

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from featurediff.report import facts
+from featurediff.report import provenance
 from featurediff.report.page import write_page
 from featurediff.report.sources import Sources, network_facts
 from featurediff.runtime.job import job
@@ -24,9 +24,9 @@ with job(snakemake.log[0], snakemake.resources.runtime):
         "links": params.links,
         "results": str(results),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "revision": facts.revision(params.project),
-        "versions": facts.versions(),
-        "devices": facts.devices(results / "logs"),
-        "seconds": facts.seconds_by_step(results / "benchmarks"),
+        "revision": provenance.revision(params.project),
+        "versions": provenance.versions(),
+        "devices": provenance.devices(results / "logs"),
+        "seconds": provenance.seconds_by_step(results / "benchmarks"),
     }
     write_page(results / "report", Sources(results, params.base, networks, params.layers, logs), run)

@@ -16,7 +16,7 @@ from featurediff.runtime.tables import read_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
-    for layer, table in zip(params.layers, snakemake.input.features, strict=True):
+    for layer, table in zip(params.layers, snakemake.input.pictures, strict=True):
         write_thumbnails(folder, layer, listed_pictures(table), params.tile, workers)
     if params.probe:
         images, top = (read_table(path) for path in snakemake.input.probe)

@@ -39,7 +39,7 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     changed = {layer: random.random(count) < 1 / 3 for layer, count in layers.items()}
     embeddings = _embeddings(results, layers, seeds, changed, random)
     bad = [[BASE, next(iter(layers)), 3, 0, 212.3, "grey"], ["dogs", next(iter(layers)), 5, 0, 190.0, NASTY]]
-    _csv(results / "bad_channels.csv", bad, ["model", "layer", "channel", "seed", "score", "reason"])
+    _csv(results / "failed_pictures.csv", bad, ["model", "layer", "channel", "seed", "score", "reason"])
     for network in (BASE, *TUNED):
         for layer, count in layers.items():
             if pictures:
@@ -125,7 +125,7 @@ def _notes(layer: str, channel: int, reached: float) -> dict[str, Any]:
 def _pictures(results: Path, network: str, layer: str, count: int, seeds: int, changed: np.ndarray) -> None:
     paths = []
     for seed in range(seeds):
-        folder = results / network / "features" / layer
+        folder = results / network / "pictures" / layer
         folder = folder / f"seed{seed}" if seed else folder
         for channel in range(count):
             hue = 0.4 * (network != BASE) * float(changed[channel])

@@ -89,7 +89,7 @@ def test_a_line_for_a_shell_is_one_command_whatever_it_names(visit: Open) -> Non
     assert line.startswith("plain/a-b_1.png 'two words' ")
     tab.evaluate("(address) => { featurediff.run.data.results = 'my results'; location.hash = address; }", CHANNEL)
     shown_line = tab.locator(".command code").inner_text()
-    assert shown_line.startswith("rm -f 'my results/base/features/layer4.1/channel2.png' 'my results/base")
+    assert shown_line.startswith("rm -f 'my results/base/pictures/layer4.1/channel2.png' 'my results/base")
 
 
 # ---- the browser ----
@@ -172,8 +172,8 @@ def test_a_channel_shows_every_picture_and_number(visit: Open, index: Path) -> N
     assert f"{row['paired_similarity']:.3g}"[:5] in similarity.inner_text()
     assert "cosine" in similarity.inner_text()
     again = tab.inner_text("section[aria-labelledby=again]")
-    assert "rm -f results/base/features/layer4.1/channel2.png" in again
-    assert "snakemake --cores 8 results/base/features/layer4.1/channel2.png" in again
+    assert "rm -f results/base/pictures/layer4.1/channel2.png" in again
+    assert "snakemake --cores 8 results/base/pictures/layer4.1/channel2.png" in again
 
 
 def test_the_film_follows_its_slider(visit: Open) -> None:

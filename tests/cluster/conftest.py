@@ -293,7 +293,7 @@ class ClusterRun:
         return [job for job in self.jobs("visualize") if job.is_running]
 
     def pictures(self) -> dict[str, bytes]:
-        return {file.name: file.read_bytes() for file in (self.folder / "results").glob("base/features/*/channel*.png")}
+        return {file.name: file.read_bytes() for file in (self.folder / "results").glob("base/pictures/*/channel*.png")}
 
     def logs(self) -> list[str]:
         return [file.read_text(encoding="utf-8") for file in self.folder.glob("results/logs/visualize/**/*.log")]

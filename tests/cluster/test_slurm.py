@@ -51,7 +51,7 @@ def test_nothing_is_left_on_a_node(slurm: Slurm, one_gpu: ClusterRun) -> None:
 
 def test_a_cluster_without_gpus(slurm: Slurm, one_gpu: ClusterRun) -> None:
     before = one_gpu.pictures()
-    (one_gpu.folder / "results" / "base" / "features" / "layer1.0" / "channel1.png").unlink()
+    (one_gpu.folder / "results" / "base" / "pictures" / "layer1.0" / "channel1.png").unlink()
     with one_gpu.ended():
         assert one_gpu.start("--config", "gpu=0").finish() == 0, one_gpu.output
     assert [(job.state, job.gpus) for job in one_gpu.jobs()] == [("COMPLETED", 0)]

@@ -12,21 +12,21 @@ from faults.conftest import LAYER, Disturbed, jobs, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
-PICTURE = f"results/base/features/{LAYER}/seed1/channel1.png"
+PICTURE = f"results/base/pictures/{LAYER}/seed1/channel1.png"
 # Damaged file -> how much of it is left, the rule that finds out, and a file to be made that needs the damaged one.
 # In runs of their own, because what fails in one is missing in the next.
 DAMAGED: list[dict[str, tuple[float, str, str]]] = [
     {
-        f"results/base/digests/{LAYER}.sha256": (0, "visualize_0", f"results/base/features/{LAYER}/channel0.png"),
-        "results/tuned/network.pth": (0.99, "visualize_0", f"results/tuned/features/{LAYER}/channel0.png"),
-        f"results/tuned/features/{LAYER}.csv": (0, "find_bad_channels", "results/bad_channels.csv"),
+        f"results/base/digests/{LAYER}.sha256": (0, "visualize_0", f"results/base/pictures/{LAYER}/channel0.png"),
+        "results/tuned/network.pth": (0.99, "visualize_0", f"results/tuned/pictures/{LAYER}/channel0.png"),
+        f"results/tuned/pictures/{LAYER}.csv": (0, "find_failed_pictures", "results/failed_pictures.csv"),
     },
     {"results/tuned/checkpoints/epoch{shown}.pth": (0.5, "select_checkpoint", "results/tuned/network.sha256")},
     {
         "results/data/shapes/split.csv": (0, "finetune_tuned", "results/tuned/checkpoints/epoch1.pth"),
     },
 ]
-MAKERS = ("split_data", "load_network", "finetune_tuned", "select_checkpoint", "visualize_0", "list_features")
+MAKERS = ("split_data", "load_network", "finetune_tuned", "select_checkpoint", "visualize_0", "list_pictures")
 
 
 def cut(file: Path, share: float) -> None:
@@ -49,7 +49,7 @@ def refused(experiment: Disturbed, damaged: dict[str, tuple[float, str, str]]) -
 
 def test_damaged_files(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
     shown = torch.load(finished.results / "tuned/network.pth", weights_only=True)["epoch"]
-    (finished.results / f"tuned/features/{LAYER}/channel0.png").unlink()  # else nothing needs the network
+    (finished.results / f"tuned/pictures/{LAYER}/channel0.png").unlink()  # else nothing needs the network
     damaged = [{path.format(shown=shown): how for path, how in of_run.items()} for of_run in DAMAGED]
     everything = [path for of_run in damaged for path in of_run]
     with fault("damaged files", len(everything)):
@@ -105,9 +105,9 @@ def test_a_picture_that_is_cut_off(finished: Disturbed, same: Callable[..., None
 def test_a_file_is_deleted_under_a_job(
     finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
 ) -> None:
-    table = f"results/base/features/{LAYER}.csv"
+    table = f"results/base/pictures/{LAYER}.csv"
     (finished.folder / table).unlink()
-    opening = {"job": "list_features/base", "event": 0, "do": "pause"}
+    opening = {"job": "list_pictures/base", "event": 0, "do": "pause"}
     with fault("a file that is deleted under a job"), finished.started(table, orders=(opening,)) as workflow:
         wait_until(finished.followed, "the job has opened its log")
         (finished.folder / PICTURE).unlink()

@@ -14,7 +14,7 @@ from faults.conftest import LAYER, Disturbed
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 CHECKPOINT = "results/tuned/training.csv"  # to have it, an epoch is trained again
-PICTURE = f"results/base/features/{LAYER}/channel0.png"
+PICTURE = f"results/base/pictures/{LAYER}/channel0.png"
 TABLE = "results/data/shapes/split.csv"
 # What a job does after it has opened its log: take all the space that is left …
 FILL = """
@@ -90,7 +90,7 @@ def test_read_only_results(
     finished: Disturbed, mount: Callable[..., bool], same: Callable[..., None], fault: Callable[..., Any]
 ) -> None:
     (finished.folder / TABLE).unlink()
-    shutil.rmtree(finished.results / "base/features")
+    shutil.rmtree(finished.results / "base/pictures")
     if not mount(finished.results, "--bind", str(finished.results)):
         pytest.skip("needs root that may mount")
     with fault("read-only results"):

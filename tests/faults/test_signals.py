@@ -14,7 +14,7 @@ from faults.conftest import LAYER, PATIENCE, Disturbed, wait_until
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 # The job stands where it is about to move its second picture into place.
-AT_A_PICTURE = {"job": "visualize/base", "path": rf"/features/{LAYER}/channel1\.png$", "do": "pause"}
+AT_A_PICTURE = {"job": "visualize/base", "path": rf"/pictures/{LAYER}/channel1\.png$", "do": "pause"}
 
 
 def a_job(workflow: subprocess.Popen[str]) -> psutil.Process:
@@ -32,7 +32,7 @@ def a_job(workflow: subprocess.Popen[str]) -> psutil.Process:
 def half(finished: Disturbed) -> Disturbed:
     """Two pictures of the base are to be rendered again."""
     for channel in (0, 1):
-        (finished.results / f"base/features/{LAYER}/channel{channel}.png").unlink()
+        (finished.results / f"base/pictures/{LAYER}/channel{channel}.png").unlink()
     return finished
 
 

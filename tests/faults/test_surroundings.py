@@ -13,7 +13,7 @@ from faults.conftest import LAYER, PATIENCE, Disturbed, jobs, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
-PICTURES = [f"results/base/features/{LAYER}/channel{channel}.png" for channel in range(3)]
+PICTURES = [f"results/base/pictures/{LAYER}/channel{channel}.png" for channel in range(3)]
 OPENING = {"job": "visualize/base", "event": 0}
 # The first steps of a batch find no memory, until the batch has one picture.
 SMALL_GPU = """

@@ -127,7 +127,7 @@ class Experiment:
         results = self.folder / "results"
         return {
             str(file.relative_to(results)): file.read_bytes()
-            for file in sorted(results.glob("*/features/*/channel*.png"))
+            for file in sorted(results.glob("*/pictures/*/channel*.png"))
         }
 
 

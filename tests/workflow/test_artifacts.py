@@ -21,8 +21,8 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
         "dogs/evaluation/classes.csv",
         "dogs/evaluation/columns.yaml",
         "dogs/evaluation/confusion.png",
-        "dogs/features/layer4.1.csv",
-        "bad_channels.csv",
+        "dogs/pictures/layer4.1.csv",
+        "failed_pictures.csv",
         "compare/dogs/layer4.1.csv",
         "compare/cars/layer3.1/most_different",
         "base/embeddings/layer3.1.npz",
@@ -43,11 +43,11 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
     ):
         assert (results / path).exists(), path
     assert not list(results.rglob("*.tmp*"))
-    assert not list(results.glob("*/features/.staging/*/*"))
+    assert not list(results.glob("*/pictures/.staging/*/*"))
 
 
 def test_a_picture_carries_its_recipe_and_what_was_reached(finished: Experiment) -> None:
-    with Image.open(finished.folder / "results/base/features/layer4.1/channel5.png") as image:
+    with Image.open(finished.folder / "results/base/pictures/layer4.1/channel5.png") as image:
         notes = json.loads(image.info["featurediff"])
     assert notes["layer"] == "layer4.1"
     assert notes["channel"] == 5
@@ -68,7 +68,7 @@ def test_frozen_modules_do_not_move_at_all(finished: Experiment) -> None:
 def test_a_frozen_layers_pictures_are_equal_and_its_similarity_is_one(finished: Experiment) -> None:
     pictures = finished.pictures()
     for channel in range(3):
-        path = f"features/layer3.1/channel{channel}.png"
+        path = f"pictures/layer3.1/channel{channel}.png"
         assert pictures[f"base/{path}"] == pictures[f"dogs/{path}"] == pictures[f"cars/{path}"]
     table = pd.read_csv(finished.folder / "results/compare/dogs/layer3.1.csv")
     np.testing.assert_allclose(table["cosine"], 1.0)

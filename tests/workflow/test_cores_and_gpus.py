@@ -57,8 +57,8 @@ def test_jobs_of_several_threads_and_workers_never_exceed_the_cores(tmp_path: Pa
     trained = [record for record in records if record["script"] == "finetune"]
     assert [(record["beside"], record["processes"]) for record in trained] == [(1, 1)] * 3
     scripts = {record["script"] for record in records if cores_of(record) == 2}
-    assert {"split_data", "finetune", "visualize", "embed_features", "compare_features", "film_epoch"} <= scripts
-    assert {"compare_units", "compare_runs"} <= scripts
+    assert {"split_data", "finetune", "visualize", "embed_pictures", "compare_pictures", "film_epoch"} <= scripts
+    assert {"measure_channels", "compare_runs"} <= scripts
     assert max(cores_of(record) for record in records) == 2
     assert most_cores(records) <= 4
     assert max(sum(cores_of(record) == 2 for record in running) for running in at_once(records)) == 2
@@ -140,7 +140,7 @@ def test_beside_one_large_batch_no_job_waits(tmp_path: Path) -> None:
         "layers": {"layer1.0": {"channels": "0-31"}, **{f"layer{n}.1": {"channels": [n]} for n in (1, 2, 3)}},
     }
     run.record(RECORD_GPUS="2", RECORD_HELD="4", RECORD_KEEPER="layer1.0", TMPDIR=str(tmp_path))
-    large = "results/base/features/layer1.0/channel0.png"
+    large = "results/base/pictures/layer1.0/channel0.png"
     run.run("pictures", "--resources", "gpu=2", "--prioritize", large, cores=4)
     times = times_by_gpu(run.records())
     assert sorted(len(some) for some in times.values()) == [1, 3]

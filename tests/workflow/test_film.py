@@ -78,7 +78,7 @@ def test_the_frames_of_a_strip_are_the_pictures(filmed: Experiment, shown: int) 
     assert notes is not None
     assert notes["frames"] == ["base", 1 - shown]
     pixels = read_picture(strip)[0]
-    folders = [filmed.folder / "results/base/features", filmed.folder / f"results/dogs/.film/epoch{1 - shown}"]
+    folders = [filmed.folder / "results/base/pictures", filmed.folder / f"results/dogs/.film/epoch{1 - shown}"]
     for place, folder in enumerate(folders):
         left, top = place * notes["pitch"], notes["top"]
         frame = pixels[top : top + notes["height"], left : left + notes["width"]]

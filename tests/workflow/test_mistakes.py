@@ -38,7 +38,7 @@ def test_all_mistakes_of_a_config_are_named_at_once_with_their_lines(fresh: Expe
 
 def test_all_channels(fresh: Experiment) -> None:
     fresh.config["visualize"]["layers"]["layer4.1"]["channels"] = "all"
-    assert "results/dogs/features/layer4.1/channel511.png" in fresh.run("-n").output
+    assert "results/dogs/pictures/layer4.1/channel511.png" in fresh.run("-n").output
 
 
 def test_a_config_file_takes_the_place_of_the_demo(fresh: Experiment) -> None:

@@ -78,7 +78,7 @@ def test_another_scheduler_gets_what_a_job_needs(loaded: Experiment, monkeypatch
     qsub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{qsub.parent}{os.pathsep}{os.environ['PATH']}")
     loaded.run("pictures", "--workflow-profile", "cluster-generic", "--seconds-between-status-checks", "1")
-    assert len(list(loaded.folder.glob("results/base/features/layer1.0/channel*.png"))) == 3
+    assert len(list(loaded.folder.glob("results/base/pictures/layer1.0/channel*.png"))) == 3
     network, pictures = (loaded.folder / "asked.txt").read_text().splitlines()
     assert "featurediff.load_network -pe smp 1 -l h_vmem=4000M -l h_rt=0:15:0 -l gpu=0 " in network
     assert "featurediff.visualize_0 -pe smp 1 -l h_vmem=8000M -l h_rt=0:240:0 -l gpu=1 " in pictures

@@ -32,9 +32,9 @@ def test_it_learned_and_no_picture_is_grey_and_every_table_is_whole(results: Pat
     assert learned.loc["dogs", "accuracy"] > learned.loc["dogs", "chance"] + 0.15
     assert learned.loc["cars", "accuracy"] > learned.loc["cars", "chance"] + 0.03
 
-    assert read_table(results / "bad_channels.csv").empty
+    assert read_table(results / "failed_pictures.csv").empty
     for network in ("base", *TUNED):
-        pictures = read_table(results / network / "features" / "layer4.2.csv")
+        pictures = read_table(results / network / "pictures" / "layer4.2.csv")
         assert len(pictures) == CHANNELS
         assert (pictures["activation_reached"] > pictures["activation_start"]).all()
 

@@ -21,7 +21,7 @@ def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experimen
         "plots/training.png",
         "compare/dogs/ranking.csv",
         "compare/cars/summary.csv",
-        "bad_channels.csv",
+        "failed_pictures.csv",
         *(str(file.relative_to(results)) for file in results.glob("compare/*/*/most_*/*.png")),
     ]
     for path in wanted:
@@ -42,7 +42,7 @@ def test_the_line_on_the_page_renders_one_channel_again(experiment: Experiment) 
     run = json.loads(script.partition(",")[2].removesuffix(");\n"))
     assert run["command"] == "snakemake --cores 8"
     before = experiment.pictures()
-    targets = [f"results/{network}/features/layer4.1/channel5.png" for network in ("base", "dogs", "cars")]
+    targets = [f"results/{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")]
     for target in targets:
         (experiment.folder / target).unlink()
     assert experiment.run(*targets).rendered == 3

@@ -19,7 +19,7 @@ def test_the_first_run_renders_every_channel_once(finished: Experiment) -> None:
     pictures = finished.pictures()
     assert len(pictures) == ALL
     for channel in range(3):
-        path = f"features/layer3.1/channel{channel}.png"
+        path = f"pictures/layer3.1/channel{channel}.png"
         assert pictures[f"dogs/{path}"] == pictures[f"cars/{path}"] == pictures[f"base/{path}"]
 
 
@@ -30,10 +30,10 @@ def test_nothing_changed(experiment: Experiment) -> None:
 def test_one_picture_deleted(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["visualize"]["batch"] = 64
-    table = experiment.folder / "results/dogs/features/layer3.1.csv"
+    table = experiment.folder / "results/dogs/pictures/layer3.1.csv"
     made = table.stat().st_mtime_ns
     # its batch's job is asked for through the pictures of channels 0 and 2
-    (experiment.folder / "results/dogs/features/layer3.1/channel1.png").unlink()
+    (experiment.folder / "results/dogs/pictures/layer3.1/channel1.png").unlink()
     assert experiment.run().rendered == 0  # the layer is frozen: the base has the picture
     assert "rendered 0, reused 3" in experiment.output
     assert table.stat().st_mtime_ns > made
@@ -43,7 +43,7 @@ def test_one_picture_deleted(experiment: Experiment) -> None:
 
 def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) -> None:
     before = experiment.pictures()
-    for name in ("dogs/features/layer3.1/channel2.png", "dogs/features/layer4.1/channel5.png"):
+    for name in ("dogs/pictures/layer3.1/channel2.png", "dogs/pictures/layer4.1/channel5.png"):
         (experiment.folder / "results" / name).unlink()
     assert experiment.render().rendered == 1  # the other is the base's
     assert experiment.pictures() == before
@@ -52,11 +52,11 @@ def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) ->
 
 def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment) -> None:
     before = experiment.pictures()
-    picture = experiment.folder / "results/cars/features/layer4.1/channel5.png"
+    picture = experiment.folder / "results/cars/pictures/layer4.1/channel5.png"
     picture.write_bytes(picture.read_bytes()[:-20])
     output = experiment.run(check=False).output
     assert "1 pictures are not whole" in output
-    assert "results/cars/features/layer4.1/channel5.png" in output
+    assert "results/cars/pictures/layer4.1/channel5.png" in output
     assert "Traceback" not in output
     picture.unlink()
     assert experiment.render().rendered == 1
@@ -76,7 +76,7 @@ def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> 
     experiment.config["seeds"] = 2
     assert experiment.render().rendered == DISTINCT
     assert experiment.pictures() == before
-    assert len(list((experiment.folder / "results").glob("*/features/*/seed1/channel*.png"))) == ALL
+    assert len(list((experiment.folder / "results").glob("*/pictures/*/seed1/channel*.png"))) == ALL
     assert experiment.render().nothing_to_do
 
 
@@ -86,7 +86,7 @@ def test_an_override_for_one_channel(experiment: Experiment) -> None:
     assert experiment.render().rendered == 3
     after = experiment.pictures()
     changed = {path for path in before if after[path] != before[path]}
-    assert changed == {f"{network}/features/layer4.1/channel5.png" for network in ("base", "dogs", "cars")}
+    assert changed == {f"{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")}
 
 
 def test_another_batch_size_renders_nothing(experiment: Experiment) -> None:
@@ -103,7 +103,7 @@ def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
     assert experiment.render().rendered == 2
     after = experiment.pictures()
     changed = {path for path in before if after[path] != before[path]}
-    assert changed == {f"dogs/features/layer4.1/channel{channel}.png" for channel in (0, 5)}
+    assert changed == {f"dogs/pictures/layer4.1/channel{channel}.png" for channel in (0, 5)}
     assert "reused 3 epochs" not in experiment.output
 
 
@@ -121,9 +121,9 @@ def test_a_sweep_and_an_experiment_share_the_base_and_what_training_leaves_alone
     pictures = experiment.pictures()
     for name in names:
         for channel in range(3):
-            path = f"features/layer3.1/channel{channel}.png"
+            path = f"pictures/layer3.1/channel{channel}.png"
             assert pictures[f"{name}/{path}"] == pictures[f"base/{path}"]
-    rates = {pictures[f"{name}/features/layer4.1/channel0.png"] for name in names}
+    rates = {pictures[f"{name}/pictures/layer4.1/channel0.png"] for name in names}
     assert len(rates) == 3
 
 

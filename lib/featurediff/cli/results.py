@@ -54,7 +54,7 @@ class Results:
                 f"there is no folder {self.folder}: run the workflow first (snakemake --cores 8), or name its results "
                 "by --results"
             )
-        self.networks = sorted(path.parent.name for path in self.folder.glob("*/features") if path.is_dir())
+        self.networks = sorted(path.parent.name for path in self.folder.glob("*/pictures") if path.is_dir())
         self.tuned = sorted(path.name for path in self.folder.glob("compare/*") if any(path.glob("*.csv")))
         if not self.networks and not self.tuned:
             raise InputError(f"{self.folder} holds no pictures and no tables yet: has the workflow run?")
@@ -67,11 +67,11 @@ class Results:
 
     def layers(self) -> list[str]:
         """Layers of which there are pictures, or a table."""
-        pictures = {path.name for path in self.folder.glob("*/features/*") if path.is_dir()}
+        pictures = {path.name for path in self.folder.glob("*/pictures/*") if path.is_dir()}
         tables = {path.stem for path in self.folder.glob("compare/*/*.csv")} - {
             "ranking",
             "summary",
-            "units",
+            "channels",
             "control",
         }
         return sorted(layer for layer in pictures | tables if not layer.startswith("."))
@@ -79,7 +79,7 @@ class Results:
     def check(self, unit: Unit) -> None:
         """Refuse a channel that the folder knows nothing of."""
         self.known("layer", unit.layer, self.layers())
-        there = {_number(path.stem) for path in self.folder.glob(f"*/features/{unit.layer}/channel*[0-9].png")}
+        there = {_number(path.stem) for path in self.folder.glob(f"*/pictures/{unit.layer}/channel*[0-9].png")}
         there |= {int(row["channel"]) for name in self.tuned for row in self.rows(name) if row["layer"] == unit.layer}
         if unit.channel not in there:
             raise InputError(
@@ -95,7 +95,7 @@ class Results:
 
     def pictures(self, network: str, unit: Unit) -> list[Path]:
         """Those of the first seed, of the second, and so on."""
-        folder = self.folder / network / "features" / unit.layer
+        folder = self.folder / network / "pictures" / unit.layer
         seeds = sorted(folder.glob(f"seed*/channel{unit.channel}.png"), key=lambda path: _number(path.parent.name))
         first = folder / f"channel{unit.channel}.png"
         return [first, *seeds] if first.exists() else seeds

@@ -224,7 +224,7 @@ class Plan:
         """The path of every picture: of every network, layer, seed and channel."""
         for network in self.networks:
             for layer in self.layers:
-                yield from picture_paths(self.results / network / "features" / layer, self.channels[layer], self.seeds)
+                yield from picture_paths(self.results / network / "pictures" / layer, self.channels[layer], self.seeds)
 
     def leads(self, layer: str) -> list[int]:
         """Some of a layer's channels, at least one of every batch: whoever has these has had every batch's job run.

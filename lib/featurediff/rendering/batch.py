@@ -103,10 +103,10 @@ def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
     return adopted
 
 
-def other_networks(features: Path, layer: str) -> list[Path]:
-    """The folders of a layer's pictures in all networks but the one of `features`, `<results>/<network>/features`."""
-    folders = features.parent.parent.glob(f"*/{features.name}/{layer}")
-    return sorted(folder for folder in folders if folder.parent != features)
+def other_networks(pictures: Path, layer: str) -> list[Path]:
+    """The folders of a layer's pictures in all networks but the one of `pictures`, `<results>/<network>/pictures`."""
+    folders = pictures.parent.parent.glob(f"*/{pictures.name}/{layer}")
+    return sorted(folder for folder in folders if folder.parent != pictures)
 
 
 def _staged(staging: Path, target: Target) -> Path:

@@ -99,12 +99,12 @@ def grey_channels(
 
 def _check(table: pd.DataFrame) -> None:
     if missing := [name for name in _COLUMNS if name not in table]:
-        raise InputError(f"the table of features has no column {', '.join(missing)}")
+        raise InputError(f"the table of pictures has no column {', '.join(missing)}")
     if (twice := table.duplicated(_KEYS)).any():
         model, layer, channel, seed = table.loc[twice, _KEYS].iloc[0]
-        raise InputError(f"the table of features has channel {channel} of {model}, {layer}, seed {seed} twice")
+        raise InputError(f"the table of pictures has channel {channel} of {model}, {layer}, seed {seed} twice")
     if not np.isfinite(table[["score", "contrast"]].astype(float)).all(axis=None):
-        raise InputError("the table of features has scores that are not numbers: make it again from the pictures")
+        raise InputError("the table of pictures has scores that are not numbers: make it again from the pictures")
 
 
 def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:

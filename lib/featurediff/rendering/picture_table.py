@@ -1,4 +1,4 @@
-"""The table of a layer's pictures, `features/<layer>.csv`: which there are, and what each one reached.
+"""The table of a layer's pictures, `pictures/<layer>.csv`: which there are, and what each one reached.
 
 It stands for the pictures that it lists, which lie in the folder beside it that is called as the layer: who needs them
 asks for the table. Each is named with its digest, so that the table says whether any of them is another one now.

@@ -70,7 +70,7 @@ class Sources:
 
     @cached_property
     def bad(self) -> pd.DataFrame:
-        return read_table(self.results / "bad_channels.csv")
+        return read_table(self.results / "failed_pictures.csv")
 
     def notes(self, network: str) -> dict[str, dict[str, Any]]:
         """Layer -> `thumbnails.layer_notes`."""
@@ -117,7 +117,7 @@ class Sources:
     def atlas(self, layer: str) -> dict[str, Any]:
         """See `report.atlas`; the pictures that are faulty are left out."""
         names = [network.name for network in self.networks]
-        bad = bad_pictures(str(self.results / "bad_channels.csv"), layer, names)
+        bad = bad_pictures(str(self.results / "failed_pictures.csv"), layer, names)
         files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
         sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
         return atlas(dict(zip(names, sound, strict=True)))

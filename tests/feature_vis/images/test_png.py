@@ -72,9 +72,9 @@ def test_a_foreign_png_is_no_picture_of_ours(tmp_path) -> None:
 
 def test_seed_and_channel_are_read_from_the_path() -> None:
     for path, found in {
-        "base/features/layer3.1/channel0.png": (0, 0),
-        "base/features/layer3.1/seed1/channel12.png": (1, 12),
-        "base/features/fc/channel7.png": (0, 7),
+        "base/pictures/layer3.1/channel0.png": (0, 0),
+        "base/pictures/layer3.1/seed1/channel12.png": (1, 12),
+        "base/pictures/fc/channel7.png": (0, 7),
     }.items():
         assert (seed_of(path), channel_of(path)) == found
 

@@ -66,7 +66,7 @@ def made_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for layer in LAYERS:
             for channel in CHANNELS:
                 for seed in SEEDS:
-                    place = folder / network / "features" / layer / (f"seed{seed}" if seed else "")
+                    place = folder / network / "pictures" / layer / (f"seed{seed}" if seed else "")
                     pixels = rng.integers(0, 255, (4, 4, 3), np.uint8)
                     write_picture(place / f"channel{channel}.png", pixels, {"layer": layer, "channel": channel})
     for network in ("dogs", "cars"):

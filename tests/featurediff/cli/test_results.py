@@ -42,14 +42,14 @@ def test_networks_layers_and_pictures_by_seed(made_results: Path) -> None:
     assert (results.base, results.tuned) == ("base", ["cars", "dogs"])
     assert results.layers() == ["layer3.1", "layer4.1"]
     pictures = results.pictures("dogs", Unit("layer4.1", 3))
-    folder = made_results / "dogs" / "features" / "layer4.1"
+    folder = made_results / "dogs" / "pictures" / "layer4.1"
     assert pictures == [folder / "channel3.png", *(folder / f"seed{seed}" / "channel3.png" for seed in (1, 2, 3))]
 
 
 def test_ten_seeds_come_in_their_order(tmp_path: Path) -> None:
     for seed in (10, 2, 1):
-        (tmp_path / "base" / "features" / "l" / f"seed{seed}").mkdir(parents=True)
-        (tmp_path / "base" / "features" / "l" / f"seed{seed}" / "channel0.png").touch()
+        (tmp_path / "base" / "pictures" / "l" / f"seed{seed}").mkdir(parents=True)
+        (tmp_path / "base" / "pictures" / "l" / f"seed{seed}" / "channel0.png").touch()
     found = Results(tmp_path).pictures("base", Unit("l", 0))
     assert [path.parent.name for path in found] == ["seed1", "seed2", "seed10"]
 

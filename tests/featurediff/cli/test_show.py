@@ -20,7 +20,7 @@ def test_pictures_and_numbers_of_every_network(run: Run, made_results: Path, pla
     assert result.exit_code == 0
     for network in ("base", "cars", "dogs"):
         assert (
-            str(made_results / network / "features" / "layer4.1" / "seed3" / f"channel{planted}.png") in result.output
+            str(made_results / network / "pictures" / "layer4.1" / "seed3" / f"channel{planted}.png") in result.output
         )
     assert f"rank1_channel{planted}.png" in result.output
     assert "dogs against base, rank 1 of 28" in result.output
@@ -90,7 +90,7 @@ def test_half_a_results_folder_shows_what_there_is(run: Run, made_results: Path,
     half = tmp_path / "results"
     shutil.copytree(made_results, half)
     shutil.rmtree(half / "compare" / "cars")
-    shutil.rmtree(half / "dogs" / "features")
+    shutil.rmtree(half / "dogs" / "pictures")
     result = run("show", "layer4.1:1", "--results", half)
     assert result.exit_code == 0
     assert "dogs against" in result.stdout
@@ -106,7 +106,7 @@ def test_open_takes_the_pair_or_the_first_picture(
     assert run("show", f"layer4.1:{planted}", "--results", made_results, "--open").exit_code == 0
     assert opened[0].endswith(f"most_different/rank1_channel{planted}.png")
     result = run("show", "layer4.1:2", "--results", made_results, "--network", "cars", "--open")
-    assert opened[1].endswith("cars/features/layer4.1/channel2.png")
+    assert opened[1].endswith("cars/pictures/layer4.1/channel2.png")
     assert result.exit_code == 1  # the second launch failed
     assert "no viewer could be started" in result.stderr
 

@@ -160,14 +160,14 @@ def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_
 def test_equal_pictures_of_other_networks_are_not_rendered(network_file: str, tmp_path: Path) -> None:
     sides = []
     for name in ("base", "dogs"):
-        folder = tmp_path / name / "features"
+        folder = tmp_path / name / "pictures"
         paths = [str(folder / "layer3.1" / f"channel{channel}.png") for channel in (0, 1)]
         targets = make_targets(paths, "layer3.1", RECIPES, "d")
         others = other_networks(folder, "layer3.1")
         staging = folder / ".staging" / "layer3.1"
         sides.append((others, visualize(targets, "layer3.1", network_file, staging, CPU, others)))
-    assert sides == [([], (2, 0)), ([tmp_path / "base" / "features" / "layer3.1"], (0, 2))]
-    first, second = (tmp_path / name / "features/layer3.1/channel1.png" for name in ("base", "dogs"))
+    assert sides == [([], (2, 0)), ([tmp_path / "base" / "pictures" / "layer3.1"], (0, 2))]
+    first, second = (tmp_path / name / "pictures/layer3.1/channel1.png" for name in ("base", "dogs"))
     assert first.read_bytes() == second.read_bytes()
 
 

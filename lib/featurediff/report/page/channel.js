@@ -131,8 +131,8 @@
 
   function files(place, known) {
     const seeds = known[run.base].pictures.map(([seed]) => seed);
-    const list = run.names.map((network) => h("li", {}, h("b", {}, network), " ", seeds.map((seed) => [h("a", { href: featurediff.file(network, place, seed) }, seed ? `seed${seed}/channel${run.channelOf[place]}.png` : `${run.data.results}/${network}/features/${run.layers[run.layerOf[place]].name}/channel${run.channelOf[place]}.png`), " "])));
-    const path = (network, seed) => `${run.data.results}/${network}/features/${run.layers[run.layerOf[place]].name}/${seed ? `seed${seed}/` : ""}channel${run.channelOf[place]}.png`;
+    const list = run.names.map((network) => h("li", {}, h("b", {}, network), " ", seeds.map((seed) => [h("a", { href: featurediff.file(network, place, seed) }, seed ? `seed${seed}/channel${run.channelOf[place]}.png` : `${run.data.results}/${network}/pictures/${run.layers[run.layerOf[place]].name}/channel${run.channelOf[place]}.png`), " "])));
+    const path = (network, seed) => `${run.data.results}/${network}/pictures/${run.layers[run.layerOf[place]].name}/${seed ? `seed${seed}/` : ""}channel${run.channelOf[place]}.png`;
     const all = run.names.flatMap((network) => seeds.map((seed) => featurediff.quoted(path(network, seed)))).join(" ");
     return [h("ul", { class: "files" }, list), h("p", {}, "To render just this channel again, in all networks and from every seed:"), command(`rm -f ${all} && ${run.data.command} ${all}`),
       h("p", { class: "note" }, "An override for this channel in the config, visualize.layers.…overrides, renders it again without deleting anything.")];

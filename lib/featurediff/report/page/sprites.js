@@ -33,7 +33,7 @@
 
   /* Where the PNG lies, from the page. */
   function file(network, place, seed) {
-    const folder = `../${relative(network, "features", run.layers[run.layerOf[place]].name)}`;
+    const folder = `../${relative(network, "pictures", run.layers[run.layerOf[place]].name)}`;
     return `${folder}/${seed ? `seed${seed}/` : ""}channel${run.channelOf[place]}.png`;
   }
 

@@ -30,13 +30,13 @@ with job(
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
     folder = Path(output.ranking).parent
     tables = []
-    features = zip(given.base_features, given.tuned_features, strict=True)
+    pictures = zip(given.base_pictures, given.tuned_pictures, strict=True)
     embeddings = zip(given.base_embeddings, given.tuned_embeddings, strict=True)
-    for layer, pair, embedded in zip(params.layers, features, embeddings, strict=True):
+    for layer, pair, embedded in zip(params.layers, pictures, embeddings, strict=True):
         pictures = [first_seed(listed_pictures(table)) for table in pair]
-        bad = bad_pictures(given.bad, layer, [params.base, model])
+        bad = bad_pictures(given.failed, layer, [params.base, model])
         table = compare_files(embedder, pictures, embedded, bad, model=model, layer=layer)
-        tables.append(join_units(table, given.units))
+        tables.append(join_units(table, given.channels))
         write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")
         for kind in PAIR_KINDS:
             write_pairs(tables[-1], folder / layer / kind, kind, params.pairs, *pictures)

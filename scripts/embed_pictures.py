@@ -14,5 +14,5 @@ with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
     embedder = load_embedder(snakemake.params.embedder, snakemake.input.get("embedder"), device)
-    for table, output in zip(snakemake.input.features, snakemake.output, strict=True):
+    for table, output in zip(snakemake.input.pictures, snakemake.output, strict=True):
         save_embeddings(Path(output), *embed_pictures(embedder, listed_pictures(table)))

@@ -20,10 +20,10 @@ with job(
     base, tuned = (load_network(file).module().to(device) for file in (given.base, given.tuned))
     splits = dict(zip(params["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params["roots"], params["size"], params["resize"])
-    tables = zip(given.base_features, given.tuned_features, strict=True)
+    tables = zip(given.base_pictures, given.tuned_pictures, strict=True)
     pairs = [tuple(first_seed(listed_pictures(table)) for table in pair) for pair in tables]
     layers = dict(zip(snakemake.params.layers, pairs, strict=True))
     probing = probe(base, tuned, list(layers), batches, top=params["top_images"]) if len(images) else None
     write_probing(Path(snakemake.output.images).parent, probing, images)
     table = compare_units(base, tuned, layers, probing, params["train_from"])
-    write_table(table, snakemake.output.units)
+    write_table(table, snakemake.output.channels)
