@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
+from feature_vis.images.arrays import check_picture
 from feature_vis.images.image_files import MAX_PIXELS
 
 __all__ = [
@@ -49,7 +50,11 @@ def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) 
     """Write (H, W, 3) uint8 with `notes` as JSON in the PNG's text, whole or not at all.
 
     Equal pictures and notes give equal bytes.
+
+    Raises:
+        InputError: an array that is no picture.
     """
+    check_picture(picture)
     text = PngImagePlugin.PngInfo()
     text.add_itxt(_TEXT_KEY, json.dumps(notes, sort_keys=True))
     buffer = io.BytesIO()

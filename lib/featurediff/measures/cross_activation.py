@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
+from feature_vis.images.arrays import check_picture
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.networks.activations import activations_of, layer_shapes
 from feature_vis.objectives import Objectives, values
@@ -89,8 +90,7 @@ def _stacked(pictures: list[np.ndarray], channels: Sequence[int], shown: str) ->
     if len(pictures) < len(channels):
         raise InputError(f"there is no picture of {shown} for channel {channels[len(pictures)]}")
     for channel, picture in zip(channels, pictures, strict=True):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+        check_picture(picture)
         if picture.shape != pictures[0].shape:
             sizes = " and ".join(f"{one.shape[1]}×{one.shape[0]}" for one in (pictures[0], picture))
             raise InputError(f"the pictures of {shown} differ in size, at channel {channel}: {sizes} px")

@@ -24,6 +24,7 @@ from scipy import stats
 from torch import nn
 
 from feature_vis.errors import InputError
+from feature_vis.images.arrays import check_picture
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.networks.activations import activations_of, layer_shapes
 from featurediff.measures.accumulators import Moments
@@ -152,8 +153,8 @@ def _batches(pictures: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """(B, H, W, 3) uint8, of one size each."""
     waiting: list[np.ndarray] = []
     for picture in chain(pictures, [None]):
-        if picture is not None and (picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3):
-            raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+        if picture is not None:
+            check_picture(picture)
         if waiting and (picture is None or len(waiting) == size or picture.shape != waiting[0].shape):
             yield np.stack(waiting)
             waiting = []

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from feature_vis.errors import InputError
+from feature_vis.images.arrays import check_picture
 from featurediff.measures.embedder import Embedder
 
 __all__ = ["compare_layer", "compare_pictures", "most_different", "most_similar", "pair_picture"]
@@ -107,8 +108,7 @@ def _as_tensor(picture: Picture) -> Tensor:
     """(3, H, W) in [0, 1]."""
     if isinstance(picture, Tensor):
         return picture
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+    check_picture(picture)
     return torch.tensor(picture).permute(2, 0, 1).float() / 255
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
+from feature_vis.images.arrays import check_picture
 from featurediff.runtime.tables import read_table
 
 __all__ = ["MAX_CONTRAST", "MID_GREY", "bad_pictures", "contrast", "find_bad", "grey_channels", "grey_score"]
@@ -37,8 +38,7 @@ _COLUMNS = [*_KEYS, "score", "contrast", "activation_start", "activation_reached
 
 def grey_score(picture: np.ndarray) -> float:
     """Root of the summed squared residuals of a picture, (H, W, 3) uint8, to uniform mid-grey; 0 is mid-grey."""
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-        raise InputError(f"a picture must be (H, W, 3) uint8, not {picture.shape} of {picture.dtype}")
+    check_picture(picture)
     return float(np.linalg.norm((picture.astype(np.float64) - MID_GREY).ravel()))
 
 
