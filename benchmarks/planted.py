@@ -173,7 +173,7 @@ def compare(setting: Setting, pair: Pair) -> pd.DataFrame:
     """The workflow's table of a layer."""
     layer, channels = setting.layer, pair.base.channels.tolist()
     embeddings = pair.base.embeddings, pair.tuned.embeddings
-    table = visual_table(*embeddings, model="tuned", layer=layer, channels=channels)
+    table = visual_table(*embeddings, network="tuned", layer=layer, channels=channels)
     response = compare_answers(layer, channels, pair.answers.reshape(2, -1, len(channels)))
     table = table.merge(response.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
     return add_q_values(join_scores(table.merge(pair.units, on="channel", validate="one_to_one")))

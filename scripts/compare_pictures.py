@@ -26,7 +26,7 @@ from featurediff.runtime.tables import write_table
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
-    given, params, output, model = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
+    given, params, output, network = snakemake.input, snakemake.params, snakemake.output, snakemake.wildcards.tuned
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
     folder = Path(output.ranking).parent
     tables = []
@@ -34,8 +34,8 @@ with job(
     embeddings = zip(given.base_embeddings, given.tuned_embeddings, strict=True)
     for layer, pair, embedded in zip(params.layers, pictures, embeddings, strict=True):
         pictures = [first_seed(listed_pictures(table)) for table in pair]
-        bad = bad_pictures(given.failed, layer, [params.base, model])
-        table = compare_files(embedder, pictures, embedded, bad, model=model, layer=layer)
+        bad = bad_pictures(given.failed, layer, [params.base, network])
+        table = compare_files(embedder, pictures, embedded, bad, network=network, layer=layer)
         tables.append(join_units(table, given.channels))
         write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")
         for kind in PAIR_KINDS:

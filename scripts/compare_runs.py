@@ -18,18 +18,18 @@ with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
     given, params = snakemake.input, snakemake.params
-    model, control = params.runs
+    network, control = params.runs
     networks = [load_network(file).module().to(device) for file in given.networks]
     tables = zip(given.network_pictures, given.control_pictures, strict=True)
     pairs = [tuple(listed_pictures(table) for table in pair) for pair in tables]
     pictures = dict(zip(params.layers, pairs, strict=True))
-    bad = {layer: bad_pictures(given.failed, layer, [model, control]) for layer in pictures}
+    bad = {layer: bad_pictures(given.failed, layer, [network, control]) for layer in pictures}
     splits = dict(zip(params.probe["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params.probe["roots"], params.probe["size"], params.probe["resize"])
     probing = probe(*networks, list(pictures), batches, fields={}) if len(images) else None
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
-    between = compare_networks(*networks, pictures, bad, embedder, probing, model=control, train_from=None)
+    between = compare_networks(*networks, pictures, bad, embedder, probing, network=control, train_from=None)
     rankings = [read_table(file) for file in (given.ranking, given.ranking_control)]
-    table = compare_runs(*rankings, between, model=model, control=control, seed=params.seed)
+    table = compare_runs(*rankings, between, network=network, control=control, seed=params.seed)
     write_table(table, snakemake.output.table)
     write_text(snakemake.output.columns, describe_columns(COLUMNS))

@@ -18,7 +18,7 @@ with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
     given, params, film = snakemake.input, snakemake.params, snakemake.params.film
-    model, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
+    network, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
     base_pictures, tuned_pictures, store = (Path(params[name]) for name in ("base_pictures", "tuned_pictures", "store"))
     base = load_network(given.base).module().to(device)
     tuned = network_of_checkpoint(given.checkpoint, film["architecture"]).module().to(device)
@@ -30,7 +30,7 @@ with job(
         {layer: picture_paths(folder / layer, sorted(chosen), seeds) for layer, chosen in channels.items()}
         for folder in (base_pictures, store)
     ]
-    bad_tuned = bad_by_layer(sides[1], model, params.failed_rule)
+    bad_tuned = bad_by_layer(sides[1], network, params.failed_rule)
     bad = {layer: (bad_pictures(given.failed, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
 
     splits = dict(zip(film["probe"]["roots"], given.get("splits", []), strict=True))
@@ -44,7 +44,7 @@ with job(
         ranking,
         load_embedder(params.embedder, given.get("embedder"), device),
         probing,
-        model=model,
+        network=network,
         epoch=epoch,
         train_from=film["probe"]["train_from"],
     )

@@ -39,7 +39,7 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     changed = {layer: random.random(count) < 1 / 3 for layer, count in layers.items()}
     embeddings = _embeddings(results, layers, seeds, changed, random)
     bad = [[BASE, next(iter(layers)), 3, 0, 212.3, "grey"], ["dogs", next(iter(layers)), 5, 0, 190.0, NASTY]]
-    _csv(results / "failed_pictures.csv", bad, ["model", "layer", "channel", "seed", "score", "reason"])
+    _csv(results / "failed_pictures.csv", bad, ["network", "layer", "channel", "seed", "score", "reason"])
     for network in (BASE, *TUNED):
         for layer, count in layers.items():
             if pictures:
@@ -158,7 +158,7 @@ def _tables(
         of_base, of_tuned = (embeddings[name, layer].astype(np.float64) for name in (BASE, network))
         if count > 3:
             of_base[3, 0] = np.nan  # the faulty picture
-        table = visual_table(of_base, of_tuned, model=network, layer=layer, channels=list(range(count)))
+        table = visual_table(of_base, of_tuned, network=network, layer=layer, channels=list(range(count)))
         table["cosine"] = table["first_similarity"]
         table["gram_layer1"] = random.random(count)
         table["correlation"] = 1 - (1 - table["paired_similarity"]) * random.random(count)
@@ -217,7 +217,7 @@ def _film(results: Path, network: str, layer: str, channels: list[int]) -> None:
             results / network / "film" / layer / f"channel{channel}.png", strip, {**notes, "pitch": pitch, "top": top}
         )
         rows += [[network, layer, channel, epoch, 0.9 - 0.1 * epoch, 0.1 * epoch] for epoch in frames[1:]]
-    columns = ["model", "layer", "channel", "epoch", "paired_similarity", "visual_change"]
+    columns = ["network", "layer", "channel", "epoch", "paired_similarity", "visual_change"]
     _csv(results / network / "film" / "change.csv", rows, columns)
     write_text(
         results / network / "film" / "columns.yaml",
@@ -230,7 +230,7 @@ def _control(results: Path, layers: list[str]) -> None:
     numbers = {"channels": 9, "shared": 0.4, "shared_low": 0.1, "shared_high": 0.6, "spearman": 0.3}
     numbers |= {"spearman_low": -0.1, "spearman_high": 0.5, "changed_both": 2, "by_chance": 0.5}
     rows = [
-        {"model": "dogs", "control": "cars", "layer": layer, "measure": "correlation", **numbers} for layer in layers
+        {"network": "dogs", "control": "cars", "layer": layer, "measure": "correlation", **numbers} for layer in layers
     ]
     write_text(results / "compare" / "cars" / "control.csv", pd.DataFrame(rows).to_csv(index=False))
 

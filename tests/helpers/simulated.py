@@ -44,7 +44,7 @@ def simulate(
 
 
 def table(base: np.ndarray, tuned: np.ndarray, **options) -> pd.DataFrame:
-    return add_q_values(visual_table(base, tuned, model="dogs", layer="layer4.2", **options))
+    return add_q_values(visual_table(base, tuned, network="dogs", layer="layer4.2", **options))
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,11 +14,11 @@ def test_two_runs_are_compared(experiment: Experiment) -> None:
     experiment.run("results/compare/cars/control.csv", "--allowed-rules", "compare_runs")
     results = experiment.folder / "results/compare"
     table = pd.read_csv(results / "cars/control.csv")
-    assert table["model"].unique().tolist() == ["dogs"]
+    assert table["network"].unique().tolist() == ["dogs"]
     assert table["control"].unique().tolist() == ["cars"]
     assert set(yaml.safe_load((results / "cars/control_columns.yaml").read_text())) == set(table)
     rows = table.set_index(["layer", "measure"])
-    for column, name in (("median_model", "dogs"), ("median_control", "cars")):
+    for column, name in (("median_network", "dogs"), ("median_control", "cars")):
         ranking = pd.read_csv(results / name / "ranking.csv")
         expected = ranking.loc[ranking["layer"] == "layer4.1", "weight_cosine"].median()
         assert np.isclose(rows.loc[("layer4.1", "weight_cosine"), column], expected)

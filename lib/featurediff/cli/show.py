@@ -13,7 +13,7 @@ __all__ = ["describe", "picture_to_open", "table"]
 # What stands beside another number rather than on a line of its own.
 _FLOORS = {"paired_similarity": "floor", "first_similarity": "floor", "between_similarity": "floor"}
 _TESTED = {"visual": "visual_change", "response": "response_excess"}  # p_<test> -> its column; elsewhere one name
-_NAMES = frozenset({"model", "layer", "channel", "rank"})
+_NAMES = frozenset({"network", "layer", "channel", "rank"})
 _HEADER = ("", "value", "95 % interval", "floor", "p", "q", "")
 
 

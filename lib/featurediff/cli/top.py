@@ -20,7 +20,7 @@ _COLUMNS = (
 # Columns that are no measure, although they may look like one where all of their rows are empty.
 _WORDS = frozenset(
     {
-        "model",
+        "network",
         "layer",
         "channel",
         "reason",

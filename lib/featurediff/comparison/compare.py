@@ -70,7 +70,7 @@ def compare_files(
     embeddings: tuple[str, str],
     bad: Sequence[set[tuple[int, int]]],
     *,
-    model: str,
+    network: str,
     layer: str,
 ) -> pd.DataFrame:
     """A row a channel: `picture_pairs.compare_layer` of the first seeds, `visual_change.visual_table` of all seeds.
@@ -80,27 +80,27 @@ def compare_files(
     """
     base, tuned = pictures
     first_bad = [{channel for channel, seed in pairs if seed == 0} for pairs in bad]
-    with progress(len(base), f"{model} {layer}", "pair") as advance:
+    with progress(len(base), f"{network} {layer}", "pair") as advance:
         table = compare_layer(
             embedder,
             _pairs(base, tuned, advance),
-            model=model,
+            network=network,
             layer=layer,
             channels=[channel_of(path) for path in base],
             bad_base=first_bad[0],
             bad_tuned=first_bad[1],
         )
     (channels, of_base), (_, of_tuned) = (load_embeddings(*one) for one in zip(embeddings, bad, strict=True))
-    visual = visual_table(of_base, of_tuned, model=model, layer=layer, channels=channels.tolist())
+    visual = visual_table(of_base, of_tuned, network=network, layer=layer, channels=channels.tolist())
     log.info(
         "%s %s: median similarity %.3f, %d of %d ranked",
-        model,
+        network,
         layer,
         table["cosine"].median(),
         table["rank"].count(),
         len(table),
     )
-    return table.merge(visual, on=["model", "layer", "channel"], validate="one_to_one")
+    return table.merge(visual, on=["network", "layer", "channel"], validate="one_to_one")
 
 
 def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
@@ -121,8 +121,8 @@ def check_unchanged(table: pd.DataFrame) -> None:
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
-    frozen = table.loc[table["frozen"], ["model", "layer"]].drop_duplicates()
-    looked_at = sum(check_frozen([table], {model: [layer]}, _UNCHANGED) for model, layer in frozen.values)
+    frozen = table.loc[table["frozen"], ["network", "layer"]].drop_duplicates()
+    looked_at = sum(check_frozen([table], {network: [layer]}, _UNCHANGED) for network, layer in frozen.values)
     if looked_at:
         log.info("frozen: %d values are exactly those of an unchanged layer", looked_at)
 
@@ -136,7 +136,7 @@ def compare_networks(
     probe: Probing | None,
     drifts: Mapping[str, Drift] | None = None,
     *,
-    model: str,
+    network: str,
     train_from: str | None,
 ) -> pd.DataFrame:
     """All measures of a few layers' channels at once: a row a channel, of `visual_change.visual_table` and
@@ -156,7 +156,7 @@ def compare_networks(
             channels, seeds, embeddings = embed_pictures(embedder, paths)
             embedded.append(without_bad(channels, seeds, embeddings, faulty))
         drift = None if drifts is None else drifts[layer]
-        visual.append(visual_table(*embedded, model=model, layer=layer, channels=channels.tolist(), drift=drift))
+        visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), drift=drift))
     first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}
     units = functional_change.compare_units(base, tuned, first, probe, train_from)
     table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
@@ -170,7 +170,7 @@ def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     others = [*functional_change.COLUMNS, *joined.COLUMNS]
     columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
-    return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["model"]).assign(layer="all")])
+    return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["network"]).assign(layer="all")])
 
 
 def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -79,10 +79,10 @@ def have_pictures(
 
 
 def bad_by_layer(
-    pictures: Mapping[str, Sequence[str]], model: str, rule: Mapping[str, Any]
+    pictures: Mapping[str, Sequence[str]], network: str, rule: Mapping[str, Any]
 ) -> dict[str, set[tuple[int, int]]]:
     """Each layer's failed pictures, (channel, seed), by the rule of `featurediff.rendering.failed_pictures`."""
-    bad = find_bad(pd.concat([feature_table(paths, model, layer) for layer, paths in pictures.items()]), **rule)
+    bad = find_bad(pd.concat([feature_table(paths, network, layer) for layer, paths in pictures.items()]), **rule)
     return {
         layer: set(bad.loc[bad["layer"] == layer, ["channel", "seed"]].itertuples(index=False, name=None))
         for layer in pictures
@@ -98,7 +98,7 @@ def measure_epoch(
     embedder: Embedder,
     probe: Probing | None,
     *,
-    model: str,
+    network: str,
     epoch: int,
     train_from: str | None,
 ) -> pd.DataFrame:
@@ -111,7 +111,9 @@ def measure_epoch(
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
     drifts = {layer: _drift(ranking[ranking["layer"] == layer]) for layer in pictures}
-    table = compare_networks(base, tuned, pictures, bad, embedder, probe, drifts, model=model, train_from=train_from)
+    table = compare_networks(
+        base, tuned, pictures, bad, embedder, probe, drifts, network=network, train_from=train_from
+    )
     table.insert(3, "epoch", epoch)
     if probe is not None:
         cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})

@@ -45,17 +45,17 @@ def compare_layer(
     embedder: Embedder,
     pairs: Iterable[tuple[Picture, Picture]],
     *,
-    model: str,
+    network: str,
     layer: str,
     channels: Sequence[int],
     bad_base: Collection[int] = (),
     bad_tuned: Collection[int] = (),
     batch: int = 8,
 ) -> pd.DataFrame:
-    """Compare a layer of the base network with the same layer of the network `model`, channel by channel.
+    """Compare a layer of the base network with the same layer of `network`, channel by channel.
 
     `pairs`: (base's picture, tuned network's picture) for each of `channels`, in their order. `bad_base`,
-    `bad_tuned`: channels with a faulty picture. Columns: model, layer, channel, cosine, gram_<block>…, bad_base,
+    `bad_tuned`: channels with a faulty picture. Columns: network, layer, channel, cosine, gram_<block>…, bad_base,
     bad_tuned, and rank: 1 is the most different, ties in the order of channels, empty where either picture is
     faulty or the cosine is not defined. Rows in the order of channels.
     """
@@ -65,7 +65,7 @@ def compare_layer(
         columns=["channel", "cosine", *(f"gram_{name}" for name in embedder.blocks)],
     )
     table = table.sort_values("channel", ignore_index=True)
-    table.insert(0, "model", model)
+    table.insert(0, "network", network)
     table.insert(1, "layer", layer)
     table["bad_base"] = table["channel"].isin(list(bad_base))
     table["bad_tuned"] = table["channel"].isin(list(bad_tuned))

@@ -32,7 +32,7 @@ MID_GREY = 128.0
 # where a mistake would drop a true result, and a factor above ten to pictures that never moved.
 MAX_CONTRAST = 12.0
 
-_KEYS = ["model", "layer", "channel", "seed"]
+_KEYS = ["network", "layer", "channel", "seed"]
 _COLUMNS = [*_KEYS, "score", "contrast", "activation_start", "activation_reached"]
 
 
@@ -48,7 +48,7 @@ def contrast(picture: np.ndarray) -> float:
 
 
 def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
-    """The failed pictures: columns model, layer, channel, score, reason, seed.
+    """The failed pictures: columns network, layer, channel, score, reason, seed.
 
     `table` has the columns of `featurediff.rendering.picture_table` for any number of networks and layers. `jump`,
     `max_contrast`: see `grey_channels`. Reasons, joined by "; ": `grey`, `activation did not rise` (finished no higher
@@ -61,7 +61,7 @@ def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | No
     _check(table)
     table = table.reset_index(drop=True)
     grey = pd.Series(False, index=table.index)
-    for _, layer in table.groupby(["model", "layer"], sort=False):
+    for _, layer in table.groupby(["network", "layer"], sort=False):
         grey[layer.index] = grey_channels(layer["score"].to_numpy(), layer["contrast"].to_numpy(), jump, max_contrast)
     activations = table[["activation_start", "activation_reached"]].astype(float)
     finite = pd.Series(np.isfinite(activations).all(axis=1), index=table.index)
@@ -69,11 +69,11 @@ def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | No
     reasons = {"grey": grey, "activation did not rise": stuck, "activation not finite": ~finite}
     table["reason"] = ["; ".join(reason for reason, found in reasons.items() if found[row]) for row in table.index]
     # factorize numbers the names in the order in which they come first
-    order = pd.DataFrame({name: pd.factorize(table[name])[0] for name in ("model", "layer")})
+    order = pd.DataFrame({name: pd.factorize(table[name])[0] for name in ("network", "layer")})
     order[["channel", "seed"]] = table[["channel", "seed"]]
     sorted_rows = table.loc[order.sort_values(_KEYS).index]
     return sorted_rows.loc[
-        sorted_rows["reason"] != "", ["model", "layer", "channel", "score", "reason", "seed"]
+        sorted_rows["reason"] != "", ["network", "layer", "channel", "score", "reason", "seed"]
     ].reset_index(drop=True)
 
 
@@ -101,17 +101,17 @@ def _check(table: pd.DataFrame) -> None:
     if missing := [name for name in _COLUMNS if name not in table]:
         raise InputError(f"the table of pictures has no column {', '.join(missing)}")
     if (twice := table.duplicated(_KEYS)).any():
-        model, layer, channel, seed = table.loc[twice, _KEYS].iloc[0]
-        raise InputError(f"the table of pictures has channel {channel} of {model}, {layer}, seed {seed} twice")
+        network, layer, channel, seed = table.loc[twice, _KEYS].iloc[0]
+        raise InputError(f"the table of pictures has channel {channel} of {network}, {layer}, seed {seed} twice")
     if not np.isfinite(table[["score", "contrast"]].astype(float)).all(axis=None):
         raise InputError("the table of pictures has scores that are not numbers: make it again from the pictures")
 
 
-def bad_pictures(path: str, layer: str, models: Sequence[str]) -> list[set[tuple[int, int]]]:
+def bad_pictures(path: str, layer: str, networks: Sequence[str]) -> list[set[tuple[int, int]]]:
     """Each network's failed pictures of a layer, (channel, seed), from the table that `find_bad` made."""
     table = read_table(path)
     table = table[table["layer"] == layer]
     return [
-        set(table.loc[table["model"] == model, ["channel", "seed"]].itertuples(index=False, name=None))
-        for model in models
+        set(table.loc[table["network"] == network, ["channel", "seed"]].itertuples(index=False, name=None))
+        for network in networks
     ]

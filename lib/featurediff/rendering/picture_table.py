@@ -20,7 +20,7 @@ __all__ = ["feature_table", "first_seed", "listed_pictures"]
 
 _MEASURED = ("channel", "activation_start", "activation_reached")
 _COLUMNS = [
-    "model",
+    "network",
     "layer",
     "channel",
     "seed",
@@ -32,7 +32,7 @@ _COLUMNS = [
 ]
 
 
-def feature_table(paths: Iterable[str | Path], model: str, layer: str) -> pd.DataFrame:
+def feature_table(paths: Iterable[str | Path], network: str, layer: str) -> pd.DataFrame:
     """A row for each of a layer's pictures, in the order of channels, then seeds.
 
     `score`, `contrast`: see `featurediff.rendering.failed_pictures`. `activation_start`, `activation_reached`: the
@@ -49,7 +49,7 @@ def feature_table(paths: Iterable[str | Path], model: str, layer: str) -> pd.Dat
         measured = {name: notes[name] for name in _MEASURED}
         grey = {"score": grey_score(picture), "contrast": contrast(picture)}
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        rows.append({"model": model, "layer": layer, "seed": seed_of(path), **measured, **grey, "sha256": digest})
+        rows.append({"network": network, "layer": layer, "seed": seed_of(path), **measured, **grey, "sha256": digest})
     return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["channel", "seed"], ignore_index=True)
 
 

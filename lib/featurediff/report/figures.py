@@ -57,25 +57,25 @@ def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
     quartiles with the median, whiskers the 5th to 95th percentile; single points are drawn as well where there are
     few.
     """
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["model", "layer", "cosine"])
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["network", "layer", "cosine"])
     if len(table):
         table = table[table["rank"].notna()]
-    layers, models = list(dict.fromkeys(table["layer"])), list(dict.fromkeys(table["model"]))
-    figure, axes = _figure(1, width=max(4.8, 1.6 + 0.9 * len(layers) * max(1, len(models))))
+    layers, networks = list(dict.fromkeys(table["layer"])), list(dict.fromkeys(table["network"]))
+    figure, axes = _figure(1, width=max(4.8, 1.6 + 0.9 * len(layers) * max(1, len(networks))))
     axis = axes[0]
-    step = 0.8 / max(1, len(models))
-    for number, model in enumerate(models):
+    step = 0.8 / max(1, len(networks))
+    for number, network in enumerate(networks):
         for place, layer in enumerate(layers):
-            values = table.loc[(table["model"] == model) & (table["layer"] == layer), "cosine"].to_numpy(float)
+            values = table.loc[(table["network"] == network) & (table["layer"] == layer), "cosine"].to_numpy(float)
             if len(values):
-                _box(axis, values, place + step * (number - (len(models) - 1) / 2), 0.7 * step, _color(number))
-        axis.plot([], [], color=_color(number), linewidth=6, alpha=0.5, label=model)
-    axis.set_xticks(range(len(layers)), [_tick(table, layer, models) for layer in layers])
+                _box(axis, values, place + step * (number - (len(networks) - 1) / 2), 0.7 * step, _color(number))
+        axis.plot([], [], color=_color(number), linewidth=6, alpha=0.5, label=network)
+    axis.set_xticks(range(len(layers)), [_tick(table, layer, networks) for layer in layers])
     axis.set_xlim(-0.5, max(0.5, len(layers) - 0.5))
     axis.set_xlabel("layer (n: channels compared)")
     axis.set_ylabel("cosine similarity to the base network")
     axis.set_title("Similarity of pictures, channel by channel")
-    if models:
+    if networks:
         figure.legend(title="network", loc="outside right upper", fontsize=8, title_fontsize=8, frameon=False)
     _say_if_empty(axis, len(table))
     return figure
@@ -87,11 +87,11 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     `logs`: network -> columns epoch, train_loss, val_loss, train_accuracy, val_accuracy (0 to 1), learning_rate.
     """
     figure, (loss, accuracy, rate) = _figure(3, width=10.5)
-    for number, (model, log) in enumerate(logs.items()):
+    for number, (network, log) in enumerate(logs.items()):
         style: dict[str, Any] = {"color": _color(number), "marker": "o" if len(log) <= 20 else None, "markersize": 3}
         for axis, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
-            axis.plot(log["epoch"], log[f"val_{name}"] * factor, label=f"{model}, validation", **style)
-            axis.plot(log["epoch"], log[f"train_{name}"] * factor, "--", label=f"{model}, training", **style)
+            axis.plot(log["epoch"], log[f"val_{name}"] * factor, label=f"{network}, validation", **style)
+            axis.plot(log["epoch"], log[f"train_{name}"] * factor, "--", label=f"{network}, training", **style)
         # rates are often equal: earlier lines are wider, so that they show from below the later ones
         rate.plot(log["epoch"], log["learning_rate"], linewidth=1.5 + 2.5 * (len(logs) - 1 - number), **style)
     for axis, title, unit in (
@@ -268,10 +268,10 @@ def _box(axis: Axes, values: np.ndarray, place: float, width: float, color: str)
         axis.plot(place + sideways, values, ".", color=color, markersize=5, alpha=0.6, markeredgewidth=0)
 
 
-def _tick(table: pd.DataFrame, layer: str, models: list[str]) -> str:
+def _tick(table: pd.DataFrame, layer: str, networks: list[str]) -> str:
     """The layer's name, and how many channels each of its boxes stands for."""
-    found = table.loc[table["layer"] == layer, "model"].value_counts()
-    return f"{layer}\nn = {', '.join(str(found.get(model, 0)) for model in models)}"
+    found = table.loc[table["layer"] == layer, "network"].value_counts()
+    return f"{layer}\nn = {', '.join(str(found.get(network, 0)) for network in networks)}"
 
 
 def _say_if_empty(axis: Axes, count: int) -> None:

@@ -84,7 +84,7 @@ def _pieces(sources: Sources, facts: Mapping[str, Any]) -> Iterator[tuple[str, A
         table = sources.table(network, notes)
         layers = {layer: of_layer["channels"] for layer, of_layer in notes.items()}
         recipes = recipes or {layer: of_layer["recipe"] for layer, of_layer in notes.items()}
-        columns[network] = [name for name in table.columns if name not in ("model", "layer", "channel")]
+        columns[network] = [name for name in table.columns if name not in ("network", "layer", "channel")]
         for number, name in enumerate(columns[network]):
             yield f"networks/{network}/column-{number}", [plain(value) for value in table[name]]
         yield from _rows(sources, network, table, notes)
@@ -133,10 +133,10 @@ def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[st
     """All that is known of a network's channels, `PER_SHEET` a script."""
     reasons = {
         (row.layer, row.channel, row.seed): row.reason
-        for row in sources.bad[sources.bad["model"] == network].itertuples()
+        for row in sources.bad[sources.bad["network"] == network].itertuples()
     }
     evidence = _evidence(sources, network) if network != sources.base else {}
-    values = table.drop(columns=["model", "layer", "channel"], errors="ignore")
+    values = table.drop(columns=["network", "layer", "channel"], errors="ignore")
     start = 0
     for layer, of_layer in notes.items():
         channels = of_layer["channels"]
@@ -180,7 +180,10 @@ def _evidence(sources: Sources, network: str) -> dict[tuple[str, int], dict[str,
     for key, rows in film.groupby(["layer", "channel"], sort=False):
         layer, channel = cast(tuple[str, int], key)
         strip = sources.strip(network, layer, channel)
-        entry = {"strip": strip, "change": _records(rows.drop(columns=["model", "layer", "channel"], errors="ignore"))}
+        entry = {
+            "strip": strip,
+            "change": _records(rows.drop(columns=["network", "layer", "channel"], errors="ignore")),
+        }
         found.setdefault((layer, channel), {})["film"] = entry
     return found
 

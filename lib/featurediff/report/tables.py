@@ -35,7 +35,7 @@ def picture_table(notes: Mapping[str, Mapping[str, Any]], bad: pd.DataFrame, net
         for channel in of_layer["channels"]
     ]
     table = pd.DataFrame(rows, columns=[*_KEYS, "activation_start", "activation_reached"])
-    counts = bad[bad["model"] == network].groupby(_KEYS).size().rename("faulty").reset_index()
+    counts = bad[bad["network"] == network].groupby(_KEYS).size().rename("faulty").reset_index()
     joined = table.merge(counts, on=_KEYS, how="left")
     return joined.assign(faulty=joined["faulty"].fillna(0).astype(int))
 
@@ -54,7 +54,7 @@ def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[
     ranked = read_table(ranking)
     own = pd.concat([read_table(path) for path in layers], ignore_index=True)
     further = [name for name in own.columns if name not in ranked.columns]
-    table = pictures.merge(ranked.drop(columns="model"), on=_KEYS, how="left", indicator="found", validate="1:1")
+    table = pictures.merge(ranked.drop(columns="network"), on=_KEYS, how="left", indicator="found", validate="1:1")
     if (lost := table["found"] != "both").any():
         layer, channel = table.loc[lost, _KEYS].iloc[0]
         raise InputError(f"{ranking} has no channel {channel} of {layer}: delete it and run again")
@@ -97,7 +97,8 @@ def _described(file: str | Path) -> dict[str, dict[str, str]]:
 def faulty_pictures(bad: pd.DataFrame) -> list[list[Any]]:
     """A row a faulty picture: network, layer, channel, seed, score, reason."""
     return [
-        [plain(value) for value in row] for row in bad[["model", "layer", "channel", "seed", "score", "reason"]].values
+        [plain(value) for value in row]
+        for row in bad[["network", "layer", "channel", "seed", "score", "reason"]].values
     ]
 
 

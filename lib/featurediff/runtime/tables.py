@@ -14,7 +14,6 @@ __all__ = ["as_written", "harmless", "read_table", "whole_lines", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
 _TEXT = (
-    "model",
     "network",
     "layer",
     "task",

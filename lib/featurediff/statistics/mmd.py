@@ -43,7 +43,7 @@ ALL_SWAPS = 10
 
 # name -> (unit, meaning)
 COLUMNS: dict[str, tuple[str, str]] = {
-    "model": ("", "the tuned network; what it is compared with is the base"),
+    "network": ("", "the tuned network; what it is compared with is the base"),
     "layer": ("", "dotted name of the layer"),
     "channel": ("", "number of the channel, from 0"),
     "seeds": ("count", "seeds of which both networks' pictures are sound; only those are used"),
@@ -226,7 +226,7 @@ def visual_table(
     base: np.ndarray,
     tuned: np.ndarray,
     *,
-    model: str,
+    network: str,
     layer: str,
     channels: Sequence[int] | None = None,
     control: np.ndarray | None = None,
@@ -251,7 +251,7 @@ def visual_table(
     change = found.visual_change
     table = pd.DataFrame(
         {
-            "model": model,
+            "network": network,
             "layer": layer,
             "channel": numbers,
             "seeds": found.seeds,

@@ -86,7 +86,7 @@ def share_interval(found: int, tested: int, level: float = 0.95) -> tuple[float,
     return float(interval.low), float(interval.high)
 
 
-def summarise(table: pd.DataFrame, by: Sequence[str] = ("model", "layer"), rate: float = 0.05) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, by: Sequence[str] = ("network", "layer"), rate: float = 0.05) -> pd.DataFrame:
     """How many channels changed: one row a group and test, for a table of `add_q_values`.
 
     Columns: `by`, test (`visual`: other pictures at all; those of what exceeds the layer's drift: `excess` of the
@@ -136,7 +136,7 @@ def spearman(
 
 
 def agreement(
-    table: pd.DataFrame, first: str, second: str, *, seed: int, by: Sequence[str] = ("model", "layer")
+    table: pd.DataFrame, first: str, second: str, *, seed: int, by: Sequence[str] = ("network", "layer")
 ) -> pd.DataFrame:
     """Do two columns put the channels in the same order? One row a group, in the order of the table.
 

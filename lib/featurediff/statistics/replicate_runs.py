@@ -28,21 +28,21 @@ __all__ = ["COLUMNS", "compare_runs", "shared_change"]
 
 # name -> (unit, meaning)
 COLUMNS: Mapping[str, tuple[str, str]] = {
-    "model": ("", "the network whose change is in question"),
+    "network": ("", "the network whose change is in question"),
     "control": ("", "another run of it: the same training with another seed"),
     "layer": ("", "dotted name of the layer"),
     "measure": ("", "the column of the networks' rankings that is compared"),
     "channels": ("count", "channels of which the measure is known in both runs"),
-    "median_model": ("the measure's", "median over the channels, base against model"),
+    "median_network": ("the measure's", "median over the channels, base against network"),
     "median_control": ("the measure's", "median over the channels, base against control"),
-    "median_between": ("the measure's", "median over the channels, model against control"),
+    "median_between": ("the measure's", "median over the channels, network against control"),
     "shared": ("cosine", "of the two runs' changes: 1 the same, 0 nothing in common; an estimate, may exceed 1"),
     "shared_low": ("cosine", "95 % interval of shared, bootstrap over channels, lower end"),
     "shared_high": ("cosine", "95 % interval of shared, bootstrap over channels, upper end"),
     "spearman": ("-1 to 1", "rank correlation of the measure in the two runs, across channels"),
     "spearman_low": ("-1 to 1", "95 % interval of spearman, bootstrap over channels, lower end"),
     "spearman_high": ("-1 to 1", "95 % interval of spearman, bootstrap over channels, upper end"),
-    "changed_model": ("count", "channels that changed in the model, at a false discovery rate of 5 %"),
+    "changed_network": ("count", "channels that changed in the network, at a false discovery rate of 5 %"),
     "changed_control": ("count", "channels that changed in the control"),
     "changed_both": ("count", "channels that changed in both"),
     "share_both": ("0 to 1", "changed_both of those that changed in either (Jaccard); empty where none did"),
@@ -64,7 +64,7 @@ _RATE = 0.05
 
 
 def compare_runs(
-    ranking: pd.DataFrame, of_control: pd.DataFrame, between: pd.DataFrame, *, model: str, control: str, seed: int
+    ranking: pd.DataFrame, of_control: pd.DataFrame, between: pd.DataFrame, *, network: str, control: str, seed: int
 ) -> pd.DataFrame:
     """A row a layer and measure, see `COLUMNS`.
 
@@ -80,7 +80,7 @@ def compare_runs(
         part = table[table["layer"] == layer].sort_values("channel")
         for measure in _MEASURES:
             found = _row(part, measure, seed)
-            rows.append({"model": model, "control": control, "layer": layer, "measure": measure} | found)
+            rows.append({"network": network, "control": control, "layer": layer, "measure": measure} | found)
     counts = {name: "Int64" for name in COLUMNS if name.startswith("changed_")}
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(counts)
 
@@ -121,7 +121,7 @@ def _row(part: pd.DataFrame, measure: str, seed: int) -> dict[str, object]:
     ranks = agreement(part, measure, f"{measure}_control", seed=seed, by=["layer"]).iloc[0]
     row: dict[str, object] = {name: ranks[name] for name in ranks.index if name in COLUMNS}
     reasons = [f"spearman: {ranks['reason']}"] if ranks["reason"] else []
-    row |= {"median_model": part[measure].median(), "median_control": part[f"{measure}_control"].median()}
+    row |= {"median_network": part[measure].median(), "median_control": part[f"{measure}_control"].median()}
     if measure in _DISTANCES:
         first, second, between = (
             _DISTANCES[measure](part[f"{measure}{end}"].to_numpy(float)) for end in ("", "_control", "_between")
@@ -142,7 +142,7 @@ def _overlap(q: pd.Series, q_control: pd.Series) -> dict[str, object]:
     changed, in_control = q[known] <= _RATE, q_control[known] <= _RATE
     both, either = int((changed & in_control).sum()), int((changed | in_control).sum())
     return {
-        "changed_model": int(changed.sum()),
+        "changed_network": int(changed.sum()),
         "changed_control": int(in_control.sum()),
         "changed_both": both,
         "share_both": both / either if either else np.nan,

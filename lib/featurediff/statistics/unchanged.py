@@ -39,7 +39,7 @@ def check_frozen(
 ) -> int:
     """Make sure that the channels of frozen layers are unchanged; returns how many values were looked at.
 
-    `tables` have columns model, layer, channel and some of `expected`, which gives for each the value of an
+    `tables` have columns network, layer, channel and some of `expected`, which gives for each the value of an
     unchanged channel and a tolerance. `frozen`: network -> its frozen layers. Empty values are passed over: their
     own column of reasons says why.
 
@@ -50,11 +50,11 @@ def check_frozen(
     looked_at = 0
     problems = []
     for table in tables:
-        if missing := [name for name in ("model", "layer", "channel") if name not in table]:
+        if missing := [name for name in ("network", "layer", "channel") if name not in table]:
             raise InputError(f"a table to look for changes of frozen layers in has no column {', '.join(missing)}")
-        for model, layers in frozen.items():
+        for network, layers in frozen.items():
             for layer in layers:
-                rows = table[(table["model"] == model) & (table["layer"] == layer)]
+                rows = table[(table["network"] == network) & (table["layer"] == layer)]
                 for column in (name for name in expected if name in rows):
                     value, tolerance = expected[column]
                     values = rows[column].to_numpy(np.float64)
@@ -62,7 +62,7 @@ def check_frozen(
                     deviations = np.abs(values - value)
                     if (off := deviations > tolerance).any():
                         found = _deviations(rows["channel"].to_numpy()[off], deviations[off])
-                        problems.append(f"  {model}, {layer}: {column} must be {value:g}; {found}")
+                        problems.append(f"  {network}, {layer}: {column} must be {value:g}; {found}")
     if problems:
         raise FrozenLayerChanged("frozen layers must come out as unchanged, and do not:\n" + "\n".join(problems))
     return looked_at

@@ -83,7 +83,7 @@ def write_tables(folder: Path, network: str, rng: np.random.Generator) -> None:
     for layer in LAYERS:
         change = np.where(np.array(CHANNELS) == PLANTED, 3.0, 0.0) * (layer == "layer4.1")
         base, tuned = embeddings(rng, change)
-        tables.append(visual_table(base, tuned, model=network, layer=layer, channels=list(CHANNELS)))
+        tables.append(visual_table(base, tuned, network=network, layer=layer, channels=list(CHANNELS)))
         tables[-1].assign(cosine=0.5).to_csv(folder / f"{layer}.csv", index=False)
     ranking, summary = rank_layers([join_scores(table) for table in tables])
     ranking.to_csv(folder / "ranking.csv", index=False)

@@ -24,7 +24,9 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
         save_embeddings(tmp_path / f"{name}.npz", *embed_pictures(embedder, paths))
         sides.append((paths[: len(CHANNELS)], str(tmp_path / f"{name}.npz")))
     pictures, files = zip(*sides, strict=True)
-    table = compare_files(embedder, pictures, files, [set(), set()], model="dogs", layer="layer4").set_index("channel")
+    table = compare_files(embedder, pictures, files, [set(), set()], network="dogs", layer="layer4").set_index(
+        "channel"
+    )
     assert (table.loc[[2, 10], ["cosine", "paired_similarity", "first_similarity"]] == 1).all(axis=None)
     assert (table.loc[[2, 10], "visual_change"] == 0).all()
     assert table.loc[5, "paired_similarity"] < 1
@@ -41,7 +43,9 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
 def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:
     random, tables = np.random.default_rng(0), []
     for layer in ("layer3", "layer4"):
-        table = pd.DataFrame({"model": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)})
+        table = pd.DataFrame(
+            {"network": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)}
+        )
         table["p_excess"] = random.random(12)
         units = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
         units["p_response"], units["frozen"] = random.random(12), False
@@ -58,7 +62,7 @@ def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp
 
 def test_pictures_that_move_as_far_as_answers_agree_with_them() -> None:
     change = np.arange(12) / 12
-    ranking = pd.DataFrame({"model": "dogs", "layer": "layer4", "channel": range(12), "correlation": 1 - change})
+    ranking = pd.DataFrame({"network": "dogs", "layer": "layer4", "channel": range(12), "correlation": 1 - change})
     ranking["visual_change"], ranking["excess"] = change**3, -change
     table = visual_and_functional(ranking, 0).set_index("first")
     assert table["spearman"].to_dict() == pytest.approx({"visual_change": 1, "excess": -1})

@@ -70,7 +70,7 @@ def ranking(folders: tuple[Path, Path], embedder: Embedder, base: nn.Module, tun
     for layer, channels in ALL.items():
         sides = [picture_paths(folder / layer, channels, SEEDS) for folder in folders]
         embedded = [embed_pictures(embedder, paths)[2] for paths in sides]
-        visual = visual_table(*embedded, model="tuned", layer=layer, channels=channels)
+        visual = visual_table(*embedded, network="tuned", layer=layer, channels=channels)
         first = {layer: tuple(paths[: len(channels)] for paths in sides)}
         tables.append(visual.merge(compare_units(base, tuned, first, None, None), on=["layer", "channel"]))
     return rank_layers(tables)[0]
@@ -88,7 +88,7 @@ def measure(base, tuned, folders, ranking, embedder, bad=(), **changes) -> pd.Da
     faulty = {layer: (set(), set(bad if layer == "layer4.1" else ())) for layer in CHOSEN}
     images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     probing = probe(base, tuned, list(CHOSEN), [(images, [Label("task", str(i % 2)) for i in range(6)])], fields={})
-    settings = {"model": "tuned", "epoch": 3, "train_from": "layer4.1"} | changes
+    settings = {"network": "tuned", "epoch": 3, "train_from": "layer4.1"} | changes
     return measure_epoch(base, tuned, sides(folders), faulty, ranking, embedder, probing, **settings)
 
 
@@ -155,7 +155,7 @@ def test_a_faulty_picture_is_left_out_with_a_reason(measured, base, tuned, folde
 def test_without_probe_images_the_rest_is_measured(base, tuned, folders, ranking, embedder) -> None:
     faulty = {layer: (set(), set()) for layer in CHOSEN}
     table = measure_epoch(
-        base, tuned, sides(folders), faulty, ranking, embedder, None, model="tuned", epoch=0, train_from=None
+        base, tuned, sides(folders), faulty, ranking, embedder, None, network="tuned", epoch=0, train_from=None
     )
     assert table["correlation"].isna().all()
     assert table["paired_similarity"].notna().all()

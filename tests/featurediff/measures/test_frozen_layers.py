@@ -53,7 +53,7 @@ def trained(base: nn.Module, train_from: str) -> nn.Module:
 def tables_of(base: nn.Module, tuned: nn.Module) -> list[pd.DataFrame]:
     pictures = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(2))
     probed = probe(base, tuned, LAYERS, [(pictures, [Label("task", "class")] * 8)], top=2)
-    return [table.assign(model="dogs") for table in (probed.channels, weight_change(base, tuned, LAYERS))]
+    return [table.assign(network="dogs") for table in (probed.channels, weight_change(base, tuned, LAYERS))]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_changed_channel_is_named(base: nn.Module) -> None:
 def test_every_deviation_is_listed_with_its_size() -> None:
     table = pd.DataFrame(
         {
-            "model": "dogs",
+            "network": "dogs",
             "layer": ["one"] * 3 + ["two"],
             "channel": [5, 6, 7, 0],
             "similarity": [1.0, 1 - 2**-50, np.nan, 0.5],
@@ -115,5 +115,5 @@ def test_every_deviation_is_listed_with_its_size() -> None:
 
 
 def test_a_table_that_names_no_channels_is_refused() -> None:
-    with pytest.raises(InputError, match="no column model"):
+    with pytest.raises(InputError, match="no column network"):
         check_frozen([pd.DataFrame({"layer": [], "channel": []})], {"dogs": ["one"]})

@@ -53,13 +53,13 @@ def test_two_sizes_in_a_pair_are_refused(net: Net) -> None:
 def layer_table(net: Net, **options) -> pd.DataFrame:
     channels = [9, 2, 7, 5, 0, 4]
     pairs = zip(pictures(6), pictures(6, seed=1), strict=True)
-    return compare_layer(Embedder(net), pairs, model="dogs", layer="layer4.2", channels=channels, **options)
+    return compare_layer(Embedder(net), pairs, network="dogs", layer="layer4.2", channels=channels, **options)
 
 
 def test_layer_table_ranks_the_sound_channels(net: Net) -> None:
     table = layer_table(net, bad_base={2, 99}, bad_tuned=[2, 5])
     assert list(table.columns) == [
-        *("model", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "bad_base", "bad_tuned", "rank")
+        *("network", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "bad_base", "bad_tuned", "rank")
     ]
     assert table["channel"].tolist() == [0, 2, 4, 5, 7, 9]
     assert table["bad_base"].tolist() == [False, True, False, False, False, False]
@@ -78,7 +78,7 @@ def test_rows_stand_beside_their_channels(net: Net) -> None:
 
 
 def test_a_layer_without_channels_keeps_its_columns(net: Net) -> None:
-    table = compare_layer(Embedder(net), [], model="dogs", layer="layer4.2", channels=[])
+    table = compare_layer(Embedder(net), [], network="dogs", layer="layer4.2", channels=[])
     assert len(table) == 0
     assert {"cosine", "gram_body.0", "rank", "bad_base"} <= set(table.columns)
 

@@ -25,8 +25,8 @@ def flat(value: int, size: int = 8) -> np.ndarray:
 
 def table(contrasts: dict[tuple[str, str], list[float]], **columns: list[float]) -> pd.DataFrame:
     rows = [
-        {"model": model, "layer": layer, "channel": channel, "seed": 0, "score": 100 * value, "contrast": value}
-        for (model, layer), values in contrasts.items()
+        {"network": network, "layer": layer, "channel": channel, "seed": 0, "score": 100 * value, "contrast": value}
+        for (network, layer), values in contrasts.items()
         for channel, value in enumerate(values)
     ]
     return pd.DataFrame(rows).assign(**{"activation_start": 0.0, "activation_reached": 1.0} | columns)
@@ -127,8 +127,8 @@ def test_networks_and_layers_are_judged_apart_and_keep_their_order() -> None:
     expected = [("z", "layer4", 0, "grey"), ("z", "layer3", 1, "grey")]
     for given_table in (features, shuffled):
         bad = find_bad(given_table)
-        assert list(bad.columns) == ["model", "layer", "channel", "score", "reason", "seed"]
-        assert list(bad[["model", "layer", "channel", "reason"]].itertuples(index=False, name=None)) == expected
+        assert list(bad.columns) == ["network", "layer", "channel", "score", "reason", "seed"]
+        assert list(bad[["network", "layer", "channel", "reason"]].itertuples(index=False, name=None)) == expected
     assert find_bad(features)["score"].tolist() == pytest.approx([70, 60])
 
 
@@ -149,7 +149,8 @@ def test_activations_give_reasons_of_their_own() -> None:
 
 def test_nothing_faulty_gives_an_empty_table() -> None:
     assert (
-        find_bad(table({("base", "layer4"): [50, 51]})).to_csv(index=False) == "model,layer,channel,score,reason,seed\n"
+        find_bad(table({("base", "layer4"): [50, 51]})).to_csv(index=False)
+        == "network,layer,channel,score,reason,seed\n"
     )
 
 
@@ -179,5 +180,5 @@ def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:
 
 def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
     rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
-    pd.DataFrame(rows, columns=["model", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
+    pd.DataFrame(rows, columns=["network", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
     assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]

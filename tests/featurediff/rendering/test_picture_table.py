@@ -24,8 +24,8 @@ def test_features_are_read_from_pictures(tmp_path) -> None:
     features = feature_table(paths, "dogs", "layer4")
     assert features["sha256"].tolist() == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
     assert features.drop(columns="sha256").to_dict("records") == [
-        {"model": "dogs", "layer": "layer4", "channel": 2, "seed": 0, "score": 0.0, "contrast": 0.0} | notes,
-        {"model": "dogs", "layer": "layer4", "channel": 10, "seed": 1, "score": pytest.approx(12 * 192**0.5)}
+        {"network": "dogs", "layer": "layer4", "channel": 2, "seed": 0, "score": 0.0, "contrast": 0.0} | notes,
+        {"network": "dogs", "layer": "layer4", "channel": 10, "seed": 1, "score": pytest.approx(12 * 192**0.5)}
         | {"contrast": pytest.approx(12)}
         | notes,
     ]

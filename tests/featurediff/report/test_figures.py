@@ -18,8 +18,8 @@ from featurediff.report.figures import (
 )
 
 
-def similarity(model: str, layer: str, cosine: list[float], faulty: tuple[int, ...] = ()) -> pd.DataFrame:
-    table = pd.DataFrame({"model": model, "layer": layer, "channel": range(len(cosine)), "cosine": cosine})
+def similarity(network: str, layer: str, cosine: list[float], faulty: tuple[int, ...] = ()) -> pd.DataFrame:
+    table = pd.DataFrame({"network": network, "layer": layer, "channel": range(len(cosine)), "cosine": cosine})
     rank = table["cosine"].where(~table["channel"].isin(faulty)).rank(method="first")
     return table.assign(rank=rank.astype("Int64"))
 

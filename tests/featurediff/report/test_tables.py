@@ -18,13 +18,13 @@ NOTES = {
     },
     "layer3.0": {"channels": [5], "pictures": {"5": [[0, 0.3, 4.0, 8, []]]}},
 }
-BAD = pd.DataFrame({"model": ["dogs", "dogs", "base"], "layer": "layer4.1", "channel": [7, 7, 0], "seed": [0, 1, 0]})
+BAD = pd.DataFrame({"network": ["dogs", "dogs", "base"], "layer": "layer4.1", "channel": [7, 7, 0], "seed": [0, 1, 0]})
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, list[Path]]:
     """A ranking, most changed first, and the tables of its layers."""
-    ranking = pd.DataFrame({"model": "dogs", "layer": ["layer3.0", "layer4.1", "layer4.1"], "channel": [5, 7, 0]})
+    ranking = pd.DataFrame({"network": "dogs", "layer": ["layer3.0", "layer4.1", "layer4.1"], "channel": [5, 7, 0]})
     ranking.assign(q_excess=[0.01, 0.2, None], rank=[1, 2, None]).to_csv(tmp_path / "ranking.csv", index=False)
     for layer, rows in ranking.groupby("layer"):
         rows.assign(cosine=rows["channel"] / 10, rank=9).to_csv(tmp_path / f"{layer}.csv", index=False)

@@ -75,7 +75,7 @@ def test_lengths_order_and_exchange_decide_nothing() -> None:
     base, tuned, _ = simulate(1, 20, 3, drift=0.2, mixed=0.5, planted=4)
     plain = table(base, tuned)
     rng = np.random.default_rng(0)
-    numbers = plain.columns.difference(["model", "layer", "channel", "reason", "first_similarity"])
+    numbers = plain.columns.difference(["network", "layer", "channel", "reason", "first_similarity"])
     lengths = np.exp(3 * rng.normal(size=(20, 3, 1)))
     seeds, channels = rng.permutation(3), rng.permutation(20)
     pd.testing.assert_frame_equal(table(lengths * base, 7 * tuned), plain)
@@ -134,7 +134,7 @@ def test_a_faulty_picture_takes_its_seed_and_nothing_more() -> None:
     assert rows.loc[2, "floor_tuned"] == pytest.approx(without.floor_tuned[0], abs=1e-12)
     assert rows.loc[5, "reason"] == "the first seed's picture is faulty"
     assert rows.loc[6, "reason"] == "no seed with a sound picture of both networks"
-    assert rows.loc[6].drop(["model", "layer", "channel", "seeds", "reason"]).isna().all()
+    assert rows.loc[6].drop(["network", "layer", "channel", "seeds", "reason"]).isna().all()
     filled = rows.drop(index=[5, 6])
     assert filled.notna().all(axis=None)
     assert set(filled["reason"]) == {""}

@@ -38,7 +38,7 @@ def test_q_values_leave_nan_out() -> None:
 
 def test_every_column_is_described() -> None:
     base, tuned = np.random.default_rng(0).normal(size=(2, 12, 4, 8))
-    rows = rank_channels(add_q_values(visual_table(base, tuned, model="dogs", layer="layer4.2")))
+    rows = rank_channels(add_q_values(visual_table(base, tuned, network="dogs", layer="layer4.2")))
     assert [name for name in COLUMNS if name in rows] == list(rows.columns)
     assert set(COLUMNS) - set(rows) == {"q_response", "q_joined"}  # of p-values that this table has not
     assert all(isinstance(unit, str) and meaning for unit, meaning in COLUMNS.values())
@@ -57,7 +57,7 @@ def test_ranking() -> None:
 def test_summary_counts_what_was_tested() -> None:
     rows = pd.DataFrame(
         {
-            "model": "dogs",
+            "network": "dogs",
             "layer": ["b", "b", "b", "a", "a"],
             "q_visual": [0.01, 0.05, 0.2, np.nan, np.nan],
             "q_excess": [0.5, np.nan, 0.01, 1, 1],
@@ -70,7 +70,7 @@ def test_summary_counts_what_was_tested() -> None:
     assert found["share"].tolist() == pytest.approx([2 / 3, 1 / 2, np.nan, 0], nan_ok=True)
     assert found["reason"].tolist() == ["", "", "no channel could be tested", ""]
     assert found.loc[0, ["share_low", "share_high"]].tolist() == pytest.approx(share_interval(2, 3))
-    whole = summarise(rows, by=["model"])
+    whole = summarise(rows, by=["network"])
     assert whole[["channels", "tested", "changed"]].to_numpy().tolist() == [[5, 3, 2], [5, 4, 1]]
 
 
@@ -101,7 +101,7 @@ def test_spearman_interval_covers() -> None:
 def test_agreement_of_each_layer() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=45)
-    rows = pd.DataFrame({"model": "dogs", "layer": ["a"] * 20 + ["b"] * 20 + ["c"] * 5, "x": x, "y": 2 * x})
+    rows = pd.DataFrame({"network": "dogs", "layer": ["a"] * 20 + ["b"] * 20 + ["c"] * 5, "x": x, "y": 2 * x})
     rows.loc[20:39, "y"] = 1.0
     found = agreement(rows, "x", "y", seed=0)
     assert found["channels"].tolist() == [20, 20, 5]

@@ -70,7 +70,7 @@ def simulated() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     tables = []
     for before, after in ((base, runs[0]), (base, runs[1]), (runs[0], runs[1])):
         visual = [
-            visual_table(one, two, model="dogs", layer=layer)
+            visual_table(one, two, network="dogs", layer=layer)
             for layer, (one, two) in zip(layers, [(base, base), (before, after)], strict=True)
         ]
         table = add_q_values(pd.concat(visual, ignore_index=True))
@@ -83,9 +83,9 @@ def simulated() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 def test_what_both_runs_changed_is_told_from_what_one_did() -> None:
     first, second, between = simulated()
-    table = compare_runs(first, second, between, model="dogs", control="again", seed=0)
+    table = compare_runs(first, second, between, network="dogs", control="again", seed=0)
     assert list(table) == list(COLUMNS)
-    assert (table[["model", "control"]] == ["dogs", "again"]).all(axis=None)
+    assert (table[["network", "control"]] == ["dogs", "again"]).all(axis=None)
     assert table["layer"].drop_duplicates().tolist() == ["frozen", "trained"]
     rows = table.set_index(["layer", "measure"])
     for measure in ("visual_change", "correlation", "weight_cosine"):
@@ -95,7 +95,7 @@ def test_what_both_runs_changed_is_told_from_what_one_did() -> None:
         assert row["channels"] == CHANNELS
         assert row["spearman"] > 0.4
     excess = rows.loc["trained", "excess"]
-    assert excess[["changed_model", "changed_control", "changed_both"]].tolist() == [20, 20, 16]
+    assert excess[["changed_network", "changed_control", "changed_both"]].tolist() == [20, 20, 16]
     assert excess["share_both"] == pytest.approx(16 / 24)
     assert excess["by_chance"] == pytest.approx(20 * 20 / CHANNELS)
     assert np.isnan(excess["shared"])
@@ -103,19 +103,19 @@ def test_what_both_runs_changed_is_told_from_what_one_did() -> None:
 
 def test_a_frozen_layer_has_nothing_to_share_and_says_why() -> None:
     first, second, between = simulated()
-    rows = compare_runs(first, second, between, model="dogs", control="again", seed=0).set_index(["layer", "measure"])
+    rows = compare_runs(first, second, between, network="dogs", control="again", seed=0).set_index(["layer", "measure"])
     for measure in ("visual_change", "correlation", "weight_cosine"):
         row = rows.loc["frozen", measure]
         assert np.isnan(row["shared"])
         assert "without change" in row["reason"]
     assert rows.loc[("frozen", "visual_change"), "changed_both"] == 0
-    assert (rows.loc["frozen", "median_model"].dropna() == [0, 1, 1]).all()
+    assert (rows.loc["frozen", "median_network"].dropna() == [0, 1, 1]).all()
 
 
 def test_a_run_beside_itself_shares_everything() -> None:
     first, _, between = simulated()
     same = between.assign(visual_change=0.0, correlation=1.0, weight_cosine=1.0)
-    rows = compare_runs(first, first, same, model="dogs", control="again", seed=0).set_index(["layer", "measure"])
+    rows = compare_runs(first, first, same, network="dogs", control="again", seed=0).set_index(["layer", "measure"])
     shared = rows.loc["trained", "shared"].dropna()
     assert len(shared) == 3
     assert shared.to_numpy() == pytest.approx(1)

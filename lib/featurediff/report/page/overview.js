@@ -147,10 +147,10 @@
   function shares() {
     const words = { visual: "changed at all", excess: "whose pictures changed beyond the layer's drift", response: "whose answers to pictures changed beyond the layer's drift", joined: "changed by all measures together" };
     const rows = run.data.summary.filter((row) => row.share !== null).map((row) => ({
-      network: row.model, layer: row.layer, test: words[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
+      network: row.network, layer: row.layer, test: words[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
     }));
     const untested = run.data.summary.filter((row) => row.share === null && row.layer === "all");
-    const told = untested.map((row) => h("p", { class: "note" }, `${row.model}, ${words[row.test] || row.test}: no share, ${row.reason || "nothing could be tested"}.`));
+    const told = untested.map((row) => h("p", { class: "note" }, `${row.network}, ${words[row.test] || row.test}: no share, ${row.reason || "nothing could be tested"}.`));
     if (!rows.length) return h("div", {}, told);
     const alt = rows.map((row) => `${row.network}, ${row.layer}, ${row.test}: ${row.changed} of ${row.tested}, ${number(row.share)} %, 95 % interval ${number(row.low)} to ${number(row.high)} %`).join(". ");
     const layers = [...run.layers.map(({ name }) => name), "all"];
@@ -187,14 +187,14 @@
       h("h3", {}, "The task or the run?"),
       h("p", { class: "note" }, "A control is a second run of the same training with another seed. Shared: the cosine between the changes of both runs, 1 the same, 0 nothing in common; small print: 95 % interval."),
       featurediff.table("Controls", [["network"], ["control"], ["layer"], ["measure"], ["channels", "n"], ["shared", "n"], ["rank correlation", "n"], ["changed in both", "n"], ["by chance", "n"]], run.data.controls.map((row) =>
-        h("tr", {}, h("th", { scope: "row" }, row.model), h("td", {}, row.control), h("td", {}, row.layer), h("td", {}, row.measure), h("td", { class: "n" }, number(row.channels)),
+        h("tr", {}, h("th", { scope: "row" }, row.network), h("td", {}, row.control), h("td", {}, row.layer), h("td", {}, row.measure), h("td", { class: "n" }, number(row.channels)),
           h("td", { class: "n" }, within(row, "shared")), h("td", { class: "n" }, within(row, "spearman")), h("td", { class: "n" }, number(row.changed_both)), h("td", { class: "n" }, number(row.by_chance))))),
     ] : null;
     const agreement = run.data.agreement.length ? [
       h("h3", {}, "Do pictures and answers agree?"),
       h("p", { class: "note" }, "Spearman's rank correlation, over a layer's channels, of how far the pictures moved and how far the answers to probe images did; small print: 95 % interval."),
       featurediff.table("Agreement of visual and functional change", [["network"], ["layer"], ["of the pictures"], ["of the answers"], ["channels", "n"], ["rank correlation", "n"]], run.data.agreement.map((row) =>
-        h("tr", {}, h("th", { scope: "row" }, row.model), h("td", {}, row.layer), h("td", {}, row.first), h("td", {}, row.second), h("td", { class: "n" }, number(row.channels)),
+        h("tr", {}, h("th", { scope: "row" }, row.network), h("td", {}, row.layer), h("td", {}, row.first), h("td", {}, row.second), h("td", { class: "n" }, number(row.channels)),
           h("td", { class: "n" }, row.spearman === null ? row.reason : within(row, "spearman"))))),
     ] : null;
     return [table, agreement, controls];
