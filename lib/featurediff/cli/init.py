@@ -50,7 +50,7 @@ def write_config(file: Path, answers: Answers) -> None:
     """
     settings = _settings(answers)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("featurediff"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=jinja2.PackageLoader("featurediff.cli"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     text = environment.get_template("config.yaml.j2").render(settings)
     mistakes = find_mistakes(yaml.safe_load(text), find_workflow(None) / "config" / "schema.yaml")

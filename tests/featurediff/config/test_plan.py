@@ -181,7 +181,7 @@ def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:
     (tmp_path / "featurediff" / "__pycache__").mkdir()
     (tmp_path / "featurediff" / "__pycache__" / "a.pyc").write_text("compiled")
     (tmp_path / "feature_vis" / "a.py").touch()
-    (tmp_path / "featurediff" / "cli.py").write_text("the command line makes no table")
+    (tmp_path / "featurediff" / "cli" / "main.py").write_text("the command line makes no table")
     assert code_digest(tmp_path) == before
     (tmp_path / "featurediff" / "report" / "page" / "b.js").write_text("two")
     assert code_digest(tmp_path) != before
