@@ -2,11 +2,11 @@
 
     python benchmarks/mutations.py --count 100 --seed 1 --jobs 2
 
-A mutation changes one place of one module: a comparison (`<` to `<=`), an operator (`+` to `-`), a whole number (by 1),
-`and` to `or`, `not x` to `x`, `True` to `False`. It is *seen* where the module's own tests fail
-(`tests/<package>/<folder>/test_<module>.py`), *seen beside* where those of its folder do, and *survived* otherwise. Long
-tests and tests of the workflow are not run, so they may see what is called survived here. Works on copies of the checkout;
-the checkout itself is not touched.
+A mutation changes one place of one module: a comparison (`<` to `<=`), an operator (`+` to `-`), a whole number (by
+1), `and` to `or`, `not x` to `x`, `True` to `False`. It is *seen* where the module's own tests fail
+(`tests/<package>/<folder>/test_<module>.py`), *seen beside* where those of its folder do, and *survived* otherwise.
+Long tests and tests of the workflow are not run, so they may see what is called survived here. Works on copies of the
+checkout; the checkout itself is not touched.
 """
 
 import argparse
