@@ -32,7 +32,7 @@ import original
 import peers
 from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objectives, values
-from feature_vis.optimisation.prepared_networks import prepare
+from feature_vis.optimisation.prepared_networks import prepared_networks
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from feature_vis.seeding import generator
@@ -133,7 +133,7 @@ class _Passes:
 
     def __enter__(self) -> "_Passes":
         self.prepared = self.stack.enter_context(
-            prepare(self.wanted[:1], (self.size, self.size), self.device, before_relu=True, dtype=self.dtype)
+            prepared_networks(self.wanted[:1], (self.size, self.size), self.device, before_relu=True, dtype=self.dtype)
         )
         return self
 
@@ -298,8 +298,8 @@ def measure(
     wanted = [source(layer, channel) for channel in channels]
     shown = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(device) / 255  # (N, 3, H, W)
     size = (shown.shape[2], shown.shape[3])
-    with prepare(wanted, size, device, before_relu=False, dtype=torch.float32) as prepared, torch.no_grad():
-        return values(wanted, prepared.read_plain(shown), device).cpu().numpy()
+    with prepared_networks(wanted, size, device, before_relu=False, dtype=torch.float32) as prepared, torch.no_grad():
+        return values(wanted, prepared.exact_activations(shown), device).cpu().numpy()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["Channel", "Direction", "Diversity", "Layer", "Neuron", "Objective", "Objectives", "terms", "values"]
 
-Read = Callable[["Objectives", str], Tensor]  # a network and a layer -> its activation, (B, K, …)
+ReadActivation = Callable[["Objectives", str], Tensor]  # a network and a layer -> its activation, (B, K, …)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +277,7 @@ def terms(objective: Objective) -> Iterator[Term]:
         yield from terms(part)
 
 
-def values(objectives: Sequence[Objective], read: Read, device: torch.device) -> Tensor:
+def values(objectives: Sequence[Objective], read: ReadActivation, device: torch.device) -> Tensor:
     """Evaluate row b's objective on picture b of a batch -> (B,).
 
     `read(source, layer)` gives the layer's activation for the whole batch, (B, K, …), channels second.
@@ -286,7 +286,7 @@ def values(objectives: Sequence[Objective], read: Read, device: torch.device) ->
     return _evaluate(objectives, list(range(len(objectives))), read, device)
 
 
-def _evaluate(nodes: Sequence[Objective], rows: list[int], read: Read, device: torch.device) -> Tensor:
+def _evaluate(nodes: Sequence[Objective], rows: list[int], read: ReadActivation, device: torch.device) -> Tensor:
     """`nodes[i]` for picture `rows[i]` -> (len(nodes),)."""
     forms = [_form(node) for node in nodes]
     parts, order = [], []
@@ -304,7 +304,7 @@ def _form(node: Objective) -> tuple[Any, ...]:
     return (type(node), node.symbol) if isinstance(node, Combined) else (type(node),)
 
 
-def _evaluate_alike(nodes: Sequence[Any], rows: list[int], read: Read, device: torch.device) -> Tensor:
+def _evaluate_alike(nodes: Sequence[Any], rows: list[int], read: ReadActivation, device: torch.device) -> Tensor:
     first = nodes[0]
     if isinstance(first, Combined):
         left = _evaluate([node.left for node in nodes], rows, read, device)

@@ -1,7 +1,7 @@
-"""Feature visualization: optimise pictures until they excite what they are for.
+"""Feature visualization: optimise pictures until they excite a channel, a neuron or any other objective.
 
-`render` makes many pictures at once, each as if it were alone. `FeatureVisualizer` is the original's one-picture
-interface on top of it.
+`render` makes many pictures at once, each as if it were alone. `FeatureVisualizer` is the original's interface for
+one picture, on top of it.
 
 Source: Olah et al. 2017, "Feature Visualization"; transfer-visualization `feature_vis/render.py`.
 """
@@ -18,23 +18,23 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from feature_vis import objectives, transforms
+from feature_vis import transforms
 from feature_vis.errors import InputError
 from feature_vis.images import colors
 from feature_vis.images.statistics import ImageStatistics, load_statistics, shrink_magnitude
 from feature_vis.networks.precision import resolve_precision
-from feature_vis.objectives import Diversity, Neuron, Objective, Objectives, terms
-from feature_vis.optimisation.ascent import Ascent, Climber, OptimizerFactory, Stage
-from feature_vis.optimisation.checkpointing import Notebook
+from feature_vis.objectives import Neuron, Objective, Objectives, terms, values
+from feature_vis.optimisation.checkpointing import Checkpointer
+from feature_vis.optimisation.gradient_ascent import GradientAscent, ImageState, OptimizerFactory, Stage, is_in_set
 from feature_vis.optimisation.memory import pictures_that_fit
-from feature_vis.optimisation.prepared_networks import Prepared, prepare, problems
-from feature_vis.optimisation.starts import start_of
+from feature_vis.optimisation.prepared_networks import PreparedNetworks, find_problems, prepared_networks
+from feature_vis.optimisation.starts import start_parameters
 from feature_vis.parameterizations import parameterization
 from feature_vis.recipe import Recipe
 
 __all__ = ["BATCH", "FeatureVisualizer", "Rendered", "render"]
 
-# Pictures optimised at once on the CPU: from here on a larger batch is no faster there.
+# Pictures optimised at once on the CPU, where a larger batch is no faster.
 BATCH = 8
 
 
@@ -42,264 +42,270 @@ BATCH = 8
 class Rendered:
     """One finished picture.
 
-    `index`: of its objective in the call. `picture`: (H, W, C) uint8. `activation_start`, `activation_reached`: the
-    objective read from the networks' plain output (after the ReLU), without transforms, for the start and for the
-    finished 8-bit picture. `trajectory`: (steps,) the objective at each step, under that step's transforms.
-    `stopped`: `steps` (all were made), `plateau`, or `not finite` (the picture whose gradient was not). `parameters`:
-    (*P), what the picture is held as; `feature_vis.optimisation.starts.save_state` keeps it for a later start.
+    Both activations are the objective's value for a picture without transforms, read from the networks' plain output
+    (after the ReLU).
     """
 
-    index: int
+    index: int  # of its objective in the call
     objective: str
     recipe: Recipe
-    picture: np.ndarray
-    activation_start: float
-    activation_reached: float
-    trajectory: np.ndarray
-    stopped: str
-    parameters: Tensor
+    picture: np.ndarray  # (H, W, C) uint8
+    activation_start: float  # of the picture it started from
+    activation_reached: float  # of the finished 8-bit picture
+    trajectory: np.ndarray  # (steps,), the objective at each step, under that step's transforms
+    stopped: str  # `steps` (all were made), `plateau`, or `not finite` (its gradient was not)
+    parameters: Tensor  # (*P); `feature_vis.optimisation.starts.save_state` keeps them for a later start
 
     def image(self) -> Image.Image:
-        """As a PIL image; of one channel, a grey-scale one."""
+        """The picture as a PIL image, in grey when it has one channel."""
         return Image.fromarray(self.picture[:, :, 0] if self.picture.shape[2] == 1 else self.picture)
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How pictures are rendered, besides their recipes: arguments of `render`."""
+
+    device: torch.device
+    batch: int | None
+    progress: Callable[[int], object] | None
+    resume: Path | None
+    transform: Callable[[Tensor], Tensor] | None
+    optimizer: OptimizerFactory | None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture to render; `index` is that of its objective in the call."""
+
+    index: int
+    objective: Objective
+    seed: tuple[str | int, ...]
+
+
 def render(
-    wanted: Sequence[Objective],
+    objectives: Sequence[Objective],
     recipe: Recipe | Sequence[Recipe] = Recipe(),  # noqa: B008 - frozen
     *,
     device: str | torch.device = "cpu",
     batch: int | None = None,
     progress: Callable[[int], object] | None = None,
     resume: Path | None = None,
-    move: Callable[[Tensor], Tensor] | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
     optimizer: OptimizerFactory | None = None,
 ) -> Iterator[Rendered]:
     """Render objectives, all by one recipe or each by its own; yields the pictures as they are finished.
 
-    An objective comes out the same whichever others are asked for with it. Copies of one objective start from
-    different noise; with a `diversity` term they are rendered as a set. `batch`: pictures at once; `BATCH` on the
-    CPU, as many as fit on a GPU. `progress` is called with the number of image-steps made. `resume`: a folder
-    where unfinished pictures are kept, and found by the next call. `move`: your own function of a batch (B, C, H, W)
-    in [0, 1], in place of the recipe's transforms. `optimizer`: a class of `torch.optim`, fused Adam where absent.
-    The networks themselves are not touched.
+    An objective gives the same picture whichever others are rendered with it. Copies of one objective start from
+    different noise; with a `diversity` term they are rendered as a set. The networks are not changed.
+
+    - `batch`: pictures optimised at once. By default `BATCH` on the CPU and as many as fit on a GPU.
+    - `progress`: called after each step with the number of pictures that took it.
+    - `resume`: a folder in which unfinished pictures are kept, for the next call to go on with.
+    - `transform`: your own function from a batch, (B, C, H, W) in [0, 1], to another, in place of the recipe's
+      transforms.
+    - `optimizer`: a class of `torch.optim`, by default fused Adam.
 
     Raises:
-        InputError: layers or channels that do not exist, a picture too small for a layer: all at once.
+        InputError: layers or channels that do not exist, or a picture too small for a layer; all of them at once.
     """
-    recipes = [recipe] * len(wanted) if isinstance(recipe, Recipe) else list(recipe)
-    if len(recipes) != len(wanted):
-        raise InputError(f"{len(wanted)} objectives need as many recipes (or one for all), not {len(recipes)}")
-    seeds = _seeds(wanted, recipes)
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for index, objective in enumerate(wanted):
-        reads = frozenset((id(term.source), term.layer) for term in terms(objective))
-        groups.setdefault((repr(recipes[index]), reads, _set_of(objective), _has_place(objective)), []).append(index)
-    options = (torch.device(device), batch, progress, resume, move, optimizer)
-    easels = [(_Easel(recipes[indices[0]], *options), indices) for indices in groups.values()]
-    wrong = [line for easel, indices in easels for line in easel.problems([wanted[index] for index in indices])]
-    if wrong:
-        raise InputError("\n".join(dict.fromkeys(wrong)))
-    for easel, indices in easels:
-        yield from easel.render([(index, wanted[index], seeds[index]) for index in indices])
+    recipes = [recipe] * len(objectives) if isinstance(recipe, Recipe) else list(recipe)
+    if len(recipes) != len(objectives):
+        raise InputError(f"{len(objectives)} objectives need as many recipes (or one for all), not {len(recipes)}")
+    options = _Options(torch.device(device), batch, progress, resume, transform, optimizer)
+    groups: dict[tuple[Any, ...], list[_Job]] = {}
+    seeds = _seeds(objectives, recipes)
+    for index, (objective, own, seed) in enumerate(zip(objectives, recipes, seeds, strict=True)):
+        layers = frozenset((id(term.source), term.layer) for term in terms(objective))
+        picture_set = id(objective) if is_in_set(objective) else None
+        key = (repr(own), layers, picture_set, _has_position(objective))
+        groups.setdefault(key, []).append(_Job(index, objective, seed))
+    sessions = [_RenderSession(recipes[jobs[0].index], jobs, options) for jobs in groups.values()]
+    problems = [problem for session in sessions for problem in session.problems()]
+    if problems:
+        raise InputError("\n".join(dict.fromkeys(problems)))
+    for session in sessions:
+        yield from session.render()
 
 
-def _seeds(wanted: Sequence[Objective], recipes: Sequence[Recipe]) -> list[tuple[str | int, ...]]:
+def _seeds(objectives: Sequence[Objective], recipes: Sequence[Recipe]) -> list[tuple[str | int, ...]]:
     """(seed, objective) for each, and the number of the copy from the second on."""
-    copies: dict[tuple[int, Recipe | str], int] = {}
+    copies: dict[tuple[int, str], int] = {}
     seeds: list[tuple[str | int, ...]] = []
-    for objective, recipe in zip(wanted, recipes, strict=True):
+    for objective, recipe in zip(objectives, recipes, strict=True):
         copy = copies[id(objective), repr(recipe)] = copies.get((id(objective), repr(recipe)), -1) + 1
         seeds.append((recipe.seed, str(objective), *((copy,) if copy else ())))
     return seeds
 
 
-def _set_of(objective: Objective) -> int | None:
-    """Pictures that are compared with each other belong together; all others stand alone."""
-    return id(objective) if any(isinstance(term, Diversity) for term in terms(objective)) else None
-
-
-def _has_place(objective: Objective) -> bool:
+def _has_position(objective: Objective) -> bool:
     return any(isinstance(term, Neuron) and term.at is not None for term in terms(objective))
 
 
-class _Easel:
-    """All that the pictures of one recipe share."""
+class _RenderSession:
+    """Renders pictures that share a recipe and the layers they read."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        device: torch.device,
-        batch: int | None,
-        progress: Callable[[int], object] | None,
-        resume: Path | None,
-        move: Callable[[Tensor], Tensor] | None,
-        optimizer: OptimizerFactory | None,
-    ) -> None:
+    def __init__(self, recipe: Recipe, jobs: list[_Job], options: _Options) -> None:
         self.recipe = recipe
-        self.device = device
-        self.batch = batch
-        self.progress = progress
-        self.resume = resume
-        self.move = move
-        self.optimizer = optimizer or functools.partial(torch.optim.Adam, betas=(recipe.momentum, 0.999), fused=True)
+        self.jobs = jobs
+        self.options = options
+        self.objectives = [job.objective for job in jobs]
+        self.is_set = is_in_set(jobs[0].objective)
         self.statistics = load_statistics(recipe.statistics) if recipe.statistics is not None else None
-        self.matrix: Tensor | None = None
+        self.color_basis: Tensor | None = None
 
-    def problems(self, wanted: list[Objective]) -> list[str]:
-        """What is wrong with them, for the finished picture as well as for what the transforms make of it."""
+    def problems(self) -> list[str]:
+        """What is wrong with the objectives, for the finished picture as well as for what the transforms make of it."""
         full = self.recipe.shape
         sizes = {full, transforms.frame(full, transforms.resolve(self.recipe.transforms))}
-        return [line for size in sizes for line in problems(wanted, size)]
+        return [problem for size in sizes for problem in find_problems(self.objectives, size)]
 
-    def render(self, jobs: list[tuple[int, Objective, tuple[str | int, ...]]]) -> Iterator[Rendered]:
-        wanted = [objective for _, objective, _ in jobs]
-        is_set = _set_of(wanted[0]) is not None
-        if is_set and self.recipe.plateau is not None:
+    def render(self) -> Iterator[Rendered]:
+        recipe, device = self.recipe, self.options.device
+        if self.is_set and recipe.plateau is not None:
             raise InputError("pictures of a set (a diversity term) end together: leave `plateau` out of their recipe")
-        channels = len(next(terms(wanted[0])).source.mean)
-        matrix = _color_basis(self.recipe, self.statistics, channels)
-        self.matrix = matrix.to(self.device) if matrix is not None else None
-        stages = self._stages(channels, wanted)
-        frame = transforms.frame(self.recipe.shape, stages[-1].transforms)
-        models = [term.source.model for objective in wanted for term in terms(objective)]
-        dtype = resolve_precision(self.recipe.precision, self.device, list(dict.fromkeys(models)))
-        before_relu = self.recipe.objective == "pre_relu"
-        with prepare(wanted, frame, self.device, before_relu=before_relu, dtype=dtype) as prepared:
-            width = len(jobs) if is_set else self.batch or self._width(prepared, stages[-1], wanted)
-            chunk = len(jobs) if self.recipe.plateau is not None or is_set else width
-            ascent = self._ascent(prepared, width)
-            for first in range(0, len(jobs), chunk):
-                yield from self._render_chunk(jobs[first : first + chunk], prepared, stages, ascent)
+        sources = [term.source for objective in self.objectives for term in terms(objective)]
+        channels = len(sources[0].mean)
+        color_basis = _color_basis(recipe, self.statistics, channels)
+        self.color_basis = color_basis.to(device) if color_basis is not None else None
+        stages = self._stages(channels)
+        frame = transforms.frame(recipe.shape, stages[-1].transforms)
+        dtype = resolve_precision(recipe.precision, device, list(dict.fromkeys(source.model for source in sources)))
+        before_relu = recipe.objective == "pre_relu"
+        with prepared_networks(self.objectives, frame, device, before_relu=before_relu, dtype=dtype) as networks:
+            batch_size = len(self.jobs) if self.is_set else self.options.batch or self._batch_size(networks, stages[-1])
+            # pictures that may stop early hand their place on, so all of them are one chunk
+            chunk = len(self.jobs) if recipe.plateau is not None or self.is_set else batch_size
+            ascent = self._ascent(networks, batch_size)
+            for first in range(0, len(self.jobs), chunk):
+                yield from self._render_chunk(self.jobs[first : first + chunk], networks, stages, ascent)
 
-    def _stages(self, channels: int, wanted: list[Objective]) -> list[Stage]:
-        """Of the sizes on the way those that the networks take; a neuron's position is one at the full size."""
-        moves = transforms.resolve(self.recipe.transforms)
+    def _stages(self, channels: int) -> list[Stage]:
+        """The sizes on the way to the full one that the networks take; a neuron's position holds at full size only."""
+        full_transforms = transforms.resolve(self.recipe.transforms)
         full = self.recipe.shape
         stages = []
         for size, last_step in self.recipe.stages():
-            moved = moves.scaled(min(size) / min(full))
+            scaled = full_transforms.scaled(min(size) / min(full))
             if size != full and (
-                _has_place(wanted[0]) or any(problems(wanted, seen) for seen in {size, transforms.frame(size, moved)})
+                _has_position(self.objectives[0])
+                or any(find_problems(self.objectives, seen) for seen in {size, transforms.frame(size, scaled)})
             ):
                 continue
             magnitude = None
             if self.statistics is not None and self.recipe.parameterization == "maco":
                 magnitude = shrink_magnitude(self.statistics.magnitude, self.statistics.size, size)
-            held = parameterization(self.recipe.parameterization, size, channels, self.recipe.decay_power, magnitude)
-            stages.append(Stage(held, moved, last_step))
+            name, decay_power = self.recipe.parameterization, self.recipe.decay_power
+            stages.append(Stage(parameterization(name, size, channels, decay_power, magnitude), scaled, last_step))
         return stages
 
-    def _width(self, prepared: Prepared, stage: Stage, wanted: list[Objective]) -> int:
+    def _batch_size(self, networks: PreparedNetworks, stage: Stage) -> int:
         """Pictures at once: on a GPU as many as fit."""
-        if self.device.type != "cuda":
+        if self.options.device.type != "cuda":
             return BATCH
-        climbers = [self._climber(0, wanted[0], ("memory",), stage) for _ in range(BATCH)]
-        ascent = self._ascent(prepared, BATCH)
-        return pictures_that_fit(lambda: ascent.try_step(stage, climbers), BATCH, self.device)
+        states = [self._start(_Job(0, self.objectives[0], ("memory",)), stage) for _ in range(BATCH)]
+        ascent = self._ascent(networks, BATCH)
+        return pictures_that_fit(lambda: ascent.try_step(stage, states), BATCH, self.options.device)
 
-    def _ascent(self, prepared: Prepared, width: int) -> Ascent:
-        return Ascent(
+    def _ascent(self, networks: PreparedNetworks, batch_size: int) -> GradientAscent:
+        # Every step sees other transforms, so Adam's memory is short: see `Recipe.momentum`.
+        adam = functools.partial(torch.optim.Adam, betas=(self.recipe.momentum, 0.999), fused=True)
+        return GradientAscent(
             recipe=self.recipe,
-            read=prepared.read_fast,
-            matrix=self.matrix,
-            width=width,
-            optimizer=self.optimizer,
-            move=self.move,
-            progress=self.progress,
+            read=networks.fast_activations,
+            color_basis=self.color_basis,
+            batch_size=batch_size,
+            optimizer=self.options.optimizer or adam,
+            transform=self.options.transform,
+            progress=self.options.progress,
         )
 
-    def _climber(self, index: int, objective: Objective, seed: tuple[str | int, ...], stage: Stage) -> Climber:
-        """At its start."""
-        parameters = start_of(self.recipe, stage.parameterization, seed, self.matrix)
-        return Climber(index, objective, seed, parameters.to(self.device))
+    def _start(self, job: _Job, stage: Stage) -> ImageState:
+        parameters = start_parameters(self.recipe, stage.parameterization, job.seed, self.color_basis)
+        return ImageState(job.index, job.objective, job.seed, parameters.to(self.options.device))
 
     def _render_chunk(
-        self,
-        jobs: list[tuple[int, Objective, tuple[str | int, ...]]],
-        prepared: Prepared,
-        stages: list[Stage],
-        ascent: Ascent,
+        self, jobs: list[_Job], networks: PreparedNetworks, stages: list[Stage], ascent: GradientAscent
     ) -> Iterator[Rendered]:
-        climbers = [self._climber(*job, stages[0]) for job in jobs]
-        starts = self._pictures(climbers, stages[0])
-        notebook = Notebook(self.resume, self.recipe) if self.resume is not None else None
-        if notebook is not None:
-            notebook.recall(climbers)
-            ascent.after_step = notebook.note_now_and_then
+        states = [self._start(job, stages[0]) for job in jobs]
+        starts = self._pictures(states, stages[0])
+        checkpointer = Checkpointer(self.options.resume, self.recipe) if self.options.resume is not None else None
+        if checkpointer is not None:
+            checkpointer.restore(states)
         for number, stage in enumerate(stages):
-            for climber in climbers:
-                if climber.stage < number:
-                    climber.grow(stages[climber.stage].parameterization, stage.parameterization, number)
-            ascent.run(stage, [climber for climber in climbers if climber.stage == number])
-        finished = self._pictures(climbers, stages[-1])
-        began, reached = (self._measure(prepared, climbers, pictures) for pictures in (starts, finished))
-        for row, climber in enumerate(climbers):
+            for state in states:
+                if state.stage < number:
+                    state.grow(stages[state.stage].parameterization, stage.parameterization, number)
+            current = [state for state in states if state.stage == number]
+            ascent.run(stage, current, checkpointer.save_if_due if checkpointer is not None else None)
+        finished = self._pictures(states, stages[-1])
+        start_values, reached_values = (self._measure(networks, states, pictures) for pictures in (starts, finished))
+        for row, state in enumerate(states):
             yield Rendered(
-                index=climber.index,
-                objective=str(climber.objective),
+                index=state.index,
+                objective=str(state.objective),
                 recipe=self.recipe,
                 picture=(finished[row] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(),  # (H, W, C)
-                activation_start=float(began[row]),
-                activation_reached=float(reached[row]),
-                trajectory=np.array(climber.trajectory, dtype=np.float32),
-                stopped=climber.stopped or "steps",
-                parameters=climber.parameters.detach().cpu(),
+                activation_start=float(start_values[row]),
+                activation_reached=float(reached_values[row]),
+                trajectory=np.array(state.trajectory, dtype=np.float32),
+                stopped=state.stopped or "steps",
+                parameters=state.parameters.detach().cpu(),
             )
-        if notebook is not None:
-            notebook.forget(climbers)
+        if checkpointer is not None:
+            checkpointer.remove(states)
 
-    def _pictures(self, climbers: list[Climber], stage: Stage) -> Tensor:
-        """(B, C, H, W) on the CPU, of the values that 8 bits can hold, in [0, 1]: what is measured is what is saved."""
+    def _pictures(self, states: list[ImageState], stage: Stage) -> Tensor:
+        """(B, C, H, W) in [0, 1] on the CPU, rounded to 8 bits, so that what is measured is what is saved."""
         with torch.no_grad():
             images = [
-                stage.parameterization.image(climber.parameters.detach().unsqueeze(0)) for climber in climbers
-            ]  # one by one: the size of the batch must not show in the rounding
-            pictures = torch.cat([colors.to_rgb(image, self.matrix) for image in images])
+                stage.parameterization.image(state.parameters.detach().unsqueeze(0)) for state in states
+            ]  # one by one: the batch's size must not show in the rounding
+            pictures = torch.cat([colors.to_rgb(image, self.color_basis) for image in images])
         return ((pictures * 255).round() / 255).cpu()
 
-    def _measure(self, prepared: Prepared, climbers: list[Climber], pictures: Tensor) -> Tensor:
-        """The objectives of the pictures as they are, (B,)."""
-        found = []
-        wanted = [climber.objective for climber in climbers]
-        width = len(wanted) if _set_of(wanted[0]) is not None else BATCH
-        for first in range(0, len(wanted), width):
-            part, seen = wanted[first : first + width], pictures[first : first + width].to(self.device)
-            if len(part) % 2 and width == BATCH:  # see Ascent: batches of even size round alike
-                part, seen = [*part, part[0]], torch.cat([seen, seen[:1]])
+    def _measure(self, networks: PreparedNetworks, states: list[ImageState], pictures: Tensor) -> Tensor:
+        """The objectives' values for the pictures as they are, (B,)."""
+        measured = []
+        objectives = [state.objective for state in states]
+        size = len(objectives) if self.is_set else BATCH
+        for first in range(0, len(objectives), size):
+            some, shown = objectives[first : first + size], pictures[first : first + size].to(self.options.device)
+            if len(some) % 2 and size == BATCH:  # see `GradientAscent`: batches of even size round alike
+                some, shown = [*some, some[0]], torch.cat([shown, shown[:1]])
             with torch.no_grad():
-                measured = objectives.values(part, prepared.read_plain(seen), self.device).cpu()
-            found.append(measured[: len(wanted) - first])
-        return torch.cat(found)
+                found = values(some, networks.exact_activations(shown), self.options.device).cpu()
+            measured.append(found[: len(objectives) - first])
+        return torch.cat(measured)
 
 
 def _color_basis(recipe: Recipe, statistics: ImageStatistics | None, channels: int) -> Tensor | None:
-    """The matrix (C, C) of the recipe's colours, or None. ImageNet's is one of RGB: other channels stand alone."""
-    matrix = None
+    """The recipe's colour basis, (C, C), or None; ImageNet's is one of RGB and serves pictures of 3 channels only."""
+    basis = None
     if recipe.colors == "images" and statistics is not None:
         if statistics.matrix is None:
             raise InputError(f"{recipe.statistics} holds no colours: make it with `color_matrix` of your images")
-        matrix = statistics.matrix
+        basis = statistics.matrix
     elif recipe.colors == "imagenet" and channels == 3:
-        matrix = colors.IMAGENET_COLORS
+        basis = colors.IMAGENET_COLORS
     if recipe.parameterization == "maco" and statistics is not None:
-        there = statistics.matrix
-        if (there is None) != (matrix is None) or (
-            there is not None and matrix is not None and not there.allclose(matrix)
-        ):
+        other = statistics.matrix
+        is_same = other is basis if other is None or basis is None else other.allclose(basis)
+        if not is_same:
             raise InputError(
-                f"the magnitudes in {recipe.statistics} were taken in another colour basis than `colors: "
-                f"{recipe.colors}`: make them with the same matrix"
+                f"the magnitudes in {recipe.statistics} were computed in another colour basis than `colors: "
+                f"{recipe.colors}`: compute them with the same matrix"
             )
-    return matrix
+    return basis
 
 
 class FeatureVisualizer:
     """Render one picture at a time: `FeatureVisualizer(model, device=device)(act_idx=309)`.
 
-    `img_shape`: (height, width) in pixels. `transforms`: a preset of `feature_vis.transforms`, or a function from
-    a batch (1, 3, H, W) in [0, 1] to another. `layer`: dotted name of the target, the network's output where
-    empty. `hook(module, inputs, output)`: makes the activation, (B, K, …), from the target's output.
+    - `img_shape`: (height, width) in pixels.
+    - `transforms`: a preset of `feature_vis.transforms`, or a function from a batch, (B, 3, H, W) in [0, 1], to
+      another.
+    - `layer`: dotted name of the layer, or "" for the network's output.
+    - `hook(module, inputs, output)`: makes the activation, (B, K, …), from the layer's output.
     """
 
     def __init__(
@@ -329,15 +335,15 @@ class FeatureVisualizer:
         progress: bool = True,
         **options: Any,
     ) -> Image.Image:
-        """The picture that excites (or with `maximize=False` quiets) index `act_idx` of the target.
+        """The picture that excites (or with `maximize=False` quiets) index `act_idx` of the layer.
 
-        `epochs`: optimisation steps. `optim`: a class of `torch.optim`; `options` go to it. Adam as in `Recipe`
-        where both are absent.
+        `epochs`: optimisation steps. `optim`: a class of `torch.optim`, which gets the further `options`; by default
+        Adam as in `Recipe`.
         """
         target = self.objectives(self.layer, act_idx)
-        named, move = (self.transforms, None) if isinstance(self.transforms, str) else ("none", self.transforms)
+        preset, transform = (self.transforms, None) if isinstance(self.transforms, str) else ("none", self.transforms)
         recipe = Recipe(
-            size=self.img_shape, steps=epochs, learning_rate=lr, objective=objective, transforms=named, seed=seed
+            size=self.img_shape, steps=epochs, learning_rate=lr, objective=objective, transforms=preset, seed=seed
         )
         optimizer = functools.partial(optim or torch.optim.Adam, **options) if optim or options else None
         with tqdm(total=epochs, disable=None if progress else True) as bar:
@@ -345,7 +351,7 @@ class FeatureVisualizer:
                 [target if maximize else -target],
                 recipe,
                 device=self.device,
-                move=move,
+                transform=transform,
                 optimizer=optimizer,
                 progress=bar.update,
             )

@@ -18,15 +18,15 @@ OPENING = {"job": "visualize/base", "event": 0}
 # The first steps of a batch find no memory, until the batch has one picture.
 SMALL_GPU = """
 import torch
-from feature_vis.optimisation.ascent import Ascent
-take = Ascent._gradients_of
+from feature_vis.optimisation.gradient_ascent import GradientAscent
+take = GradientAscent._batch_gradients
 
 def with_little_memory(self, stage, seated):
     if len(seated) > 1:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
     return take(self, stage, seated)
 
-Ascent._gradients_of = with_little_memory
+GradientAscent._batch_gradients = with_little_memory
 """
 # There is no memory for a batch of a training.
 NO_MEMORY = """

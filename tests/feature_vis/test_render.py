@@ -16,7 +16,7 @@ from feature_vis.images.colors import IMAGENET_COLORS
 from feature_vis.images.statistics import ImageStatistics, magnitude_spectrum, save_statistics
 from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objective, Objectives, values
-from feature_vis.optimisation import checkpointing as resume
+from feature_vis.optimisation import checkpointing
 from feature_vis.recipe import CHOICES, Recipe
 from feature_vis.regularizers import REGULARIZERS
 from feature_vis.render import Rendered, render
@@ -246,11 +246,11 @@ def test_a_unit_among_concatenated_branches_comes_alive() -> None:
 def test_a_transform_of_the_users_own(base) -> None:
     seen = []
 
-    def move(pictures: Tensor) -> Tensor:
+    def transform(pictures: Tensor) -> Tensor:
         seen.append((tuple(pictures.shape), float(pictures.detach().min()), float(pictures.detach().max())))
         return pictures.flip(-1)
 
-    result = one(base("layer2", 3), RECIPE, move=move)
+    result = one(base("layer2", 3), RECIPE, transform=transform)
     assert {shape for shape, _, _ in seen} == {(2, 3, 48, 48)}
     assert min(low for _, low, _ in seen) >= 0
     assert max(high for _, _, high in seen) <= 1
@@ -271,7 +271,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("schedule", CHOICES["schedule"])
 @pytest.mark.parametrize("after", [1, 4, 9, 14])
 def test_an_interrupted_render_goes_on_where_it_was(schedule: str, after: int, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(resume, "_EVERY", 0)
+    monkeypatch.setattr(checkpointing, "_INTERVAL", 0)
     source = Objectives(tiny())
     wanted = [source("4", channel) for channel in range(4)]
     recipe = Recipe(size=96, steps=9, schedule=schedule, precision="float32")

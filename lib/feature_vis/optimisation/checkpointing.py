@@ -1,4 +1,4 @@
-"""Unfinished pictures on disk: an interrupted render goes on where it was."""
+"""Unfinished pictures on disk, so that an interrupted render goes on where it was."""
 
 import contextlib
 import hashlib
@@ -11,69 +11,69 @@ import torch
 
 from feature_vis.networks.models import save_file, state_digest
 from feature_vis.objectives import terms
-from feature_vis.optimisation.ascent import Climber
+from feature_vis.optimisation.gradient_ascent import ImageState
 from feature_vis.recipe import Recipe, content_key
 
-__all__ = ["Notebook"]
+__all__ = ["Checkpointer"]
 
-_EVERY = 60.0  # seconds of work that an interruption may lose
-_NOTED = ("parameters", "memory", "trajectory", "stage", "stopped")  # of a climber
+_INTERVAL = 60.0  # seconds of work that an interruption may lose
+_SAVED = ("parameters", "memory", "trajectory", "stage", "stopped")  # of an `ImageState`
 
 
-class Notebook:
-    """A folder with one file a picture under way.
+class Checkpointer:
+    """A folder with one file for each unfinished picture.
 
-    A file's name is a digest of all that decides the picture, the networks' weights included, so a file is never
-    taken for another's. What cannot be read is as if it were not there: the picture starts anew.
+    A file's name is a digest of everything that decides the picture, the networks' weights included, so a file is
+    never taken for another picture's. A file that cannot be read is ignored: the picture starts anew.
     """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         self.folder = folder
         self.recipe = recipe
-        self._weights: dict[int, str] = {}
-        self._noted = time.monotonic()
-        self._moved: dict[Climber, None] = {}  # since then
+        self._weights: dict[int, str] = {}  # a model's id -> its digest
+        self._last_save = time.monotonic()
+        self._changed: dict[ImageState, None] = {}  # since then, in order
 
-    def recall(self, climbers: Sequence[Climber]) -> None:
-        """Put each climber where its file says it was."""
-        for climber in climbers:
-            file = self._path(climber)
+    def restore(self, states: Sequence[ImageState]) -> None:
+        """Bring every picture that has a file to where the file says it was."""
+        for state in states:
             try:
-                state = torch.load(file, map_location=climber.parameters.device, weights_only=True)
-                noted = {name: state[name] for name in _NOTED}
-            except Exception:  # none there; or a broken one, for which torch raises many kinds
+                saved = torch.load(self._path(state), map_location=state.parameters.device, weights_only=True)
+                values = {name: saved[name] for name in _SAVED}
+            except Exception:  # no file, or a broken one, for which torch raises many kinds
                 continue
-            for name, value in noted.items():
-                setattr(climber, name, value)
+            for name, value in values.items():
+                setattr(state, name, value)
 
-    def note_now_and_then(self, climbers: Sequence[Climber]) -> None:
-        """Where the last time is long enough ago, write down all that moved since, those that have ended too."""
-        self._moved.update(dict.fromkeys(climbers))
-        if time.monotonic() - self._noted >= _EVERY:
-            self.note(list(self._moved))
-            self._moved.clear()
-            self._noted = time.monotonic()
+    def save_if_due(self, states: Sequence[ImageState]) -> None:
+        """Once a minute, save all pictures that changed since the last time, those that have ended included."""
+        self._changed.update(dict.fromkeys(states))
+        if time.monotonic() - self._last_save >= _INTERVAL:
+            self.save(list(self._changed))
+            self._changed.clear()
+            self._last_save = time.monotonic()
 
-    def note(self, climbers: Sequence[Climber]) -> None:
+    def save(self, states: Sequence[ImageState]) -> None:
+        """Write a file for each picture."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for climber in climbers:
-            state = {name: getattr(climber, name) for name in _NOTED}
-            state["parameters"] = climber.parameters.detach()
-            save_file(self._path(climber), state)
+        for state in states:
+            values = {name: getattr(state, name) for name in _SAVED}
+            values["parameters"] = state.parameters.detach()
+            save_file(self._path(state), values)
 
-    def forget(self, climbers: Sequence[Climber]) -> None:
+    def remove(self, states: Sequence[ImageState]) -> None:
         """Remove the files of finished pictures, and the folder with the last of them."""
-        for climber in climbers:
-            self._path(climber).unlink(missing_ok=True)
+        for state in states:
+            self._path(state).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # not empty, or never made
             self.folder.rmdir()
 
-    def _path(self, climber: Climber) -> Path:
+    def _path(self, state: ImageState) -> Path:
         weights = []
-        for term in terms(climber.objective):
+        for term in terms(state.objective):
             weights += [self._digest(term.source.model), *map(str, (*term.source.mean, *term.source.std))]
-        key = content_key(self.recipe, str(climber.objective), 0, " ".join(weights))
-        return self.folder / f"{hashlib.sha256(json.dumps([key, climber.seed]).encode()).hexdigest()[:32]}.state"
+        key = content_key(self.recipe, str(state.objective), 0, " ".join(weights))
+        return self.folder / f"{hashlib.sha256(json.dumps([key, state.seed]).encode()).hexdigest()[:32]}.state"
 
     def _digest(self, model: torch.nn.Module) -> str:
         if id(model) not in self._weights:

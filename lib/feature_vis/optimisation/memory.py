@@ -1,4 +1,4 @@
-"""How many pictures a GPU holds at once."""
+"""How many pictures fit into a GPU's memory at once."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,20 @@ import torch
 
 __all__ = ["pictures_that_fit"]
 
-_LARGEST = 256  # beyond, a step is no faster and a lost job loses more
+_MOST = 256  # a larger batch is no faster, and an interrupted job would lose more
 _SHARE = 0.8  # of the free memory: others may want some, and the allocator rounds up
 
 
 def pictures_that_fit(step: Callable[[], object], pictures: int, device: torch.device) -> int:
-    """From the memory that one step of `pictures` takes: how many fit, an even number.
+    """How many pictures fit, an even number of 2 to 256, from the memory that one step of `pictures` takes.
 
-    Memory grows in proportion to the pictures, so one small step tells it.
+    Memory grows in proportion to the number of pictures, so one small step is enough to tell.
     """
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     step()
-    taken = max(torch.cuda.max_memory_allocated(device) - before, 1) / pictures
+    per_picture = max(torch.cuda.max_memory_allocated(device) - before, 1) / pictures
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(device)
-    return max(2, min(_LARGEST, int(_SHARE * free / taken)) // 2 * 2)
+    return max(2, min(_MOST, int(_SHARE * free / per_picture)) // 2 * 2)

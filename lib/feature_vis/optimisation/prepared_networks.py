@@ -1,8 +1,8 @@
 """Networks made ready for rendering: two private copies of each, so that the user's own is never touched.
 
-The *fast* copy is what pictures are optimised against: nothing above the targets, no weight gradients, batch norm
-folded, channels last in memory, in bfloat16 where the hardware multiplies it. The *plain* copy is the network as it
-is, in float32: what a finished picture is measured with.
+Pictures are optimised against the *fast* copy: it has nothing above the layers that are read, no weight gradients,
+batch norm folded into convolutions and channels last in memory, and computes in bfloat16 where the hardware
+multiplies it. Finished pictures are measured with the *exact* copy: the network as it is, in float32.
 """
 
 import copy
@@ -18,14 +18,14 @@ from feature_vis.errors import InputError
 from feature_vis.images.colors import normalize
 from feature_vis.networks.activations import Activations, activations_of, layer_shapes
 from feature_vis.networks.batch_norm_folding import fold_batch_norm
-from feature_vis.objectives import Objective, Objectives, Read, terms
+from feature_vis.objectives import Objective, Objectives, ReadActivation, terms
 
-__all__ = ["Prepared", "prepare", "problems"]
+__all__ = ["PreparedNetworks", "find_problems", "prepared_networks"]
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A network and the form in which it wants its input."""
+    """A network and the form in which it takes its input."""
 
     activations: Activations
     dtype: torch.dtype = torch.float32
@@ -35,70 +35,71 @@ class _Network:
         return self.activations(inputs.to(self.dtype).contiguous(memory_format=self.memory_format))
 
 
-class Prepared:
-    """The networks that some objectives read, on a device. Both methods give a `read` for one batch of pictures."""
+@dataclass(frozen=True)
+class PreparedNetworks:
+    """The networks that some objectives read, on a device.
 
-    def __init__(self, fast: dict[Objectives, _Network], plain: dict[Objectives, _Network]) -> None:
-        self.fast = fast
-        self.plain = plain
+    Both methods take pictures, (B, C, H, W) in [0, 1], and return a function that reads their activations, float32.
+    """
 
-    def read_fast(self, pictures: Tensor) -> Read:
-        """Of pictures, (B, C, H, W) in [0, 1]: activations before the last ReLU where the recipe says so, float32."""
+    fast: dict[Objectives, _Network]
+    exact: dict[Objectives, _Network]
+
+    def fast_activations(self, pictures: Tensor) -> ReadActivation:
+        """As pictures are optimised: before the last ReLU where the recipe says so."""
         return _reader(self.fast, pictures)
 
-    def read_plain(self, pictures: Tensor) -> Read:
-        """The same, exactly as the network puts them out."""
-        return _reader(self.plain, pictures)
+    def exact_activations(self, pictures: Tensor) -> ReadActivation:
+        """As the network puts them out."""
+        return _reader(self.exact, pictures)
 
 
-def _reader(networks: dict[Objectives, _Network], pictures: Tensor) -> Read:
-    answered: dict[Objectives, dict[str, Tensor]] = {}
+def _reader(networks: dict[Objectives, _Network], pictures: Tensor) -> ReadActivation:
+    @functools.cache  # each network runs once a batch, however many terms read it
+    def activations(source: Objectives) -> dict[str, Tensor]:
+        return networks[source](normalize(pictures, source.mean, source.std))
 
-    def read(source: Objectives, layer: str) -> Tensor:
-        if source not in answered:  # each network runs once a batch, however many terms read it
-            answered[source] = networks[source](normalize(pictures, source.mean, source.std))
-        return answered[source][layer].float()
-
-    return read
+    return lambda source, layer: activations(source)[layer].float()
 
 
 @contextmanager
-def prepare(
+def prepared_networks(
     objectives: Sequence[Objective],
     size: tuple[int, int],
     device: torch.device,
     *,
     before_relu: bool,
     dtype: torch.dtype,
-) -> Iterator[Prepared]:
-    """Make ready every network that the objectives read, for pictures (height, width) as the networks see them.
+) -> Iterator[PreparedNetworks]:
+    """Prepare every network that the objectives read, for pictures (height, width) as the networks see them.
 
     Raises:
-        InputError: the `problems` of the objectives, all at once.
+        InputError: what `find_problems` finds, all at once.
     """
-    axes, wrong = _look(objectives, size)
-    if wrong:
-        raise InputError("\n".join(wrong))
-    fast, plain = {}, {}
+    axes, problems = _examine(objectives, size)
+    if problems:
+        raise InputError("\n".join(problems))
+    fast, exact = {}, {}
     with ExitStack() as stack:
         for source, layers in _layers(objectives).items():
             model = copy.deepcopy(source.model).eval().requires_grad_(False).float().to(device)
-            quick = copy.deepcopy(model)  # before hooks are on it, which would be copied too
+            fast_model = copy.deepcopy(model)  # before `model` gets hooks, which would be copied too
             read = functools.partial(activations_of, layers=layers, axes=axes[source], hook=source.hook)
-            plain[source] = _Network(stack.enter_context(read(model)))
+            exact[source] = _Network(stack.enter_context(read(model)))
             # zeros would not show where two networks differ
             noise = torch.randn(1, len(source.mean), *size, generator=torch.Generator().manual_seed(0)).to(device)
-            if source.hook is None:  # a hook reads whatever it likes: leave the network as it is
-                fold_batch_norm(quick, layers, noise)
-            quick.to(dtype)
-            fast[source] = _tried(quick, stack.enter_context(read(quick, before_relu=before_relu)), noise, dtype)
-        yield Prepared(fast, plain)
+            if source.hook is None:  # a hook may read anything, so the network must stay as it is
+                fold_batch_norm(fast_model, layers, noise)
+            fast_model.to(dtype)
+            activations = stack.enter_context(read(fast_model, before_relu=before_relu))
+            fast[source] = _with_channels_last(fast_model, activations, noise, dtype)
+        yield PreparedNetworks(fast, exact)
 
 
-def _tried(model: nn.Module, activations: Activations, noise: Tensor, dtype: torch.dtype) -> _Network:
-    """Channels last in memory, which convolutions want, unless the network takes a `view` that cannot bear it.
+def _with_channels_last(model: nn.Module, activations: Activations, noise: Tensor, dtype: torch.dtype) -> _Network:
+    """Put channels last in memory, which is faster for convolutions, unless the network's `view` fails on it.
 
-    The trial also tells `activations` which layers may get stuck, before the first step.
+    This first run also tells `activations` which layers may pass no gradient.
     """
     network = _Network(activations, dtype, torch.channels_last)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,17 +113,17 @@ def _tried(model: nn.Module, activations: Activations, noise: Tensor, dtype: tor
     return network
 
 
-def problems(objectives: Sequence[Objective], size: tuple[int, int]) -> list[str]:
-    """What is wrong with objectives for pictures of (height, width) as the networks see them, a line each.
+def find_problems(objectives: Sequence[Objective], size: tuple[int, int]) -> list[str]:
+    """What is wrong with objectives for pictures of (height, width) as the networks see them, one line each.
 
-    Layers, channels and positions that do not exist, pictures of a size that a network does not take. What a
-    `hook` will give is not known before it does.
+    Found are layers, channels and positions that do not exist, and pictures of a size that a network does not take.
+    What a `hook` returns is not known in advance.
     """
-    return _look(objectives, size)[1]
+    return _examine(objectives, size)[1]
 
 
 def _layers(objectives: Sequence[Objective]) -> dict[Objectives, list[str]]:
-    """What is read of each network."""
+    """The layers that are read of each network."""
     layers: dict[Objectives, dict[str, None]] = {}
     for objective in objectives:
         for term in terms(objective):
@@ -130,24 +131,26 @@ def _layers(objectives: Sequence[Objective]) -> dict[Objectives, list[str]]:
     return {source: list(names) for source, names in layers.items()}
 
 
-def _look(objectives: Sequence[Objective], size: tuple[int, int]) -> tuple[dict[Objectives, dict[str, int]], list[str]]:
-    """Each layer's channel axis, and every mistake."""
+def _examine(
+    objectives: Sequence[Objective], size: tuple[int, int]
+) -> tuple[dict[Objectives, dict[str, int]], list[str]]:
+    """Each layer's channel axis, and every problem."""
     axes: dict[Objectives, dict[str, int]] = {}
     shapes: dict[tuple[Objectives, str], tuple[int, ...]] = {}  # (K, …) of one picture's activation
-    wrong = []
+    problems = []
     for source, layers in _layers(objectives).items():
         axes[source] = {}
         if source.hook is not None:
             continue
         found, refused = layer_shapes(source.model, layers, size, len(source.mean))
-        wrong += refused
+        problems += refused
         for layer, (shape, axis) in found.items():
             axes[source][layer] = axis
             shapes[source, layer] = (shape[axis], *(side for i, side in enumerate(shape) if i not in (0, axis)))
     for objective in objectives:
         leaves = list(terms(objective))
         if not leaves:
-            wrong.append(f"{objective}: an objective of numbers alone reads no network, there is nothing to render")
+            problems.append(f"{objective}: an objective of numbers alone reads no network, there is nothing to render")
         seen = [(leaf, shapes[leaf.source, leaf.layer]) for leaf in leaves if (leaf.source, leaf.layer) in shapes]
-        wrong += [problem for leaf, shape in seen if (problem := leaf.problem(shape)) is not None]
-    return axes, list(dict.fromkeys(wrong))
+        problems += [problem for leaf, shape in seen if (problem := leaf.problem(shape)) is not None]
+    return axes, list(dict.fromkeys(problems))

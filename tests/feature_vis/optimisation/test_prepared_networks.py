@@ -11,7 +11,7 @@ from feature_vis.images.colors import normalize
 from feature_vis.networks.activations import activations_of
 from feature_vis.networks.models import build
 from feature_vis.objectives import Objectives
-from feature_vis.optimisation.prepared_networks import prepare, problems
+from feature_vis.optimisation.prepared_networks import find_problems, prepared_networks
 
 CPU = torch.device("cpu")
 
@@ -37,9 +37,9 @@ def test_fast_and_plain_are_the_network_itself(resnet, dtype: torch.dtype) -> No
         after, before = plain(normalize(pictures()))["layer4.1"], sum(parts(normalize(pictures())).values())
     for before_relu, expected in [(True, before), (False, after)]:
         wanted = [source("layer4.1", 3), source.layer("layer2")]
-        with prepare(wanted, (48, 48), CPU, before_relu=before_relu, dtype=dtype) as prepared:
-            fast = prepared.read_fast(pictures())(source, "layer4.1")
-            measured = prepared.read_plain(pictures())(source, "layer4.1")
+        with prepared_networks(wanted, (48, 48), CPU, before_relu=before_relu, dtype=dtype) as networks:
+            fast = networks.fast_activations(pictures())(source, "layer4.1")
+            measured = networks.exact_activations(pictures())(source, "layer4.1")
         assert fast.dtype == measured.dtype == torch.float32
         torch.testing.assert_close(measured, after, atol=1e-5, rtol=1e-4)
         rounding = 1e-4 if dtype == torch.float32 else 0.05
@@ -51,9 +51,9 @@ def test_the_fast_copy_has_no_batch_norm_and_wants_no_weight_gradients(resnet) -
     watched = copy.deepcopy(resnet)
     watched.layer1.register_forward_hook(lambda module, _inputs, output: seen.append((module, output)))
     source = Objectives(watched)
-    with prepare([source("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32) as prepared:
+    with prepared_networks([source("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32) as networks:
         seen.clear()
-        prepared.read_fast(pictures())(source, "layer1")
+        networks.fast_activations(pictures())(source, "layer1")
         ((module, output),) = seen
     assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
     assert not any(parameter.requires_grad for parameter in module.parameters())
@@ -66,8 +66,8 @@ def test_a_network_runs_once_a_batch_however_many_terms_read_it(resnet) -> None:
     watched.conv1.register_forward_hook(lambda *_: runs.append(1))
     source = Objectives(watched)
     wanted = [source("layer1", 0) - source("layer2", 1)]
-    with prepare(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32) as prepared:
-        read = prepared.read_fast(pictures())
+    with prepared_networks(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32) as networks:
+        read = networks.fast_activations(pictures())
         runs.clear()
         for layer in ("layer1", "layer2", "layer1"):
             read(source, layer)
@@ -89,8 +89,8 @@ class Viewing(nn.Module):
 def test_a_network_with_a_view_is_ready_too() -> None:
     torch.manual_seed(0)
     source = Objectives(Viewing())
-    with prepare([source.logit(1)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as prepared:
-        for read in (prepared.read_fast, prepared.read_plain):
+    with prepared_networks([source.logit(1)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as networks:
+        for read in (networks.fast_activations, networks.exact_activations):
             found = read(pictures(size=16).contiguous(memory_format=torch.channels_last))(source, "")
             torch.testing.assert_close(found, source.model(normalize(pictures(size=16))))
 
@@ -98,8 +98,8 @@ def test_a_network_with_a_view_is_ready_too() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_network_of_another_type_is_measured_in_float32(resnet, dtype: torch.dtype) -> None:
     source = Objectives(copy.deepcopy(resnet).to(dtype))
-    with prepare([source("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32) as prepared:
-        measured = prepared.read_plain(pictures())(source, "layer1")
+    with prepared_networks([source("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32) as networks:
+        measured = networks.exact_activations(pictures())(source, "layer1")
     assert source.model.conv1.weight.dtype == dtype
     with activations_of(resnet, ["layer1"]) as activations:
         expected = activations(normalize(pictures()))["layer1"]
@@ -113,8 +113,8 @@ def test_stuck_layers_are_known_from_the_first_step() -> None:
         model[0].bias.fill_(-9)
     source = Objectives(model)
     seen = pictures(size=16).requires_grad_(True)
-    with prepare([source("2", 0)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as prepared:
-        (gradient,) = torch.autograd.grad(-prepared.read_fast(seen)(source, "2").sum(), seen)
+    with prepared_networks([source("2", 0)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as networks:
+        (gradient,) = torch.autograd.grad(-networks.fast_activations(seen)(source, "2").sum(), seen)
     assert gradient.any()
 
 
@@ -122,7 +122,7 @@ def test_the_shared_random_stream_is_left_alone(resnet) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    with prepare([Objectives(resnet)("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32):
+    with prepared_networks([Objectives(resnet)("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32):
         pass
     assert torch.equal(torch.rand(1), expected)
 
@@ -138,7 +138,7 @@ def test_mistakes_are_all_named_at_once(resnet) -> None:
         alexnet("features.12", 0) * 2,
         base("layer1", 1) * 0,
     ]
-    said = problems(wanted, (48, 48))
+    said = find_problems(wanted, (48, 48))
     assert len(said) == 6
     for part in (
         "layer4.1 has no channel 512: it has 512, 0 to 511",
@@ -151,7 +151,7 @@ def test_mistakes_are_all_named_at_once(resnet) -> None:
         assert sum(part in line for line in said) == 1
     with (
         pytest.raises(InputError) as caught,
-        prepare(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32),
+        prepared_networks(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32),
     ):
         pass
     assert str(caught.value) == "\n".join(said)
@@ -159,4 +159,4 @@ def test_mistakes_are_all_named_at_once(resnet) -> None:
 
 def test_an_objective_of_numbers_alone_is_said(resnet) -> None:
     number = (Objectives(resnet)("layer1", 0) + 1).parts()[1]
-    assert "nothing to render" in problems([number * 2], (48, 48))[0]
+    assert "nothing to render" in find_problems([number * 2], (48, 48))[0]

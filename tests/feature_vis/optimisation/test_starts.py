@@ -11,7 +11,7 @@ from torch import nn
 from feature_vis.errors import InputError
 from feature_vis.objectives import Objectives
 from feature_vis.optimisation.starts import _read_picture as read_start
-from feature_vis.optimisation.starts import save_state, start_of
+from feature_vis.optimisation.starts import save_state, start_parameters
 from feature_vis.parameterizations import parameterization
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
@@ -44,7 +44,7 @@ def test_a_state_grows_to_a_larger_picture(tmp_path) -> None:
     save_state(tmp_path / "small.state", RECIPE, parameters)
     large = parameterization("fourier", (64, 64))
     recipe = dataclasses.replace(RECIPE, size=64, start=str(tmp_path / "small.state"))
-    grown = start_of(recipe, large, (0,), None)
+    grown = start_parameters(recipe, large, (0,), None)
     shown = large.image(grown.unsqueeze(0))[0, :, ::2, ::2]  # pixel 0 stays pixel 0
     assert torch.allclose(shown, small.image(parameters.unsqueeze(0))[0], atol=1e-5)
 
@@ -61,7 +61,7 @@ def test_a_state_of_another_kind_is_refused(tmp_path, change, words: str) -> Non
     save_state(tmp_path / "a.state", RECIPE, parameterization("fourier", (32, 32)).start(0))
     recipe = dataclasses.replace(RECIPE, start=str(tmp_path / "a.state"), **change)
     with pytest.raises(InputError, match=words):
-        start_of(recipe, parameterization(recipe.parameterization, recipe.shape), (0,), None)
+        start_parameters(recipe, parameterization(recipe.parameterization, recipe.shape), (0,), None)
 
 
 def test_files_that_are_no_states_are_named(tmp_path) -> None:
@@ -70,7 +70,7 @@ def test_files_that_are_no_states_are_named(tmp_path) -> None:
     held = parameterization("fourier", (32, 32))
     for name in ("network.state", "broken.state", "absent.state"):
         with pytest.raises(InputError, match=name):
-            start_of(dataclasses.replace(RECIPE, start=str(tmp_path / name)), held, (0,), None)
+            start_parameters(dataclasses.replace(RECIPE, start=str(tmp_path / name)), held, (0,), None)
     with pytest.raises(InputError, match=r"\.state"):
         save_state(tmp_path / "one.png", RECIPE, torch.zeros(1))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from feature_vis.networks.models import build
 from feature_vis.objectives import Objective, Objectives
-from feature_vis.optimisation.ascent import _on_plateau
+from feature_vis.optimisation.gradient_ascent import _is_on_plateau
 from feature_vis.recipe import Recipe
 from feature_vis.render import Rendered, render
 
@@ -57,11 +57,11 @@ def test_a_picture_is_the_same_to_the_byte_in_any_company(precision: str) -> Non
 def counted(seen: list[int]) -> Callable[[Tensor], Tensor]:
     """A transform of the user's that does nothing but count."""
 
-    def move(pictures: Tensor) -> Tensor:
+    def transform(pictures: Tensor) -> Tensor:
         seen.append(len(pictures))
         return pictures
 
-    return move
+    return transform
 
 
 def test_a_place_that_becomes_free_goes_to_the_next() -> None:
@@ -69,7 +69,7 @@ def test_a_place_that_becomes_free_goes_to_the_next() -> None:
     wanted = [source.logit(channel) for channel in range(3)]
     recipe = dataclasses.replace(TINY, plateau=0.001)
     seen: list[int] = []
-    together = rendered(wanted, recipe, batch=2, move=counted(seen))
+    together = rendered(wanted, recipe, batch=2, transform=counted(seen))
     assert [picture.stopped for picture in together] == ["plateau", "steps", "steps"]
     assert [len(picture.trajectory) for picture in together] == [32, 48, 48]
     assert seen == [2] * 80  # the third picks up in step 33, where the first had stood
@@ -86,14 +86,14 @@ def test_without_a_plateau_rule_all_steps_are_made() -> None:
 
 def test_a_plateau_is_a_rise_below_the_share() -> None:
     flat, rising, falling = [5.0] * 32, [1.0 + 0.1 * i for i in range(32)], [5.0 - 0.1 * i for i in range(32)]
-    assert _on_plateau(flat, 0.01)
-    assert _on_plateau(falling, 0.01)
-    assert not _on_plateau(rising, 0.01)
-    assert _on_plateau(rising, 0.9)
-    assert not _on_plateau(flat[:31], 0.01)  # too short to be judged
-    assert not _on_plateau([*rising[::-1], *rising], 0.01)  # what was before does not count
-    assert not _on_plateau([x - 4 for x in rising], 0.01)  # through 0
-    assert _on_plateau([-x for x in rising], 0.01)
+    assert _is_on_plateau(flat, 0.01)
+    assert _is_on_plateau(falling, 0.01)
+    assert not _is_on_plateau(rising, 0.01)
+    assert _is_on_plateau(rising, 0.9)
+    assert not _is_on_plateau(flat[:31], 0.01)  # too short to be judged
+    assert not _is_on_plateau([*rising[::-1], *rising], 0.01)  # what was before does not count
+    assert not _is_on_plateau([x - 4 for x in rising], 0.01)  # through 0
+    assert _is_on_plateau([-x for x in rising], 0.01)
 
 
 class Cliff(nn.Module):
@@ -129,8 +129,8 @@ def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
             raise torch.OutOfMemoryError("no more than 2")
         return pictures
 
-    expected = rendered(wanted, recipe, batch=2, move=lambda pictures: pictures)
-    assert all(same(*pair) for pair in zip(rendered(wanted, recipe, move=narrow), expected, strict=True))
+    expected = rendered(wanted, recipe, batch=2, transform=lambda pictures: pictures)
+    assert all(same(*pair) for pair in zip(rendered(wanted, recipe, transform=narrow), expected, strict=True))
 
 
 def test_out_of_memory_for_a_single_picture_is_an_error() -> None:
@@ -138,11 +138,11 @@ def test_out_of_memory_for_a_single_picture_is_an_error() -> None:
         raise torch.OutOfMemoryError("nothing")
 
     with pytest.raises(torch.OutOfMemoryError):
-        list(render([Objectives(tiny()).logit(1)], TINY, move=none_at_all))
+        list(render([Objectives(tiny()).logit(1)], TINY, transform=none_at_all))
 
 
 def test_a_picture_that_stays_grey_is_on_a_plateau() -> None:
-    assert _on_plateau([0.0] * 32, 0.01)
+    assert _is_on_plateau([0.0] * 32, 0.01)
 
 
 def test_a_set_is_not_parted_for_want_of_memory() -> None:
@@ -153,4 +153,4 @@ def test_a_set_is_not_parted_for_want_of_memory() -> None:
 
     source = Objectives(tiny())
     with pytest.raises(torch.OutOfMemoryError):
-        list(render([source.logit(1) + source.diversity("0")] * 3, TINY, move=narrow))
+        list(render([source.logit(1) + source.diversity("0")] * 3, TINY, transform=narrow))
