@@ -19,8 +19,9 @@ from feature_vis.images.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
 from featurediff.config.file import read_config
 from featurediff.config.examination import make_plan
+from featurediff.runtime.code_digest import code_digest
 from featurediff.runtime.os_errors import check_times, check_writable
-from featurediff.config.plan import code_digest, ranges, start_command
+from featurediff.rendering.channels import ranges_text
 from featurediff.rendering.paths import picture_paths
 from featurediff.training.settings import TRAINING_VERSION
 

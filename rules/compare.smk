@@ -57,6 +57,8 @@ rule compare_units:
         code=CODE,
         layers=plan.layers,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
+        top_images=config.get("compare", {}).get("top_images", 9),
+        changes_from=lambda wildcards: plan.changes_from(wildcards.tuned),
     script:
         "../scripts/measure_channels.py"
 

@@ -32,9 +32,11 @@ rule film_epoch:
     params:
         code=CODE,
         film=lambda wildcards: {"version": RECIPE_VERSION, **plan.film(wildcards.tuned)},
+        probe=lambda wildcards: plan.probe(wildcards.tuned),
+        changes_from=lambda wildcards: plan.changes_from(wildcards.tuned),
         embedder=plan.embedder,
         base=plan.base,
-        failed_rule=config.get("bad_channels", {}),
+        failed_rule=config.get("failed_pictures", {}),
         base_pictures=f"{RESULTS}/{plan.base}/pictures",
         tuned_pictures=f"{RESULTS}/{{tuned}}/pictures",
         store=f"{RESULTS}/{{tuned}}/.film/epoch{{epoch}}",

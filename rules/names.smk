@@ -87,8 +87,11 @@ def get_runs(control):
     return [plan.controls[control], control]
 
 
-def get_command():
-    return start_command([os.path.relpath(file) for file in workflow.overwrite_configfiles], RESULTS)
+def get_facts(network):
+    """What the page says of a network's origin."""
+    settings = config["networks"][network]
+    given = {key: settings[key] for key in ("weights", "data") if settings.get(key) is not None}
+    return {"name": network, "architecture": plan.architecture(network), **given}
 
 
 def get_report_links():

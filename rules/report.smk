@@ -88,12 +88,8 @@ rule report_thumbnails:
     params:
         code=CODE,
         layers=plan.layers,
-        tile=plan.tile(),
-        probe=lambda wildcards: (
-            {name: plan.probe(wildcards.network)[name] for name in ("roots", "size", "resize")}
-            if wildcards.network in plan.tuned
-            else {}
-        ),
+        pictures=plan.picture_count,
+        probe=lambda wildcards: (plan.probe(wildcards.network) if wildcards.network in plan.tuned else {}),
     script:
         "../scripts/report_thumbnails.py"
 
@@ -166,13 +162,13 @@ rule report:
         title="What did fine-tuning change?",
         project=workflow.basedir,
         base=plan.base,
-        networks=[plan.summary(network) for network in plan.networks],
+        networks=[get_facts(network) for network in plan.networks],
         layers=plan.layers,
         trained=plan.trained,
-        embedder=plan.embedder_in_words(),
+        embedder=plan.embedder,
         seeds={"seed": plan.seed, "seeds": len(plan.seeds)},
-        tile=plan.tile(),
-        command=get_command(),
+        pictures=plan.picture_count,
+        configfiles=[os.path.relpath(file) for file in workflow.overwrite_configfiles],
         links=get_report_links(),
     script:
         "../scripts/report.py"

@@ -52,7 +52,7 @@ rule list_pictures:
         runtime=scaled(30),
     params:
         code=CODE,
-        channels={layer: ranges(channels) for layer, channels in plan.channels.items()},
+        channels={layer: ranges_text(channels) for layer, channels in plan.channels.items()},
         seeds=len(plan.seeds),
     script:
         "../scripts/list_pictures.py"
@@ -79,6 +79,6 @@ rule find_failed_pictures:
         runtime=scaled(10),
     params:
         code=CODE,
-        rule=config.get("bad_channels", {}),
+        rule=config.get("failed_pictures", {}),
     script:
         "../scripts/find_failed_pictures.py"

@@ -18,6 +18,7 @@ with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
     given, params, film = snakemake.input, snakemake.params, snakemake.params.film
+    shown = params.probe
     network, epoch, seeds = snakemake.wildcards.tuned, int(snakemake.wildcards.epoch), film["seeds"]
     base_pictures, tuned_pictures, store = (Path(params[name]) for name in ("base_pictures", "tuned_pictures", "store"))
     base = load_network(given.base).module().to(device)
@@ -33,8 +34,8 @@ with job(
     bad_tuned = bad_by_layer(sides[1], network, params.failed_rule)
     bad = {layer: (bad_pictures(given.failed, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
 
-    splits = dict(zip(film["probe"]["roots"], given.get("splits", []), strict=True))
-    images, batches = probe_images(splits, film["probe"]["roots"], film["probe"]["size"], film["probe"]["resize"])
+    splits = dict(zip(shown["roots"], given.get("splits", []), strict=True))
+    images, batches = probe_images(splits, shown["roots"], shown["size"], shown["resize"])
     probing = probe(base, tuned, list(channels), batches, fields={}) if len(images) else None
     table = measure_epoch(
         base,
@@ -46,6 +47,6 @@ with job(
         probing,
         network=network,
         epoch=epoch,
-        train_from=film["probe"]["train_from"],
+        train_from=params.changes_from,
     )
     write_table(table, snakemake.output[0])

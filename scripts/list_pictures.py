@@ -4,7 +4,7 @@ a picture.
 
 from pathlib import Path
 
-from featurediff.config.plan import parse_channels
+from featurediff.rendering.channels import parse_channels
 from featurediff.rendering.paths import picture_paths
 from featurediff.rendering.picture_table import feature_table
 from featurediff.runtime.job import job

@@ -16,14 +16,14 @@ from featurediff.runtime.tables import write_table
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu
 ) as device:
-    params, given = snakemake.params.probe, snakemake.input
+    given, params, shown = snakemake.input, snakemake.params, snakemake.params.probe
     base, tuned = (load_network(file).module().to(device) for file in (given.base, given.tuned))
-    splits = dict(zip(params["roots"], given.get("splits", []), strict=True))
-    images, batches = probe_images(splits, params["roots"], params["size"], params["resize"])
+    splits = dict(zip(shown["roots"], given.get("splits", []), strict=True))
+    images, batches = probe_images(splits, shown["roots"], shown["size"], shown["resize"])
     tables = zip(given.base_pictures, given.tuned_pictures, strict=True)
     pairs = [tuple(first_seed(listed_pictures(table)) for table in pair) for pair in tables]
-    layers = dict(zip(snakemake.params.layers, pairs, strict=True))
-    probing = probe(base, tuned, list(layers), batches, top=params["top_images"]) if len(images) else None
+    layers = dict(zip(params.layers, pairs, strict=True))
+    probing = probe(base, tuned, list(layers), batches, top=params.top_images) if len(images) else None
     write_probing(Path(snakemake.output.images).parent, probing, images)
-    table = compare_units(base, tuned, layers, probing, params["train_from"])
+    table = compare_units(base, tuned, layers, probing, params.changes_from)
     write_table(table, snakemake.output.channels)

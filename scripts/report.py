@@ -6,6 +6,7 @@ from pathlib import Path
 from featurediff.report import provenance
 from featurediff.report.page import write_page
 from featurediff.report.sources import Sources, network_facts
+from featurediff.report.thumbnails import tile_size
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import read_table
 
@@ -17,9 +18,9 @@ with job(snakemake.log[0], snakemake.resources.runtime):
     networks = [network_facts(network, logs.get(network["name"]), file) for network, file in files]
     run = {
         "title": params.title,
-        "tile": params.tile,
-        "command": params.command,
-        "embedder": params.embedder,
+        "tile": tile_size(params.pictures),
+        "command": provenance.start_command(params.configfiles, str(results)),
+        "embedder": provenance.describe_embedder(params.embedder),
         "seeds": params.seeds,
         "links": params.links,
         "results": str(results),

@@ -10,14 +10,14 @@ from pathlib import Path
 from feature_vis.files import write_text
 from featurediff.rendering.picture_table import listed_pictures
 from featurediff.report.probe_sheets import shown_images, write_probe_sheets
-from featurediff.report.thumbnails import write_thumbnails
+from featurediff.report.thumbnails import tile_size, write_thumbnails
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import read_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     folder, params, workers = Path(snakemake.output[0]), snakemake.params, snakemake.threads
     for layer, table in zip(params.layers, snakemake.input.pictures, strict=True):
-        write_thumbnails(folder, layer, listed_pictures(table), params.tile, workers)
+        write_thumbnails(folder, layer, listed_pictures(table), tile_size(params.pictures), workers)
     if params.probe:
         images, top = (read_table(path) for path in snakemake.input.probe)
         shown = shown_images(images, top)

@@ -52,7 +52,7 @@ def small_config() -> dict[str, Any]:
             "batch": 4,
             "layers": {LAYER: {"channels": "0-2"}},
         },
-        "bad_channels": {"max_contrast": 0},  # after two steps every picture is still grey
+        "failed_pictures": {"max_contrast": 0},  # after two steps every picture is still grey
         "compare": {"pairs": 1, "top_images": 2},
         "film": {"channels": 1, "epochs": [0]},
     }

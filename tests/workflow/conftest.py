@@ -39,7 +39,7 @@ def tiny_config() -> dict[str, Any]:
             "batch": 2,
             "layers": {"layer3.1": {"channels": "0-2"}, "layer4.1": {"channels": [0, 5]}},
         },
-        "bad_channels": {"max_contrast": 0},  # after two steps every picture is still grey
+        "failed_pictures": {"max_contrast": 0},  # after two steps every picture is still grey
         "compare": {"pairs": 1},
     }
 

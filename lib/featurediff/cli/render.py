@@ -9,9 +9,9 @@ from feature_vis.errors import InputError
 from feature_vis.networks.activations import channel_counts
 from feature_vis.networks.models import weights_digest
 from feature_vis.recipe import Recipe
-from featurediff.config.plan import parse_channels
 from featurediff.networks import load_weights
 from featurediff.rendering.batch import make_targets, visualize
+from featurediff.rendering.channels import parse_channels
 
 __all__ = ["choose_device", "render_channels"]
 

@@ -5,13 +5,14 @@ No torch and no pandas here: a command that prints a row shall not take seconds 
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
 from feature_vis.errors import InputError, close_names
+from featurediff.rendering.channels import ranges_text
 
 __all__ = ["Results", "Row", "Unit", "parse_unit"]
 
@@ -83,7 +84,7 @@ class Results:
         there |= {int(row["channel"]) for name in self.tuned for row in self.rows(name) if row["layer"] == unit.layer}
         if unit.channel not in there:
             raise InputError(
-                f"{unit} was not rendered: of {unit.layer} there are {_ranges(there) or 'no pictures yet'}"
+                f"{unit} was not rendered: of {unit.layer} there are {ranges_text(there, ', ') or 'no pictures yet'}"
             )
 
     def known(self, kind: str, name: str, names: Collection[str]) -> None:
@@ -156,20 +157,3 @@ def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[Row]:
 def _number(name: str) -> int:
     digits = re.sub(r"\D", "", name)
     return int(digits) if digits else 0
-
-
-def _ranges(numbers: Collection[int]) -> str:
-    """`0-7, 12` of 0 to 7 and 12."""
-
-    def runs() -> Iterator[tuple[int, int]]:
-        first = last = None
-        for number in sorted(numbers):
-            if first is None or last is None or number != last + 1:
-                if first is not None and last is not None:
-                    yield first, last
-                first = number
-            last = number
-        if first is not None and last is not None:
-            yield first, last
-
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs())

@@ -12,7 +12,8 @@ from feature_vis.networks.user_module import source_digest
 from feature_vis.recipe import Recipe
 from featurediff.config.file import Mistake
 from featurediff.config.network_check import Answer, AnswerOfOne, Question, QuestionOfOne
-from featurediff.config.plan import Config, architecture, overrides, parse_channels, recipe_settings
+from featurediff.config.plan import Config, architecture, overrides, recipe_settings
+from featurediff.rendering.channels import parse_channels
 
 __all__ = ["Ask", "ask_about"]
 

@@ -3,16 +3,13 @@
 The workflow reads this module while it builds its graph; it must stay quick to import.
 """
 
-import hashlib
-import re
-import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_vis.errors import InputError
 from feature_vis.networks.user_module import source_digest
 from feature_vis.recipe import Recipe
+from featurediff.rendering.channels import parse_channels
 from featurediff.rendering.paths import picture_paths
 from featurediff.training.settings import TrainingSettings
 
@@ -20,60 +17,11 @@ __all__ = [
     "Plan",
     "architecture",
     "batches",
-    "code_digest",
     "overrides",
-    "parse_channels",
-    "ranges",
     "recipe_settings",
-    "start_command",
 ]
 
 Config = dict[str, Any]
-
-
-# No layer has so many; a longer range would fill the memory before anyone could say what is wrong with it.
-_MOST_CHANNELS = 1_000_000
-
-
-def parse_channels(spec: int | str | list[int | str], count: int | None) -> list[int]:
-    """Channel numbers, sorted, each once: from `all`, a number, a range `0-15`, or a list of those.
-
-    `count`: how many channels the layer has; None where that is not known.
-    """
-    numbers: set[int] = set()
-    outside: list[int] = []
-    end = _MOST_CHANNELS if count is None else count
-    for part in spec if isinstance(spec, list) else str(spec).split(","):
-        text = str(part).strip()
-        if text == "all":
-            if count is None:
-                raise InputError("'all' needs torch beside the workflow to count the channels: write a range, 0-2047")
-            numbers |= set(range(count))
-            continue
-        match = re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", text)
-        if match is None:
-            raise InputError(f"channels {text[:60]!r} is neither 'all', a number, nor a range such as 0-15")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise InputError(f"channels {text!r} runs backwards")
-        numbers |= set(range(first, min(last + 1, end)))
-        outside += range(max(first, end), last + 1)[:6]
-    if outside:
-        shown = ", ".join(map(str, sorted(set(outside))[:5])) + (", …" if len(set(outside)) > 5 else "")
-        there = "no layer has so many" if count is None else f"the layer has {count}, 0 to {count - 1}"
-        raise InputError(f"there is no channel {shown}: {there}")
-    return sorted(numbers)
-
-
-def ranges(channels: Iterable[int]) -> str:
-    """Sorted channel numbers in short, as `parse_channels` reads them: 0, 1, 2, 5 -> `0-2,5`."""
-    runs: list[list[int]] = []
-    for channel in channels:
-        if runs and channel == runs[-1][1] + 1:
-            runs[-1][1] = channel
-        else:
-            runs.append([channel, channel])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def batches(channels: list[int], size: int) -> list[tuple[int, ...]]:
@@ -104,30 +52,6 @@ def recipe_settings(config: Config, layer: str, channel: int | None = None) -> d
     of_channel = {} if channel is None else overrides(config, layer).get(channel, {})
     settings = {"seed": config.get("seed", 0)} | visualize.get("recipe", {}) | of_layer | of_channel
     return Recipe.from_settings(settings).settings()
-
-
-def code_digest(lib: str | Path) -> str:
-    """SHA-256, 64 hex digits, of the code that measures and shows: tables are made again by another version of it.
-
-    By content, so that a checkout, which touches every file, changes nothing. Weights and pictures have versions of
-    their own, `TRAINING_VERSION` and `RECIPE_VERSION`: they cost too much for a changed comment.
-    """
-    digest = hashlib.sha256()
-    for package in ("feature_vis", "featurediff"):
-        for file in sorted(Path(lib, package).rglob("*")):
-            if file.is_file() and not {"__pycache__", "cli"} & set(file.relative_to(lib).parts):
-                digest.update(f"{file.relative_to(lib).as_posix()}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def start_command(configfiles: Iterable[str], results: str) -> str:
-    """How the workflow is started, as far as it decides what is made: for the page's lines that a shell is given."""
-    words = ["snakemake", "--cores", "8"]
-    if files := list(configfiles):
-        words += ["--configfile", *files]
-    if results != "results":
-        words += ["--config", f"results={results}"]
-    return shlex.join(words)
 
 
 def _with_source(model: dict[str, str]) -> dict[str, str]:
@@ -164,6 +88,7 @@ class Plan:
         self.embedder: dict[str, str] = _with_source(config.get("compare", {}).get("embedder", {"network": self.base}))
         self._batch: int = config["visualize"].get("batch", 64)
         self.channels = self._all_channels(counts or {})
+        self.picture_count = len(self.networks) * sum(map(len, self.channels.values()))  # of one seed
         self.film_channels = self._film_channels()
 
     def architecture(self, network: str) -> str:
@@ -240,14 +165,13 @@ class Plan:
         return [epoch for epoch in trained if wanted == "all" or epoch in wanted]
 
     def film(self, network: str) -> dict[str, Any]:
-        """What an epoch of a network's film needs: which channels, how they are rendered and on what probed."""
+        """What an epoch of a network's film needs: which channels, and how they are rendered."""
         return {
             "architecture": self.architecture(network),
             **{key: value for key, value in self.model(network).items() if key == "source"},
             "channels": self.film_channels,
             "seeds": list(self.seeds[: self.config["film"].get("seeds")]),
             "recipes": {layer: self.recipes(layer, tuple(self.channels[layer])) for layer in self.film_channels},
-            "probe": self.probe(network),
         }
 
     def probe_data(self, network: str) -> list[str]:
@@ -258,43 +182,20 @@ class Plan:
         return [name for name in dict.fromkeys(data) if name is not None]
 
     def probe(self, network: str) -> dict[str, Any]:
-        """How a fine-tuned network's units are compared with the base's: on which pictures, prepared how."""
+        """On which photographs a fine-tuned network is compared with the base, and how they are prepared."""
         trained = next((name for name in (network, self.base) if name in self.trained), None)
         training = self.config["networks"][trained]["training"] if trained is not None else {}
         shown = self.config.get("compare", {}).get("probe", training)
-        return {
-            "roots": {name: self.config["data"][name]["root"] for name in self.probe_data(network)},
-            "size": shown.get("size", 224),
-            "resize": shown.get("resize"),
-            "top_images": self.config.get("compare", {}).get("top_images", 9),
-            "train_from": self._kept_from(network),
-        }
+        roots = {name: self.config["data"][name]["root"] for name in self.probe_data(network)}
+        return {"roots": roots, "size": shown.get("size", 224), "resize": shown.get("resize")}
 
-    def _kept_from(self, network: str) -> str | None:
+    def changes_from(self, network: str) -> str | None:
         """The first module in which a network may differ from the base; None where any may."""
         settings = self.config["networks"][network]
         if settings.get("weights") != self.base or "training" not in settings:
             return None
         training = settings["training"]
         return None if training.get("frozen_statistics") == "moving" else training.get("train_from")
-
-    def embedder_in_words(self) -> str:
-        """What the report says of the network that embeds pictures: no neutral judge where it is one under test."""
-        network = self.embedder.get("network")
-        if network is None:
-            return f"{self.embedder['model']} with the weights {self.embedder['weights']}"
-        return f"{network}, itself one of the networks under test"
-
-    def summary(self, network: str) -> dict[str, str]:
-        """What the report says of a network's origin."""
-        settings = self.config["networks"][network]
-        origin = {"name": network, "architecture": self.architecture(network)}
-        return {**origin, "weights": settings.get("weights") or "random start", "data": settings.get("data", "")}
-
-    def tile(self) -> int:
-        """Pixels of a small picture's side on the page: smaller ones in large runs, to keep the page's folder small."""
-        pictures = len(self.networks) * sum(len(channels) for channels in self.channels.values())
-        return 64 if pictures > 4096 else 96
 
     def _overrides(self, layer: str) -> dict[int, dict[str, Any]]:
         return overrides(self.config, layer)

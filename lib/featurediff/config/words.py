@@ -21,6 +21,8 @@ _TYPES = {
     "array": "a list",
     "object": "keys with their values",
 }
+# Keys of former versions.
+_RENAMED = {"bad_channels": "failed_pictures"}
 # What others call the same thing.
 _SYNONYMS = {"checkpoint": "weights", "state_dict": "weights", "path": "weights", "architecture": "model"}
 
@@ -60,6 +62,8 @@ def in_plain_words(error: jsonschema.ValidationError) -> Iterator[Mistake]:
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """The end of a sentence about an unknown name: the closest known one, or all where none is close."""
+    if _RENAMED.get(name) in known:
+        return f": it is called {_RENAMED[name]!r} now"
     if _SYNONYMS.get(name) in known:
         return f": did you mean {_SYNONYMS[name]!r}?"
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -16,6 +16,7 @@ from typing import Any, cast
 import pandas as pd
 
 from feature_vis.files import write_text
+from featurediff.rendering.channels import number_ranges
 from featurediff.report.sources import Sources
 from featurediff.report.tables import column_meanings, faulty_pictures, plain
 from featurediff.report.thumbnails import ACROSS, PER_SHEET
@@ -112,7 +113,7 @@ def _run(
             }
             for n in sources.networks
         ],
-        "layers": [{"name": layer, "channels": _ranges(numbers)} for layer, numbers in layers.items()],
+        "layers": [{"name": layer, "channels": number_ranges(numbers)} for layer, numbers in layers.items()],
         "recipes": recipes,
         "columns": columns,
         "meanings": column_meanings(sources.columns_files(), [*names, *(name for name in filmed if name not in names)]),
@@ -208,14 +209,3 @@ def _probe(sources: Sources, network: str) -> dict[str, Any]:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _ranges(numbers: list[int]) -> list[list[int]]:
-    """Sorted numbers as [first, last] of runs without a gap."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return found

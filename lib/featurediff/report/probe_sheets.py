@@ -11,7 +11,7 @@ from PIL import Image
 
 from feature_vis.errors import InputError
 from featurediff.data.decode import load_rgb, val_crop
-from featurediff.report.thumbnails import write_sheets
+from featurediff.report.thumbnails import tile_size, write_sheets
 
 __all__ = ["shown_images", "write_probe_sheets"]
 
@@ -39,7 +39,7 @@ def write_probe_sheets(
     Returns `tile` and `size`, pixels of a tile's side and of what it shows. An image that is gone meanwhile leaves its
     tile empty, and a line in the log.
     """
-    tile = 64 if len(shown) > 4096 else 96  # as the pictures, see Plan.tile
+    tile = tile_size(len(shown))
     rows = shown[["data", "path"]].itertuples(index=False)
     pictures = [partial(_prepared, Path(roots[data]) / path, size, resize) for data, path in rows]
     write_sheets(folder, stem, pictures, tile, workers)

@@ -1,16 +1,35 @@
-"""What made a run: the project's revision, versions, devices, and the seconds that its jobs took."""
+"""What made a run: its command, the project's revision, versions, devices, and the seconds that its jobs took."""
 
 import csv
 import os
 import platform
 import re
+import shlex
 import subprocess
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["devices", "revision", "seconds_by_step", "versions"]
+__all__ = ["describe_embedder", "devices", "revision", "seconds_by_step", "start_command", "versions"]
 
 _PACKAGES = ("featurediff", "torch", "torchvision", "snakemake", "numpy", "pandas", "scipy", "pillow")
+
+
+def start_command(configfiles: Iterable[str], results: str) -> str:
+    """The shell command that starts the workflow with these config files and this folder of results."""
+    words = ["snakemake", "--cores", "8"]
+    if files := list(configfiles):
+        words += ["--configfile", *files]
+    if results != "results":
+        words += ["--config", f"results={results}"]
+    return shlex.join(words)
+
+
+def describe_embedder(embedder: Mapping[str, str]) -> str:
+    """The network that embeds the pictures; whether it is itself under test decides how neutral it is."""
+    if "network" in embedder:
+        return f"{embedder['network']}, itself one of the networks under test"
+    return f"{embedder['model']} with the weights {embedder['weights']}"
 
 
 def versions() -> dict[str, str]:

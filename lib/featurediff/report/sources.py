@@ -39,12 +39,14 @@ class NetworkFacts:
 def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
     """A network's row: the accuracies are those of the epoch that is visualized.
 
-    `network`: name, architecture, weights, data. `log`: its training.csv, None where it was not trained here.
+    `network`: name, architecture, weights (absent for a random start), data. `log`: its training.csv, None where it was
+    not trained here.
     """
     from featurediff.networks import load_network, read_digest  # and torch, which the other readers here do without
 
     loaded = load_network(network_file)
-    shown: dict[str, Any] = {**network, "epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    of_file = {"epoch": loaded.epoch, "class_names": loaded.class_names or []}
+    shown: dict[str, Any] = {"weights": "random start", **network, **of_file}
     if log is not None:
         row = log.set_index("epoch").loc[loaded.epoch]
         shown |= {"train_accuracy": row["train_accuracy"], "val_accuracy": row["val_accuracy"]}

@@ -18,7 +18,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import atomic_path, write_text
 from feature_vis.images.png import channel_of, peek_notes, read_picture, seed_of
 
-__all__ = ["ACROSS", "PER_SHEET", "layer_notes", "sheet_name", "write_sheets", "write_thumbnails"]
+__all__ = ["ACROSS", "PER_SHEET", "layer_notes", "sheet_name", "tile_size", "write_sheets", "write_thumbnails"]
 
 ACROSS = 8
 PER_SHEET = ACROSS * ACROSS
@@ -28,6 +28,11 @@ _QUALITY = 82
 
 def sheet_name(stem: str, number: int) -> str:
     return f"{stem}-{number}.webp"
+
+
+def tile_size(pictures: int) -> int:
+    """Pixels of a tile's side: smaller ones where there are many pictures, to keep the page's folder small."""
+    return 64 if pictures > 4096 else 96
 
 
 def write_thumbnails(

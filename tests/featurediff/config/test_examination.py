@@ -235,7 +235,7 @@ def plan_or_message(config: Any, files: list, ask: Any, monkeypatch: pytest.Monk
     assert plan.batches()
     assert [plan.recipes(layer, tuple(plan.channels[layer])) for layer in plan.layers]
     assert all(plan.training(network) and plan.epochs(network) for network in plan.trained)
-    assert all(plan.summary(network) for network in plan.networks)
+    assert all(plan.architecture(network) for network in plan.networks)
     assert all(plan.probe(network) for network in plan.tuned)
     assert all(plan.film(network) and plan.film_epochs(network) is not None for network in plan.filmed)
     return ""

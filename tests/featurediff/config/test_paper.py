@@ -93,7 +93,7 @@ def test_faithful_changes_nothing_else_of_a_picture() -> None:
 
 def test_no_layer_is_frozen_where_statistics_move() -> None:
     """Otherwise the control on frozen layers would stop the run, and rightly."""
-    assert [Plan(read(file), CHANNELS).probe("dogs")["train_from"] for file in (PAPER, FAITHFUL)] == ["layer3.5", None]
+    assert [Plan(read(file), CHANNELS).changes_from("dogs") for file in (PAPER, FAITHFUL)] == ["layer3.5", None]
 
 
 @pytest.mark.parametrize("file", [PAPER, FAITHFUL])

@@ -1,59 +1,19 @@
 """From the config to what has to be made."""
 
 import copy
-import shlex
 import shutil
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_config import CONFIG
 from places import REPOSITORY
 
 from feature_vis.errors import InputError
 from featurediff.config.check import find_mistakes
-from featurediff.config.plan import Plan, batches, code_digest, parse_channels, ranges, start_command
-from featurediff.rendering.paths import picture_paths
+from featurediff.config.plan import Plan, batches
 
 SCHEMA = REPOSITORY / "config" / "schema.yaml"
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        (3, [3]),
-        ("3", [3]),
-        ("0-2", [0, 1, 2]),
-        ([5, "1-2", 1], [1, 2, 5]),
-        ("all", [0, 1, 2, 3, 4, 5, 6, 7]),
-        ("1,4-5", [1, 4, 5]),
-    ],
-)
-def test_channels(spec: Any, expected: list[int]) -> None:
-    assert parse_channels(spec, 8) == expected
-
-
-@pytest.mark.parametrize("spec", ["x", "3-1", "-1", "1-", "8", [1, "7-9"], "1.5", "²", "1" * 5000, ""])
-@pytest.mark.parametrize("count", [8, None])
-def test_channels_that_cannot_be(spec: Any, count: int | None) -> None:
-    if count is None and spec in ("8", [1, "7-9"]):
-        return
-    with pytest.raises(InputError):
-        parse_channels(spec, count)
-
-
-@pytest.mark.parametrize("spec", ["0-999999999999999999", ["0-3", "7-999999999999999999"]])
-def test_a_range_without_end_is_not_counted_out(spec: Any) -> None:
-    with pytest.raises(InputError, match="there is no channel 8, 9, 10, 11, 12, …: the layer has 8, 0 to 7"):
-        parse_channels(spec, 8)
-    with pytest.raises(InputError, match="no layer has so many"):
-        parse_channels(spec, None)
-
-
-def test_all_needs_a_count() -> None:
-    with pytest.raises(InputError, match="range"):
-        parse_channels("all", None)
 
 
 @given(st.sets(st.integers(0, 500)), st.integers(1, 70))
@@ -61,15 +21,6 @@ def test_batches_hold_each_channel_once_in_order(channels: set[int], size: int) 
     parts = batches(sorted(channels), size)
     assert [channel for part in parts for channel in part] == sorted(channels)
     assert all(len(part) == size for part in parts[:-1])
-
-
-def test_pictures_of_the_first_seed_lie_in_the_layers_folder() -> None:
-    assert picture_paths("f/{layer}", [3, 1], [0, 2]) == [
-        "f/{layer}/channel3.png",
-        "f/{layer}/channel1.png",
-        "f/{layer}/seed2/channel3.png",
-        "f/{layer}/seed2/channel1.png",
-    ]
 
 
 def test_recipes_go_from_general_to_particular(config) -> None:
@@ -96,15 +47,6 @@ def test_there_is_a_lead_in_every_batch(config, size: int, count: int) -> None:
     assert all(leads.intersection(batch) for batch in plan.batches())
     if size >= 16:
         assert leads == {*range(5, count + 5, 16), count + 4}
-
-
-@given(st.sets(st.integers(0, 40)))
-def test_ranges_are_read_back(channels: set[int]) -> None:
-    assert not channels or parse_channels(ranges(sorted(channels)), None) == sorted(channels)
-
-
-def test_ranges_are_short() -> None:
-    assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
 
 
 def test_the_networks_of_a_plan(config) -> None:
@@ -173,35 +115,6 @@ def test_a_training_may_have_threads_of_its_own(config) -> None:
     assert "threads" not in plan.training("tuned")  # or more of them would look like another training
 
 
-def test_the_codes_digest_follows_its_content_alone(tmp_path) -> None:
-    for name in ("feature_vis/a.py", "featurediff/report/page/b.js", "featurediff/cli/main.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("one")
-    before = code_digest(tmp_path)
-    (tmp_path / "featurediff" / "__pycache__").mkdir()
-    (tmp_path / "featurediff" / "__pycache__" / "a.pyc").write_text("compiled")
-    (tmp_path / "feature_vis" / "a.py").touch()
-    (tmp_path / "featurediff" / "cli" / "main.py").write_text("the command line makes no table")
-    assert code_digest(tmp_path) == before
-    (tmp_path / "featurediff" / "report" / "page" / "b.js").write_text("two")
-    assert code_digest(tmp_path) != before
-
-
-def test_the_report_says_whether_the_embedder_is_under_test() -> None:
-    networks = {"networks": CONFIG["networks"], "data": CONFIG["data"], "visualize": CONFIG["visualize"]}
-    assert Plan(networks).embedder_in_words() == "base, itself one of the networks under test"
-    other = {**networks, "compare": {"embedder": {"model": "vgg11", "weights": "vgg.pth"}}}
-    assert Plan(other).embedder_in_words() == "vgg11 with the weights vgg.pth"
-
-
-def test_the_command_that_the_page_offers_is_one_command_whatever_it_names() -> None:
-    assert start_command([], "results") == "snakemake --cores 8"
-    assert start_command(["a.yaml"], "out/x") == "snakemake --cores 8 --configfile a.yaml --config results=out/x"
-    nasty = start_command(["my birds.yaml", "$(reboot).yaml"], "it's; rm -rf ~")
-    words = ["--configfile", "my birds.yaml", "$(reboot).yaml", "--config", "results=it's; rm -rf ~"]
-    assert shlex.split(nasty)[3:] == words
-
-
 def test_photographs_without_classes_probe_all_networks(config) -> None:
     config["data"]["photos"] = {"format": "unlabelled", "root": "photos"}
     config["compare"] = {"probe": {"data": "photos", "size": 96, "resize": 110}}
@@ -210,7 +123,7 @@ def test_photographs_without_classes_probe_all_networks(config) -> None:
     assert plan.probe_data("tuned") == ["photos"]
     probe = plan.probe("tuned")
     assert (probe["roots"], probe["size"], probe["resize"]) == ({"photos": "photos"}, 96, 110)
-    assert probe["train_from"] == "layer4"
+    assert plan.changes_from("tuned") == "layer4"
 
 
 def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
@@ -222,7 +135,7 @@ def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
 
     def asked() -> list[Any]:
         plan = Plan(config, {"layer3": 12, "layer4": 12})
-        assert plan.summary("tuned")["architecture"] == model
+        assert plan.architecture("tuned") == model
         return [plan.model("tuned"), plan.embedder, plan.film("tuned")]
 
     before = asked()

@@ -1,9 +1,19 @@
 """Facts of a run, from logs and benchmarks such as the workflow leaves them."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
-from featurediff.report.provenance import devices, revision, seconds_by_step, versions
+import pytest
+
+from featurediff.report.provenance import (
+    describe_embedder,
+    devices,
+    revision,
+    seconds_by_step,
+    start_command,
+    versions,
+)
 
 
 def write(path: Path, text: str) -> None:
@@ -41,3 +51,22 @@ def test_the_revision_says_whether_files_differ(tmp_path: Path) -> None:
 
 def test_versions_name_what_is_installed() -> None:
     assert {"Python", "torch", "numpy"} <= set(versions())
+
+
+def test_the_command_that_the_page_offers_is_one_command_whatever_it_names() -> None:
+    assert start_command([], "results") == "snakemake --cores 8"
+    assert start_command(["a.yaml"], "out/x") == "snakemake --cores 8 --configfile a.yaml --config results=out/x"
+    nasty = start_command(["my birds.yaml", "$(reboot).yaml"], "it's; rm -rf ~")
+    words = ["--configfile", "my birds.yaml", "$(reboot).yaml", "--config", "results=it's; rm -rf ~"]
+    assert shlex.split(nasty)[3:] == words
+
+
+@pytest.mark.parametrize(
+    ("embedder", "words"),
+    [
+        ({"network": "base"}, "base, itself one of the networks under test"),
+        ({"model": "vgg11", "weights": "vgg.pth"}, "vgg11 with the weights vgg.pth"),
+    ],
+)
+def test_the_report_says_whether_the_embedder_is_under_test(embedder: dict[str, str], words: str) -> None:
+    assert describe_embedder(embedder) == words
