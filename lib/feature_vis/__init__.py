@@ -1,5 +1,26 @@
-"""Feature visualization: the input picture that excites a channel of a network.
+"""Feature visualization: the picture that excites a channel of a network.
 
-Importing this package imports no torch, so that a workflow can read `feature_vis.recipe` cheaply; the
-renderer itself is `feature_vis.render`.
+    from feature_vis import FeatureVisualizer, Objectives, Recipe
+    from feature_vis.render import render
+
+`feature_vis.render` is the module; its function `render` makes many pictures at once. Nothing here imports torch
+before it is used, so that a workflow can read `feature_vis.recipe` cheaply.
 """
+
+from feature_vis.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "errors": ["InputError"],
+        "images": [],
+        "networks": [],
+        "objectives": ["Objectives"],
+        "optimisation": [],
+        "parameterizations": [],
+        "recipe": ["Recipe"],
+        "regularizers": [],
+        "render": ["FeatureVisualizer", "Rendered"],
+        "transforms": ["Transforms"],
+    },
+)

@@ -1,1 +1,14 @@
-"""The ascent: where pictures start, how they are optimised many at a time, and how an interrupted one goes on."""
+"""Gradient ascent: what pictures start from, how many are optimised at once, how an interrupted render goes on."""
+
+from feature_vis.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "checkpointing": ["Checkpointer"],
+        "gradient_ascent": ["GradientAscent", "ImageState"],
+        "memory": [],
+        "prepared_networks": ["PreparedNetworks"],
+        "starts": ["save_state"],
+    },
+)
