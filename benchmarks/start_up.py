@@ -44,12 +44,12 @@ from feature_vis.networks.models import build
 from featurediff.data.split import read_split
 from featurediff.training.loading import Stream
 from featurediff.training.settings import TrainingSettings
-from featurediff.training.finetune import prepare
+from featurediff.training.finetune import set_up_training
 settings = TrainingSettings(epochs=1, size={SIZE})
-prepared = prepare(build("resnet18"), read_split("split.csv"), Path("pictures"), settings)
-stream = Stream(prepared.train, prepared.validation, settings, range(1), 0, torch.device("cpu"))
+setup = set_up_training(build("resnet18"), read_split("split.csv"), Path("pictures"), settings)
+stream = Stream(setup.train, setup.validation, settings, range(1), 0, torch.device("cpu"))
 pictures, labels = next(stream.training(0))
-prepared.model(pictures)
+setup.model(pictures)
 """
 
 

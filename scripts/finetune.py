@@ -7,7 +7,7 @@ from featurediff.data.split import read_split
 from featurediff.networks import Network, load_network, start_network
 from featurediff.runtime.job import job, log
 from featurediff.runtime.tables import write_table
-from featurediff.training.finetune import finetune, prepare, publish_checkpoints, training_log
+from featurediff.training.finetune import finetune, publish_checkpoints, set_up_training, training_log
 from featurediff.training.settings import TrainingSettings, training_key
 
 with job(
@@ -18,10 +18,10 @@ with job(
     start = load_network(snakemake.input.start) if "start" in snakemake.input.keys() else None  # noqa: SIM118
     network = start_network(params["model"], params["weights"], start, settings.seed)
     start_digest = Network(params["model"], network.state_dict()).digest()
-    prepared = prepare(network, read_split(snakemake.input.split), Path(params["root"]), settings)
+    setup = set_up_training(network, read_split(snakemake.input.split), Path(params["root"]), settings)
     split_digest = hashlib.sha256(Path(snakemake.input.split).read_bytes()).hexdigest()
     key = training_key(settings, params["model"], start_digest, split_digest)
-    files = finetune(prepared, settings, key, Path(snakemake.params.store), device)
+    files = finetune(setup, settings, key, Path(snakemake.params.store), device)
     publish_checkpoints(files, snakemake.output.checkpoints)
     table = training_log(files)
     write_table(table, snakemake.output.log)

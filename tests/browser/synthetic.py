@@ -157,7 +157,7 @@ def _tables(
     for layer, count in layers.items():
         of_base, of_tuned = (embeddings[name, layer].astype(np.float64) for name in (BASE, network))
         if count > 3:
-            of_base[3, 0] = np.nan  # the faulty picture
+            of_base[3, 0] = np.nan  # the failed picture
         table = visual_table(of_base, of_tuned, network=network, layer=layer, channels=list(range(count)))
         table["cosine"] = table["first_similarity"]
         table["gram_layer1"] = random.random(count)

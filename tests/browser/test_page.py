@@ -17,7 +17,7 @@ from browser.synthetic import FORMULA, LAYERS, NASTY, write_run
 from featurediff.runtime.csv_injection import as_text
 
 CHANNEL = "#/channel/layer4.1:2?network=dogs"
-VIEWS = ("#/overview", "#/browser", CHANNEL, "#/compare", "#/faulty", "#/columns")
+VIEWS = ("#/overview", "#/browser", CHANNEL, "#/compare", "#/failed", "#/columns")
 TOTAL = sum(LAYERS.values())
 
 
@@ -64,7 +64,7 @@ def test_every_chart_has_a_text_its_data_and_units(visit: Open, view: str) -> No
 
 
 def test_what_comes_from_data_stays_text(visit: Open) -> None:
-    for view in (CHANNEL, "#/overview", "#/faulty"):
+    for view in (CHANNEL, "#/overview", "#/failed"):
         tab = visit(view)
         assert NASTY in tab.inner_text("main")
         assert tab.locator("main script").count() == 0
@@ -122,7 +122,7 @@ def test_filters_tell_how_many_are_left(visit: Open, index: Path) -> None:
     assert 0 < found < TOTAL
     expect(tab.locator("#count")).to_have_text(f"{found} of {TOTAL} channels")
     tab.select_option("#choose-change", "")
-    tab.select_option("#choose-pictures", "faulty")
+    tab.select_option("#choose-pictures", "failed")
     expect(tab.locator("#count")).to_have_text(f"1 of {TOTAL} channels")  # the base's picture of it failed
     expect(tab.locator(".grid .card")).to_contain_text(["layer3.1:3"])
 
@@ -219,12 +219,12 @@ def test_a_point_leads_to_its_channel(visit: Open) -> None:
     expect(tab.locator("h1")).to_have_text(tab.evaluate("decodeURIComponent(location.hash.split(/[/?]/)[2])"))
 
 
-def test_the_atlas_goes_by_arrow_keys_and_leads_to_channels(visit: Open) -> None:
+def test_the_map_of_pictures_goes_by_arrow_keys_and_leads_to_channels(visit: Open) -> None:
     tab = visit("#/compare")
-    tab.locator(".atlas a[tabindex='0']").focus()
+    tab.locator(".pca-map a[tabindex='0']").focus()
     tab.keyboard.press("ArrowRight")
-    assert tab.evaluate("document.activeElement === document.querySelectorAll('.atlas a')[1]")
-    assert tab.locator(".atlas line").count() == 1  # from where it was in the base
+    assert tab.evaluate("document.activeElement === document.querySelectorAll('.pca-map a')[1]")
+    assert tab.locator(".pca-map line").count() == 1  # from where it was in the base
     tab.keyboard.press("Enter")
     tab.wait_for_function("location.hash.startsWith('#/channel/')")
 

@@ -25,6 +25,7 @@ __all__ = [
     "refuse_cut_off",
     "seed_of",
     "write_picture",
+    "write_with_notes",
 ]
 
 _TEXT_KEY = "featurediff"
@@ -55,10 +56,15 @@ def write_picture(path: str | Path, picture: np.ndarray, notes: dict[str, Any]) 
         InputError: an array that is no picture.
     """
     check_picture(picture)
+    write_with_notes(path, picture, notes)
+
+
+def write_with_notes(path: str | Path, pixels: np.ndarray, notes: dict[str, Any]) -> None:
+    """Write what is made of pictures, such as a film's strip, (H, W, 3 or 4) uint8; otherwise as `write_picture`."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt(_TEXT_KEY, json.dumps(notes, sort_keys=True))
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", pnginfo=text, compress_level=6)
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=text, compress_level=6)
     write_bytes(path, buffer.getvalue())
 
 

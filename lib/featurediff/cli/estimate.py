@@ -26,7 +26,7 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from featurediff.config.file import Mistake
 from featurediff.config.plan import Plan, batches
-from featurediff.training.finetune import finetune, freeze_before, prepare
+from featurediff.training.finetune import finetune, freeze_before, set_up_training
 from featurediff.training.settings import TrainingSettings
 
 __all__ = ["Rate", "duration", "estimate", "image_steps", "rendering_rate", "size_on_disk", "training_rate"]
@@ -160,9 +160,9 @@ def training_rate(
     some = split
     for steps in (1, 3):  # the first call warms up
         some = _some_of(split, size * steps)
-        prepared = prepare(copy.deepcopy(model), some, root, quick)
+        setup = set_up_training(copy.deepcopy(model), some, root, quick)
         with tempfile.TemporaryDirectory() as folder:
-            row = load_file(finetune(prepared, quick, "estimate", Path(folder), device)[0])["log"]
+            row = load_file(finetune(setup, quick, "estimate", Path(folder), device)[0])["log"]
     return Rate(row["images_per_second"], int((some["split"] == "train").sum()))
 
 

@@ -20,10 +20,10 @@ from featurediff.data.listing import (
     EMPTY_CLASS,
     UNLABELLED,
     Found,
+    LabelRow,
     Listing,
     Part,
     Problem,
-    Row,
     Sample,
     list_folder,
     match,
@@ -105,7 +105,7 @@ def _stanford_dogs(root: Path) -> Found:
     return match(root, rows, listings, problems)
 
 
-def _dog_rows(root: Path, part: Part) -> list[tuple[Row, int | None]]:
+def _dog_rows(root: Path, part: Part) -> list[tuple[LabelRow, int | None]]:
     """Rows of a list with each one's class number; the breed is what follows `<wnid>-` in the folder's name."""
     file = needed_file(root, f"lists/{part}_list.mat")
     content = read_mat(file, "file_list", "labels")
@@ -117,11 +117,11 @@ def _dog_rows(root: Path, part: Part) -> list[tuple[Row, int | None]]:
         where, name = f"lists/{file.name} row {index + 1}", cell if isinstance(cell, str) else ""
         breed = name.partition("/")[0].partition("-")[2].strip()
         fault = "" if breed else "it is not in a folder named <wnid>-<breed>"
-        rows.append((Row(_below("Images", name), breed, part, where, fault), _whole(number)))
+        rows.append((LabelRow(_below("Images", name), breed, part, where, fault), _whole(number)))
     return rows
 
 
-def _with_agreeing_numbers(rows: list[tuple[Row, int | None]]) -> list[Row]:
+def _with_agreeing_numbers(rows: list[tuple[LabelRow, int | None]]) -> list[LabelRow]:
     """Name the rows whose class number is not their folder's, which is the one that most of its rows have."""
     votes: dict[str, Counter[int | None]] = defaultdict(Counter)
     for row, number in rows:
@@ -170,14 +170,14 @@ def _car_cells(root: Path, file: str) -> list[tuple[Any, Any]]:
     return list(zip(content["annotations.fname"], content["annotations.class"], strict=True))
 
 
-def _car_rows(cells: list[tuple[Any, Any]], names: list[str], part: Part, file: str) -> list[Row]:
+def _car_rows(cells: list[tuple[Any, Any]], names: list[str], part: Part, file: str) -> list[LabelRow]:
     rows = []
     for index, (cell, number) in enumerate(cells):
         name, value = cell if isinstance(cell, str) else "", _whole(number)
         known = value is not None and 1 <= value <= len(names)
         label = names[value - 1] if value is not None and known else ""
         fault = "" if known else f"class {number}, but cars_meta.mat has 1 to {len(names)}"
-        rows.append(Row(_below(f"cars_{part}", name), label, part, f"{file} row {index + 1}", fault))
+        rows.append(LabelRow(_below(f"cars_{part}", name), label, part, f"{file} row {index + 1}", fault))
     return rows
 
 

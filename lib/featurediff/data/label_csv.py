@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from feature_vis.errors import InputError
-from featurediff.data.listing import Row, needed_file
+from featurediff.data.listing import LabelRow, needed_file
 
 __all__ = ["read_labels"]
 
@@ -12,7 +12,7 @@ __all__ = ["read_labels"]
 _LARGEST = 1 << 30
 
 
-def read_labels(root: Path, path_column: str, label_column: str) -> list[Row]:
+def read_labels(root: Path, path_column: str, label_column: str) -> list[LabelRow]:
     """The rows of `labels.csv`, UTF-8 with a header; other columns are not used."""
     columns = (path_column, label_column)
     file = needed_file(root, "labels.csv", f", with the columns {', '.join(columns)}")
@@ -31,7 +31,7 @@ def read_labels(root: Path, path_column: str, label_column: str) -> list[Row]:
                     continue  # a blank line
                 path, label = (fields[i].strip() if i < len(fields) else "" for i in at)
                 fault = f"{len(fields)} fields under {len(header)} columns" if len(fields) != len(header) else ""
-                rows.append(Row(path, label, "train", f"labels.csv line {reader.line_num}", fault))
+                rows.append(LabelRow(path, label, "train", f"labels.csv line {reader.line_num}", fault))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} cannot be read as a CSV in UTF-8: {error}") from None
     return rows

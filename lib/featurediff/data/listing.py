@@ -24,10 +24,10 @@ __all__ = [
     "TWICE",
     "UNLABELLED",
     "Found",
+    "LabelRow",
     "Listing",
     "Part",
     "Problem",
-    "Row",
     "Sample",
     "inside",
     "list_folder",
@@ -72,7 +72,7 @@ class Problem(NamedTuple):
     detail: str = ""
 
 
-class Row(NamedTuple):
+class LabelRow(NamedTuple):
     """What a data set's list says of one picture, and `where` it says so; `fault`: why it cannot be used."""
 
     path: str
@@ -153,12 +153,12 @@ def inside(root: Path, path: str) -> bool:
     return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
 
 
-def match(root: Path, rows: Sequence[Row], listings: Sequence[Listing], problems: Sequence[Problem] = ()) -> Found:
+def match(root: Path, rows: Sequence[LabelRow], listings: Sequence[Listing], problems: Sequence[Problem] = ()) -> Found:
     """Bring what the lists say and what lies in the folders together: samples, and a problem for all else."""
     found = [*problems, *(problem for listing in listings for problem in listing.problems)]
     files = {path for listing in listings for path in listing.files}
     named_already = {problem.path for problem in found}
-    by_path: dict[str, list[Row]] = defaultdict(list)
+    by_path: dict[str, list[LabelRow]] = defaultdict(list)
     for row in rows:
         by_path[posixpath.normpath(row.path) if row.path else f"({row.where})"].append(row)
     samples = []
@@ -173,7 +173,7 @@ def match(root: Path, rows: Sequence[Row], listings: Sequence[Listing], problems
     return samples, found + [Problem(UNLABELLED, path) for path in files if path not in by_path]
 
 
-def _row_problem(root: Path, path: str, same: Sequence[Row], files: set[str]) -> Problem | None:
+def _row_problem(root: Path, path: str, same: Sequence[LabelRow], files: set[str]) -> Problem | None:
     """What is wrong with a path that these rows name, if anything."""
     row, where = same[0], ", ".join(row.where for row in same)
     if not row.path:

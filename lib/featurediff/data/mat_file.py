@@ -69,10 +69,10 @@ def _values(array: Any, variable: str, field: str = "") -> Values:
     flat = np.atleast_1d(array).ravel()
     if field and field not in (flat.dtype.names or ()):
         raise InputError(f"has a variable {variable} without the field {field}: it is not the data set's file")
-    return [_plain(value) for value in (flat[field] if field else flat)]
+    return [_text_or_number(value) for value in (flat[field] if field else flat)]
 
 
-def _plain(value: Any) -> str | float | None:
+def _text_or_number(value: Any) -> str | float | None:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, np.integer | np.floating):

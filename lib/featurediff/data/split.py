@@ -68,7 +68,7 @@ def make_split(
     samples, small = _large_enough(samples, needed)
     problems += small
     if problems and (on_bad_image == "error" or not samples):
-        raise InputError(_in_words(root, format, problems, nothing_left=not samples))
+        raise InputError(_describe_problems(root, format, problems, nothing_left=not samples))
     if not samples:
         raise InputError(f"{root} holds no pictures in the layout of {format}: is it the data set's root?")
     skipped = [(shown(path), f"{kind}: {detail}" if detail else kind) for kind, path, detail in problems]
@@ -159,7 +159,7 @@ def _held_out_of_all(samples: list[Sample], fraction: float, seed: int) -> list[
     return order[: len(paths) - int((1 - fraction) * len(paths))]
 
 
-def _in_words(root: Path, format: str, problems: list[Problem], *, nothing_left: bool) -> str:
+def _describe_problems(root: Path, format: str, problems: list[Problem], *, nothing_left: bool) -> str:
     by_kind: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem)

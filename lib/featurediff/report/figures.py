@@ -53,7 +53,7 @@ LABEL = "#767676"
 def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
     """Cosine similarity to the base network, a group of boxes a layer, a colour a network.
 
-    `tables`: of `featurediff.measures.picture_similarity.compare_layer`. Faulty channels are left out. Boxes span the
+    `tables`: of `featurediff.measures.picture_similarity.compare_layer`. Failed channels are left out. Boxes span the
     quartiles with the median, whiskers the 5th to 95th percentile; single points are drawn as well where there are
     few.
     """

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.images.png import read_picture, write_picture
+from feature_vis.images.png import read_picture, write_with_notes
 from featurediff.report.figures import LABEL, fitted
 
 __all__ = ["Tiles", "make_tiles", "write_animation", "write_films", "write_strip"]
@@ -76,7 +76,7 @@ def write_strip(path: Path, tiles: Tiles, notes: dict[str, Any]) -> None:
     strip = Image.new("RGBA", (pitch * len(tiles.images) - GAP, tiles.images[0].height), f"{LABEL}00")
     for place, tile in enumerate(tiles.images):
         strip.paste(tile, (place * pitch, 0))
-    write_picture(path, np.asarray(strip), {**notes, **tiles.layout})
+    write_with_notes(path, np.asarray(strip), {**notes, **tiles.layout})
 
 
 def write_animation(path: Path, tiles: Tiles) -> None:

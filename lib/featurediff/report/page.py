@@ -18,7 +18,7 @@ import pandas as pd
 from feature_vis.files import write_text
 from featurediff.rendering.channels import number_ranges
 from featurediff.report.sources import Sources
-from featurediff.report.tables import column_meanings, faulty_pictures, plain
+from featurediff.report.tables import column_meanings, failed_rows, json_value
 from featurediff.report.thumbnails import ACROSS, PER_SHEET
 
 __all__ = ["chart_library", "write_page"]
@@ -87,10 +87,10 @@ def _pieces(sources: Sources, facts: Mapping[str, Any]) -> Iterator[tuple[str, A
         recipes = recipes or {layer: of_layer["recipe"] for layer, of_layer in notes.items()}
         columns[network] = [name for name in table.columns if name not in ("network", "layer", "channel")]
         for number, name in enumerate(columns[network]):
-            yield f"networks/{network}/column-{number}", [plain(value) for value in table[name]]
+            yield f"networks/{network}/column-{number}", [json_value(value) for value in table[name]]
         yield from _rows(sources, network, table, notes)
     for layer in sources.layers if sources.tuned else []:
-        yield f"atlas/{layer}", sources.atlas(layer)
+        yield f"pca_map/{layer}", sources.pca_map(layer)
     yield "run", _run(sources, facts, columns, layers, recipes)
 
 
@@ -108,7 +108,7 @@ def _run(
         "base": sources.base,
         "networks": [
             {
-                name: plain(value) if not isinstance(value, (list, tuple)) else list(value)
+                name: json_value(value) if not isinstance(value, (list, tuple)) else list(value)
                 for name, value in vars(n).items()
             }
             for n in sources.networks
@@ -125,7 +125,7 @@ def _run(
         },
         "cka": {network: _records(sources.probe(network)["layers"]) for network in sources.tuned},
         "controls": _records(sources.controls),
-        "bad": faulty_pictures(sources.bad),
+        "failed": failed_rows(sources.failed),
         "sheets": {"across": ACROSS, "per_sheet": PER_SHEET},
     }
 
@@ -134,7 +134,7 @@ def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[st
     """All that is known of a network's channels, `PER_SHEET` a script."""
     reasons = {
         (row.layer, row.channel, row.seed): row.reason
-        for row in sources.bad[sources.bad["network"] == network].itertuples()
+        for row in sources.failed[sources.failed["network"] == network].itertuples()
     }
     evidence = _evidence(sources, network) if network != sources.base else {}
     values = table.drop(columns=["network", "layer", "channel"], errors="ignore")
@@ -147,12 +147,12 @@ def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[st
             yield (
                 f"networks/{network}/{layer}-{number}",
                 {
-                    "values": [[plain(value) for value in row] for row in rows],
+                    "values": [[json_value(value) for value in row] for row in rows],
                     "pictures": [
                         [
                             [
-                                *(plain(v) for v in picture[:4]),
-                                [plain(v) for v in picture[4]],
+                                *(json_value(v) for v in picture[:4]),
+                                [json_value(v) for v in picture[4]],
                                 reasons.get((layer, k, picture[0])),
                             ]
                             for picture in of_layer["pictures"][str(k)]
@@ -193,7 +193,7 @@ def _keyed(table: pd.DataFrame, fields: Sequence[str]) -> Iterator[tuple[Any, ..
     """Rows as ((layer, channel), field, …); none of a table that has none, and then no columns."""
     if len(table):
         for layer, channel, *rest in table[["layer", "channel", *fields]].itertuples(index=False, name=None):
-            yield (layer, channel), *(plain(value) for value in rest)
+            yield (layer, channel), *(json_value(value) for value in rest)
 
 
 def _probe(sources: Sources, network: str) -> dict[str, Any]:
@@ -202,10 +202,10 @@ def _probe(sources: Sources, network: str) -> dict[str, Any]:
     return {
         **sources.probe_sheets(network),
         # a photograph without a class has an empty one, which a table reads as missing
-        "images": [[row.path, plain(row.class_name) or "", row.data] for row in shown.itertuples()],
+        "images": [[row.path, json_value(row.class_name) or "", row.data] for row in shown.itertuples()],
         "data": names,
     }
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [{str(name): json_value(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -6,15 +6,13 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import svds
 
-from feature_vis.seeding import derive_seed
-
-__all__ = ["atlas"]
+__all__ = ["pca_map"]
 
 
-def atlas(embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def pca_map(embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Principal components of a layer's pictures in all networks together.
 
-    `embeddings`: network -> (K, S, D), NaN rows for faulty pictures. A channel is the mean of its seeds' unit vectors.
+    `embeddings`: network -> (K, S, D), NaN rows for failed pictures. A channel is the mean of its seeds' unit vectors.
     Returns `explained`, the two components' shares of the variance, and `points`, network -> (K, 2) as lists, None
     where a channel has no sound picture. The sign of a component is fixed by its largest loading.
     """
@@ -46,7 +44,7 @@ def _components(centred: np.ndarray) -> tuple[np.ndarray, list[float]]:
     if min(centred.shape) < 3 or total == 0:
         return np.zeros((len(centred), 2)), [0.0, 0.0]
     # svds would start from a vector of its own drawing. It must not be a constant: centred columns sum to zero.
-    start = np.random.default_rng(derive_seed(0, "atlas")).standard_normal(min(centred.shape))
+    start = np.random.default_rng(0).standard_normal(min(centred.shape))
     left, values, right = svds(centred.astype(np.float64), k=2, v0=start)
     order = np.argsort(-values)
     left, values, right = left[:, order], values[order], right[order]

@@ -13,7 +13,7 @@ from feature_vis.errors import InputError
 from feature_vis.images.png import read_notes
 from featurediff.measures.embeddings import load_embeddings
 from featurediff.rendering.failed_pictures import bad_pictures
-from featurediff.report.pca_map import atlas
+from featurediff.report.pca_map import pca_map
 from featurediff.report.probe_sheets import shown_images
 from featurediff.report.tables import network_table, picture_table
 from featurediff.runtime.tables import read_table
@@ -71,7 +71,7 @@ class Sources:
         return [network.name for network in self.networks if network.name != self.base]
 
     @cached_property
-    def bad(self) -> pd.DataFrame:
+    def failed(self) -> pd.DataFrame:
         return read_table(self.results / "failed_pictures.csv")
 
     def notes(self, network: str) -> dict[str, dict[str, Any]]:
@@ -81,7 +81,7 @@ class Sources:
 
     def table(self, network: str, notes: Mapping[str, Any]) -> pd.DataFrame:
         """A row a channel, in the page's order; the base has the columns of its pictures alone."""
-        pictures = picture_table(notes, self.bad, network)
+        pictures = picture_table(notes, self.failed, network)
         if network == self.base:
             return pictures
         folder = self.results / "compare" / network
@@ -116,13 +116,13 @@ class Sources:
         """Size of the tiles of its probe images and of what they show, in pixels."""
         return _notes_of(self.results / "report" / "thumbs" / network, "probe")
 
-    def atlas(self, layer: str) -> dict[str, Any]:
-        """See `report.atlas`; the pictures that are faulty are left out."""
+    def pca_map(self, layer: str) -> dict[str, Any]:
+        """See `report.pca_map`; failed pictures are left out."""
         names = [network.name for network in self.networks]
         bad = bad_pictures(str(self.results / "failed_pictures.csv"), layer, names)
         files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
         sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
-        return atlas(dict(zip(names, sound, strict=True)))
+        return pca_map(dict(zip(names, sound, strict=True)))
 
     @cached_property
     def controls(self) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import yaml
 from feature_vis.errors import InputError
 from featurediff.runtime.tables import read_table
 
-__all__ = ["PICTURE_COLUMNS", "column_meanings", "faulty_pictures", "network_table", "picture_table", "plain"]
+__all__ = ["PICTURE_COLUMNS", "column_meanings", "failed_rows", "json_value", "network_table", "picture_table"]
 
 _KEYS = ["layer", "channel"]
 
@@ -23,11 +23,11 @@ _KEYS = ["layer", "channel"]
 PICTURE_COLUMNS = {
     "activation_start": ("activation", "the objective of the first seed's picture before the first step"),
     "activation_reached": ("activation", "the objective of the first seed's finished picture, without transforms"),
-    "faulty": ("pictures", "how many of the channel's pictures, one a seed, are faulty in this network"),
+    "failed": ("pictures", "how many of the channel's pictures in this network failed; there is one for each seed"),
 }
 
 
-def picture_table(notes: Mapping[str, Mapping[str, Any]], bad: pd.DataFrame, network: str) -> pd.DataFrame:
+def picture_table(notes: Mapping[str, Mapping[str, Any]], failed: pd.DataFrame, network: str) -> pd.DataFrame:
     """The columns that every network has; `notes`: layer -> `thumbnails.layer_notes`."""
     rows = [
         {"layer": layer, "channel": channel, **_reached(of_layer["pictures"][str(channel)])}
@@ -35,9 +35,9 @@ def picture_table(notes: Mapping[str, Mapping[str, Any]], bad: pd.DataFrame, net
         for channel in of_layer["channels"]
     ]
     table = pd.DataFrame(rows, columns=[*_KEYS, "activation_start", "activation_reached"])
-    counts = bad[bad["network"] == network].groupby(_KEYS).size().rename("faulty").reset_index()
+    counts = failed[failed["network"] == network].groupby(_KEYS).size().rename("failed").reset_index()
     joined = table.merge(counts, on=_KEYS, how="left")
-    return joined.assign(faulty=joined["faulty"].fillna(0).astype(int))
+    return joined.assign(failed=joined["failed"].fillna(0).astype(int))
 
 
 def _reached(pictures: Sequence[Sequence[Any]]) -> dict[str, float]:
@@ -94,15 +94,15 @@ def _described(file: str | Path) -> dict[str, dict[str, str]]:
     return content
 
 
-def faulty_pictures(bad: pd.DataFrame) -> list[list[Any]]:
-    """A row a faulty picture: network, layer, channel, seed, score, reason."""
+def failed_rows(failed: pd.DataFrame) -> list[list[Any]]:
+    """A row for each failed picture: network, layer, channel, seed, score, reason."""
     return [
-        [plain(value) for value in row]
-        for row in bad[["network", "layer", "channel", "seed", "score", "reason"]].values
+        [json_value(value) for value in row]
+        for row in failed[["network", "layer", "channel", "seed", "score", "reason"]].values
     ]
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """A table's value as JSON has it: no NaN, numbers of six significant digits, whole ones whole."""
     if hasattr(value, "item"):
         value = value.item()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from feature_vis.errors import InputError
-from featurediff.runtime.os_errors import in_words
+from featurediff.runtime.os_errors import describe_os_error
 from featurediff.runtime.progress import BesideBars, note_progress
 from featurediff.runtime.watchdog import watch
 
@@ -60,7 +60,7 @@ def job(
         log.error("ended by SIGTERM, as a cluster does at a job's time limit: run again to go on from here")
         sys.exit(143)
     except Exception as error:
-        if (words := in_words(error)) is None:
+        if (words := describe_os_error(error)) is None:
             log.exception("this is a defect of featurediff, or the machine's")
             raise
         log.error("%s", words)

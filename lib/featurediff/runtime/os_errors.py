@@ -10,7 +10,7 @@ from pathlib import Path
 
 from feature_vis.errors import InputError
 
-__all__ = ["check_times", "check_writable", "in_words"]
+__all__ = ["check_times", "check_writable", "describe_os_error"]
 
 _AHEAD = 60.0  # seconds that a file server's clock may differ
 
@@ -67,7 +67,7 @@ def check_times(folder: str | Path) -> None:
         )
 
 
-def in_words(error: BaseException) -> str | None:
+def describe_os_error(error: BaseException) -> str | None:
     """One message about a fault of the machine; None for an error of another kind."""
     for one in _chain(error):
         if isinstance(one, OSError) and one.errno in _OF_DISK:

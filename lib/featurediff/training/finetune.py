@@ -34,12 +34,12 @@ from featurediff.training.settings import TrainingSettings
 from featurediff.training.trainer import Epochs
 
 __all__ = [
-    "Prepared",
+    "TrainingSetup",
     "choose_epoch",
     "finetune",
     "freeze_before",
-    "prepare",
     "publish_checkpoints",
+    "set_up_training",
     "training_log",
 ]
 
@@ -47,7 +47,7 @@ log = logging.getLogger("featurediff")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingSetup:
     """A network with its new head, and the pictures it is trained and validated on."""
 
     model: nn.Module
@@ -97,7 +97,9 @@ def freeze_before(model: nn.Module, train_from: str | None) -> _Trainable:
     return _Trainable(model, frozenset(learning))
 
 
-def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Path, device: torch.device) -> list[Path]:
+def finetune(
+    setup: TrainingSetup, settings: TrainingSettings, key: str, store: Path, device: torch.device
+) -> list[Path]:
     """Train to `settings.epochs` epochs, or until it stops before, and return one checkpoint file an epoch, in order.
 
     `store` is a folder that outlives a job that was cut off: an epoch whose checkpoint lies there, whole and under
@@ -106,7 +108,7 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
     Raises:
         InputError: a loss that is not finite, with the epoch and the batch.
     """
-    model = prepared.model
+    model = setup.model
     files, rows = _current_checkpoints(store, key, settings.epochs)
     if (stop := epochs_until_stop(rows, settings.patience)) is not None:
         files = files[:stop]
@@ -122,18 +124,18 @@ def finetune(prepared: Prepared, settings: TrainingSettings, key: str, store: Pa
         last = load_file(files[-1])
         model.load_state_dict(last["model"])
         optimizer.load_state_dict(last["optimizer"])
-    classes = len(prepared.class_names)
+    classes = len(setup.class_names)
     train_mode = partial(trainable.train, settings.frozen_statistics)
-    epochs = Epochs(model, train_mode, optimizer, prepared.train.labels, classes, settings)
-    work = progress(len(missing) * (len(prepared.train) + len(prepared.validation)), "training", "img")
+    epochs = Epochs(model, train_mode, optimizer, setup.train.labels, classes, settings)
+    work = progress(len(missing) * (len(setup.train) + len(setup.validation)), "training", "img")
     with work as advance, threads_for_loading(settings, device) as workers:
-        stream = Stream(prepared.train, prepared.validation, settings, missing, workers, device)
+        stream = Stream(setup.train, setup.validation, settings, missing, workers, device)
         for epoch in missing:
             row: dict[str, Any] = {"epoch": epoch, **epochs.train(epoch, stream.training(epoch), advance)}
             validated = evaluate(model, stream.validation(), classes, settings, advance)
             row |= {"val_loss": validated.loss, "val_accuracy": validated.accuracy}
             files.append(store / f"epoch{epoch}.pth")
-            rows.append(_save(files[-1], model, optimizer, row, prepared.class_names, settings, key))
+            rows.append(_save(files[-1], model, optimizer, row, setup.class_names, settings, key))
             if epochs_until_stop(rows, settings.patience) is not None:
                 log.info("stopped: the last %d epochs brought none better", settings.patience)
                 break
@@ -172,7 +174,7 @@ def _save(
     return row
 
 
-def prepare(network: nn.Module, split: pd.DataFrame, root: Path, settings: TrainingSettings) -> Prepared:
+def set_up_training(network: nn.Module, split: pd.DataFrame, root: Path, settings: TrainingSettings) -> TrainingSetup:
     """Give the network a new head for the split's classes, and open its training and validation pictures.
 
     Raises:
@@ -181,7 +183,7 @@ def prepare(network: nn.Module, split: pd.DataFrame, root: Path, settings: Train
     class_names = split.drop_duplicates("class_index").sort_values("class_index")["label"].tolist()
     train, validation = open_pictures(split, root, settings)
     model = replace_head(network, len(class_names), derive_seed(settings.seed, "head"))
-    return Prepared(model, train, validation, class_names)
+    return TrainingSetup(model, train, validation, class_names)
 
 
 def training_log(files: list[Path]) -> pd.DataFrame:

@@ -18,9 +18,9 @@ from featurediff.report.figures import (
 )
 
 
-def similarity(network: str, layer: str, cosine: list[float], faulty: tuple[int, ...] = ()) -> pd.DataFrame:
+def similarity(network: str, layer: str, cosine: list[float], failed: tuple[int, ...] = ()) -> pd.DataFrame:
     table = pd.DataFrame({"network": network, "layer": layer, "channel": range(len(cosine)), "cosine": cosine})
-    rank = table["cosine"].where(~table["channel"].isin(faulty)).rank(method="first")
+    rank = table["cosine"].where(~table["channel"].isin(failed)).rank(method="first")
     return table.assign(rank=rank.astype("Int64"))
 
 
@@ -50,7 +50,7 @@ def points(figure: Figure) -> list[float]:
 
 def test_boxes_are_the_sound_channels_by_layer_and_network() -> None:
     tables = [
-        similarity("dogs", "layer3.5", [0.1, 0.5, 0.9, 0.0], faulty=(3,)),
+        similarity("dogs", "layer3.5", [0.1, 0.5, 0.9, 0.0], failed=(3,)),
         similarity("dogs", "layer4.2", [0.2, 0.4]),
         similarity("cars", "layer3.5", [0.7]),
         similarity("cars", "layer4.2", [0.6, 0.8]),
@@ -72,7 +72,7 @@ def test_many_values_are_not_drawn_one_by_one() -> None:
 
 
 def test_tables_from_csv_plot_alike(tmp_path) -> None:
-    table = similarity("dogs", "layer4.2", [0.1, 0.5, 0.9], faulty=(0,))
+    table = similarity("dogs", "layer4.2", [0.1, 0.5, 0.9], failed=(0,))
     table.to_csv(tmp_path / "table.csv", index=False)
     assert medians(similarity_boxplot([pd.read_csv(tmp_path / "table.csv")])) == pytest.approx([0.7])
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from feature_vis.errors import InputError
-from featurediff.report.tables import column_meanings, network_table, picture_table, plain
+from featurediff.report.tables import column_meanings, json_value, network_table, picture_table
 
 NOTES = {
     "layer4.1": {
@@ -18,7 +18,9 @@ NOTES = {
     },
     "layer3.0": {"channels": [5], "pictures": {"5": [[0, 0.3, 4.0, 8, []]]}},
 }
-BAD = pd.DataFrame({"network": ["dogs", "dogs", "base"], "layer": "layer4.1", "channel": [7, 7, 0], "seed": [0, 1, 0]})
+FAILED = pd.DataFrame(
+    {"network": ["dogs", "dogs", "base"], "layer": "layer4.1", "channel": [7, 7, 0], "seed": [0, 1, 0]}
+)
 
 
 @pytest.fixture
@@ -32,13 +34,13 @@ def written(tmp_path: Path) -> tuple[Path, list[Path]]:
 
 
 def test_rows_stand_in_the_order_of_layers_and_channels(written: tuple[Path, list[Path]]) -> None:
-    table = network_table(picture_table(NOTES, BAD, "dogs"), *written)
+    table = network_table(picture_table(NOTES, FAILED, "dogs"), *written)
     assert table[["layer", "channel"]].values.tolist() == [["layer4.1", 0], ["layer4.1", 7], ["layer3.0", 5]]
     assert table["rank"].tolist()[1:] == [2, 1]  # the ranking's, not the layer's
     assert math.isnan(table["rank"].iloc[0])
     assert table["cosine"].tolist() == [0, 0.7, 0.5]
     assert table["activation_reached"].tolist() == [2.0, 3.0, 4.0]  # of the first seed
-    assert table["faulty"].tolist() == [0, 2, 0]
+    assert table["failed"].tolist() == [0, 2, 0]
 
 
 def test_a_channel_without_a_row_is_named(written: tuple[Path, list[Path]]) -> None:
@@ -47,24 +49,24 @@ def test_a_channel_without_a_row_is_named(written: tuple[Path, list[Path]]) -> N
         "layer3.0": {"channels": [5, 6], "pictures": {**NOTES["layer3.0"]["pictures"], "6": [[0, 0, 1, 8, []]]}},
     }
     with pytest.raises(InputError, match=r"no channel 6 of layer3\.0"):
-        network_table(picture_table(more, BAD, "dogs"), *written)
+        network_table(picture_table(more, FAILED, "dogs"), *written)
 
 
 def test_a_meaning_may_be_a_patterns(tmp_path: Path) -> None:
     (tmp_path / "columns.yaml").write_text(
         "gram_<block>: {unit: '', meaning: a distance}\nrank: {unit: '', meaning: a place}\n"
     )
-    found = column_meanings([tmp_path / "columns.yaml"], ["gram_layer1.0", "rank", "faulty", "other"])
+    found = column_meanings([tmp_path / "columns.yaml"], ["gram_layer1.0", "rank", "failed", "other"])
     assert found["gram_layer1.0"]["meaning"] == "a distance"
     assert found["rank"]["meaning"] == "a place"
-    assert found["faulty"]["unit"] == "pictures"
+    assert found["failed"]["unit"] == "pictures"
     assert found["other"] == {"unit": "", "meaning": ""}
 
 
 def test_values_are_what_json_has() -> None:
     values = [np.float64(1 / 3), 2.0, np.int64(7), np.bool_(True), float("nan"), float("inf"), None, pd.NA, "a", 1e-20]
-    assert [plain(value) for value in values] == [0.333333, 2, 7, True, None, None, None, None, "a", 1e-20]
-    json.dumps([plain(value) for value in values], allow_nan=False)
+    assert [json_value(value) for value in values] == [0.333333, 2, 7, True, None, None, None, None, "a", 1e-20]
+    json.dumps([json_value(value) for value in values], allow_nan=False)
 
 
 def test_columns_that_nothing_describes_any_more(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from feature_vis.errors import InputError
-from featurediff.runtime.os_errors import check_times, check_writable, in_words
+from featurediff.runtime.os_errors import check_times, check_writable, describe_os_error
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from featurediff.runtime.os_errors import check_times, check_writable, in_words
     ],
 )
 def test_an_error_of_the_disk_names_the_file_and_the_cure(number: int, words: str) -> None:
-    said = in_words(OSError(number, "in the system's words", "results/a.csv"))
+    said = describe_os_error(OSError(number, "in the system's words", "results/a.csv"))
     assert said is not None
     assert said.startswith("results/a.csv: ")
     assert words in said
@@ -41,7 +41,7 @@ def test_what_led_to_an_error_counts() -> None:
 
     with pytest.raises(RuntimeError) as raised:
         write()
-    assert "results/n.pth: the disk is full" in (in_words(raised.value) or "")
+    assert "results/n.pth: the disk is full" in (describe_os_error(raised.value) or "")
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_what_led_to_an_error_counts() -> None:
     ],
 )
 def test_memory_that_does_not_suffice(error: Exception, words: str) -> None:
-    assert words in (in_words(error) or "")
+    assert words in (describe_os_error(error) or "")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("a shape"), OSError("no number"), KeyError("a")])
 def test_other_errors_are_not_the_machines(error: Exception) -> None:
-    assert in_words(error) is None
+    assert describe_os_error(error) is None
 
 
 def test_a_folder_that_can_be_written_or_made(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from featurediff.networks import start_network
 from featurediff.training import finetune as training
 from featurediff.training.evaluation import Evaluation
 from featurediff.training.finetune import (
-    Prepared,
+    TrainingSetup,
     choose_epoch,
     finetune,
     freeze_before,
-    prepare,
     publish_checkpoints,
+    set_up_training,
     training_log,
 )
 from featurediff.training.settings import TrainingSettings
@@ -50,9 +50,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def prepared(root: Path, options: TrainingSettings, seed: int = 0) -> Prepared:
+def set_up(root: Path, options: TrainingSettings, seed: int = 0) -> TrainingSetup:
     table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
-    return prepare(start_network("resnet18", None, None, seed), table, root, options)
+    return set_up_training(start_network("resnet18", None, None, seed), table, root, options)
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:
@@ -65,7 +65,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 def test_it_learns_and_logs(pictures: Path, tmp_path: Path) -> None:
     options = settings(epochs=3, learning_rate=0.001, learning_rate_decay=0.5)
-    files = finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+    files = finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
     log = training_log(files)
     assert log["epoch"].tolist() == [0, 1, 2]
     assert log["learning_rate"].tolist() == pytest.approx([0.001, 0.0005, 0.00025])
@@ -74,9 +74,9 @@ def test_it_learns_and_logs(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_a_cut_off_training_goes_on_as_if_it_had_not_been(pictures: Path, tmp_path: Path) -> None:
-    whole = finetune(prepared(pictures, settings(epochs=3)), settings(epochs=3), "key", tmp_path / "whole", CPU)
-    finetune(prepared(pictures, settings(epochs=1)), settings(epochs=1), "key", tmp_path / "cut", CPU)
-    resumed = finetune(prepared(pictures, settings(epochs=3)), settings(epochs=3), "key", tmp_path / "cut", CPU)
+    whole = finetune(set_up(pictures, settings(epochs=3)), settings(epochs=3), "key", tmp_path / "whole", CPU)
+    finetune(set_up(pictures, settings(epochs=1)), settings(epochs=1), "key", tmp_path / "cut", CPU)
+    resumed = finetune(set_up(pictures, settings(epochs=3)), settings(epochs=3), "key", tmp_path / "cut", CPU)
     assert equal(weights(whole[-1]), weights(resumed[-1]))
 
 
@@ -97,14 +97,14 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def tiny(root: Path, options: TrainingSettings) -> Prepared:
+def tiny(root: Path, options: TrainingSettings) -> TrainingSetup:
     """A network of a few weights, where only the course of a training is of interest."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2))
         model.append(nn.Linear(4, 2))
     table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
-    return prepare(model, table, root, options)
+    return set_up_training(model, table, root, options)
 
 
 def test_with_every_option_it_goes_on_as_if_it_had_not_been_cut_off(pictures: Path, tmp_path: Path) -> None:
@@ -160,27 +160,27 @@ def test_epochs_are_reused_only_whole_and_under_the_same_key(pictures: Path, tmp
     caplog.set_level(logging.INFO, logger="featurediff")
     logging.getLogger("featurediff").propagate = True
     options = settings()
-    files = finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
-    finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+    files = finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
+    finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
     assert "reused 2 epochs, training 0" in caplog.text
     files[1].write_bytes(files[1].read_bytes()[:-1000])
-    finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+    finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
     assert "reused 1 epochs, training 1" in caplog.text
     caplog.clear()
     data = bytearray(files[0].read_bytes())
     data[len(data) // 4] ^= 16  # one bit among the weights, which torch reads without a word
     files[0].write_bytes(data)
-    finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+    finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
     assert "epoch0.pth are not those that were written" in caplog.text
     assert "reused 0 epochs, training 2" in caplog.text
     caplog.clear()
-    finetune(prepared(pictures, options), options, "another key", tmp_path, CPU)
+    finetune(set_up(pictures, options), options, "another key", tmp_path, CPU)
     assert "reused 0 epochs, training 2" in caplog.text
 
 
 def test_frozen_modules_do_not_move_nor_do_their_statistics(pictures: Path, tmp_path: Path) -> None:
     options = settings(train_from="layer4.1")
-    ready = prepared(pictures, options)
+    ready = set_up(pictures, options)
     before = {name: tensor.clone() for name, tensor in ready.model.state_dict().items()}
     after = weights(finetune(ready, options, "key", tmp_path, CPU)[-1])
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -191,7 +191,7 @@ def test_frozen_modules_do_not_move_nor_do_their_statistics(pictures: Path, tmp_
 
 def test_statistics_of_frozen_modules_move_on_request_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
     options = settings(train_from="layer4.1", frozen_statistics="moving")
-    ready = prepared(pictures, options)
+    ready = set_up(pictures, options)
     before = {name: tensor.clone() for name, tensor in ready.model.state_dict().items()}
     after = weights(finetune(ready, options, "key", tmp_path, CPU)[-1])
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -202,7 +202,7 @@ def test_statistics_of_frozen_modules_move_on_request_and_nothing_else(pictures:
 
 def test_validation_pictures_are_augmented_on_request_alone(pictures: Path) -> None:
     for augmented in (False, True):
-        validation = prepared(pictures, settings(rotation=30, augment_validation=augmented)).validation
+        validation = set_up(pictures, settings(rotation=30, augment_validation=augmented)).validation
         shown = [validation.item(0, epoch)[0] for epoch in (0, 1)]
         assert torch.equal(*shown) is not augmented
 
@@ -213,7 +213,7 @@ def test_every_epoch_augments_validation_pictures_anew(pictures: Path, tmp_path:
     def losses(folder: str, augmented: bool) -> list[float]:
         options = settings(train_from="fc", learning_rate=1e-12, augment_validation=augmented)
         return list(
-            training_log(finetune(prepared(pictures, options), options, "key", tmp_path / folder, CPU))["val_loss"]
+            training_log(finetune(set_up(pictures, options), options, "key", tmp_path / folder, CPU))["val_loss"]
         )
 
     assert np.ptp(losses("plain", False)) < 1e-6 < np.ptp(losses("augmented", True))
@@ -244,15 +244,15 @@ def test_a_module_that_is_not_there() -> None:
 def test_a_loss_that_is_not_finite_stops_with_a_cure(pictures: Path, tmp_path: Path) -> None:
     options = settings(learning_rate=1e30)
     with pytest.raises(InputError, match="lower learning_rate"):
-        finetune(prepared(pictures, options), options, "key", tmp_path, CPU)
+        finetune(set_up(pictures, options), options, "key", tmp_path, CPU)
 
 
 def test_a_start_and_a_head_depend_on_the_seed_alone(pictures: Path) -> None:
     torch.manual_seed(5)
-    first = prepared(pictures, settings(seed=1), seed=1).model.state_dict()
+    first = set_up(pictures, settings(seed=1), seed=1).model.state_dict()
     torch.manual_seed(6)
-    assert equal(first, prepared(pictures, settings(seed=1), seed=1).model.state_dict())
-    assert not equal(first, prepared(pictures, settings(seed=2), seed=2).model.state_dict())
+    assert equal(first, set_up(pictures, settings(seed=1), seed=1).model.state_dict())
+    assert not equal(first, set_up(pictures, settings(seed=2), seed=2).model.state_dict())
 
 
 def test_the_epoch_to_visualize() -> None:

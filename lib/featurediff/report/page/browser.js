@@ -12,7 +12,7 @@
     ["excess", "beyond drift (q_excess < 5 %)"],
     ["none", "not significant"],
   ];
-  const DESCENDING = /^(excess|visual_change|activation|mean_shift|weight_change|faulty|gram_|mismatched)/;
+  const DESCENDING = /^(excess|visual_change|activation|mean_shift|weight_change|failed|gram_|mismatched)/;
 
   const falls = (state) => (state.order ? state.order === "falling" : DESCENDING.test(state.sort));
 
@@ -35,12 +35,12 @@
   /* [network, place] of every channel that the state asks for, in its order; and the values it is sorted by. */
   async function choose(state) {
     const networks = state.network ? [state.network] : run.tuned.length ? run.tuned : run.names;
-    const [values, visual, excess, faulty, baseFaulty] = await Promise.all([
+    const [values, visual, excess, failed, failedInBase] = await Promise.all([
       columnsOf(networks, state.sort), columnsOf(networks, "q_visual"), columnsOf(networks, "q_excess"),
-      columnsOf(networks, "faulty"), columnsOf([run.base], "faulty"),
+      columnsOf(networks, "failed"), columnsOf([run.base], "failed"),
     ]);
     const below = (columns, network, place) => typeof columns[network][place] === "number" && columns[network][place] < LEVEL;
-    const bad = (network, place) => faulty[network][place] > 0 || baseFaulty[run.base][place] > 0;
+    const hasFailed = (network, place) => failed[network][place] > 0 || failedInBase[run.base][place] > 0;
     const changes = {
       "": () => true,
       visual: (n, p) => below(visual, n, p),
@@ -55,15 +55,15 @@
     for (const network of networks) {
       for (let place = 0; place < run.size; place += 1) {
         if (layer >= 0 && run.layerOf[place] !== layer) continue;
-        if (state.pictures === "sound" && bad(network, place)) continue;
-        if (state.pictures === "faulty" && !bad(network, place)) continue;
+        if (state.pictures === "sound" && hasFailed(network, place)) continue;
+        if (state.pictures === "failed" && !hasFailed(network, place)) continue;
         if (change(network, place) && asked(network, place)) chosen.push([network, place]);
       }
     }
     const value = ([network, place]) => values[network][place];
     if (state.sort !== "channel") chosen.sort(ordered(value, falls(state)));
     else if (falls(state)) chosen.reverse();
-    return { chosen, value, significant: (n, p) => [below(visual, n, p), below(excess, n, p)], bad };
+    return { chosen, value, significant: (n, p) => [below(visual, n, p), below(excess, n, p)], hasFailed };
   }
 
   /* What has no value comes last, whichever way the order goes; equal values stay in the page's order. */
@@ -94,7 +94,7 @@
     const marks = [
       visual ? h("span", { class: "mark", title: "the pictures differ: q_visual < 5 %" }, "changed") : null,
       excess ? h("span", { class: "mark strong", title: "more than its layer drifted: q_excess < 5 %" }, "beyond drift") : null,
-      found.bad(network, place) ? h("span", { class: "mark bad", title: "a picture of it failed" }, "faulty") : null,
+      found.hasFailed(network, place) ? h("span", { class: "mark failed", title: "a picture of it failed" }, "failed") : null,
     ];
     return h("a", { class: "card", href: link("channel", label(place), { network: network === run.base ? "" : network }) },
       featurediff.pair(network, place, 72),
@@ -153,7 +153,7 @@
       h("label", { class: "field" }, h("span", {}, "Search"), search),
       select("network", "Network", [...all, ...run.names.map((name) => [name, name]).filter(([name]) => run.tuned.length !== 1 || name !== run.tuned[0])], state.network, changed),
       select("layer", "Layer", [["", "all layers"], ...run.layers.map(({ name }) => [name, name])], state.layer, changed),
-      select("pictures", "Pictures", [["", "all"], ["sound", "sound"], ["faulty", "faulty"]], state.pictures, changed),
+      select("pictures", "Pictures", [["", "all"], ["sound", "sound"], ["failed", "failed"]], state.pictures, changed),
       select("change", "Change", CHANGES, state.change, changed),
       select("sort", "Sort by", sortable(), state.sort, changed),
       turnButton,

@@ -25,7 +25,7 @@
       if (!one) return h("td", {}, "–");
       const [, start, reached, , , reason] = one;
       return h("td", {}, featurediff.picture(network, place, seed, size()),
-        h("span", { class: "caption", title: `started at ${number(start)}` }, `activation ${number(reached)}`), reason ? h("span", { class: "mark bad" }, reason) : null);
+        h("span", { class: "caption", title: `started at ${number(start)}` }, `activation ${number(reached)}`), reason ? h("span", { class: "mark failed" }, reason) : null);
     };
     const head = h("tr", {}, h("td", {}), run.names.map((network) => h("th", { scope: "col" }, network)));
     const line = (seed) => h("tr", {}, h("th", { scope: "row" }, `seed ${seed}`), run.names.map((network) => cell(network, seed)));
@@ -93,7 +93,7 @@
   const INTERVALS = { visual_change: ["visual_change_low", "visual_change_high"], excess: ["excess_low", "excess_high"] };
   const MAIN = [
     "rank", "paired_similarity", "floor", "between_similarity", "visual_change", "q_visual", "excess", "q_excess", "correlation", "top_overlap",
-    "weight_change", "tuned_likes_base_picture", "base_likes_tuned_picture", "activation_reached", "faulty", "reason",
+    "weight_change", "tuned_likes_base_picture", "base_likes_tuned_picture", "activation_reached", "failed", "reason",
   ];
   const WITHIN = new Set(Object.values(INTERVALS).flat());
 

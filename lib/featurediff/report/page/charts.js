@@ -30,7 +30,7 @@
     return { domain: names, range: names.map((name) => featurediff.color(name)) };
   }
 
-  /* ---- CSV: quoted, and no cell that a spreadsheet would run: see transfer/spreadsheet.py ---- */
+  /* ---- CSV: quoted, and no cell that a spreadsheet would run: see featurediff/runtime/csv_injection.py ---- */
 
   const FORMULA = /(?:^|(?<=[;\t\r\n]))(["']*)(?=[=+\-@\t\r＝＋－＠])/g;
 

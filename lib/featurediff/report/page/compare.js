@@ -1,5 +1,5 @@
 "use strict";
-/* Two networks side by side: their scatters, the channels that changed most in either, and the atlas of pictures. */
+/* Two networks side by side: their scatters, the channels that changed most in either, and a map of all pictures. */
 (() => {
   const { h, run, number, label, link, column, figure, load, scale, unit } = featurediff;
 
@@ -79,17 +79,17 @@
       [a, ...(b === a ? [] : [b])].map((network, at) => h("span", { class: "line soft" }, h("span", {}, `${network}: rank ${number(ranks[at][place])}`), h("span", {}, `similarity ${number(similar[at][place])}`)))))));
   }
 
-  /* ---- the atlas: tiles where there is room for one, dots for the rest ---- */
+  /* ---- the map: tiles where there is room for one, dots for the rest ---- */
 
-  async function atlas(layerName, network) {
+  async function pcaMap(layerName, network) {
     const layer = run.layers.find(({ name }) => name === layerName);
-    const { explained, points: found } = await load(`atlas/${layerName}`);
+    const { explained, points: found } = await load(`pca_map/${layerName}`);
     const all = Object.values(found).flat().filter(Boolean);
     const [xs, ys] = [0, 1].map((axis) => all.map((point) => point[axis]));
     const range = (values) => [Math.min(...values), Math.max(...values) === Math.min(...values) ? Math.min(...values) + 1 : Math.max(...values)];
     const [xr, yr] = [range(xs), range(ys)];
     const size = 44;
-    const field = h("div", { class: "atlas", role: "group", "aria-label": `Pictures of ${layerName} in ${network} by their two principal components; arrow keys go from picture to picture` });
+    const field = h("div", { class: "pca-map", role: "group", "aria-label": `Pictures of ${layerName} in ${network} by their two principal components; arrow keys go from picture to picture` });
     const lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const rows = found[network].map((point, at) => (point ? { channel: label(layer.first + at), PC1: point[0], PC2: point[1] } : null)).filter(Boolean);
 
@@ -144,14 +144,14 @@
     new ResizeObserver(draw).observe(field);
     const share = explained.map((one) => `${(100 * one).toFixed(1)} %`);
     return h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, `Pictures of ${layerName} in ${network}`), h("span", { class: "note" }, `Principal components of their embeddings, all networks together: PC1 (${share[0]} of the variance) to the right, PC2 (${share[1]}) upwards. Near pictures look alike. A line leads from where the channel was in ${run.base}.`)),
-      field, h("div", { class: "tools" }, featurediff.csvButton(`atlas_${layerName}_${network}.csv`, () => ["channel", "PC1", "PC2"], () => rows)));
+      field, h("div", { class: "tools" }, featurediff.csvButton(`pca_map_${layerName}_${network}.csv`, () => ["channel", "PC1", "PC2"], () => rows)));
   }
 
   featurediff.views.compare = async ({ query, keep }) => {
-    const fallback = { a: run.tuned[0], b: run.tuned[1] || run.tuned[0], layer: "", visual: null, functional: null, atlas: run.layers[run.layers.length - 1].name, shown: run.tuned[0] };
+    const fallback = { a: run.tuned[0], b: run.tuned[1] || run.tuned[0], layer: "", visual: null, functional: null, pca_layer: run.layers[run.layers.length - 1].name, pca_network: run.tuned[0] };
     const state = { ...fallback, ...Object.fromEntries([...query].filter(([key]) => key in fallback)) };
     for (const key of ["a", "b"]) if (!run.tuned.includes(state[key])) state[key] = fallback[key];
-    if (!run.names.includes(state.shown)) state.shown = fallback.shown;
+    if (!run.names.includes(state.pca_network)) state.pca_network = fallback.pca_network;
     const columns = numeric();
     const filled = async (names) => {
       for (const name of names.filter((one) => columns.includes(one))) if ((await points(state.a, [name])).length) return name;
@@ -176,7 +176,7 @@
       } else agreement.replaceChildren();
       order.textContent = `From left to right: ${[...new Set([run.base, a, b])].join(", ")}.`;
       cards.replaceChildren(await most(a, b, state.layer));
-      map.replaceChildren(await atlas(state.atlas, state.shown));
+      map.replaceChildren(await pcaMap(state.pca_layer, state.pca_network));
       const given = Object.fromEntries(Object.entries(state).filter(([key, value]) => value !== fallback[key] && value !== start[key]));
       featurediff.replace("compare", "", given);
       keep();
@@ -193,8 +193,8 @@
           featurediff.select("visual", "Visual change", measures, state.visual, changed), featurediff.select("functional", "Functional change", measures, state.functional, changed)),
         h("section", { "aria-labelledby": "scatter" }, h("h2", { id: "scatter" }, "Visual against functional change"), charts, agreement),
         h("section", { "aria-labelledby": "either" }, h("h2", { id: "either" }, "Most changed in either"), order, cards),
-        h("section", { "aria-labelledby": "atlas" }, h("h2", { id: "atlas" }, "Atlas"),
-          h("div", { class: "controls" }, featurediff.select("atlas", "Layer of the atlas", run.layers.map(({ name }) => [name, name]), state.atlas, changed), featurediff.select("shown", "Network of the atlas", run.names.map((name) => [name, name]), state.shown, changed)), map)),
+        h("section", { "aria-labelledby": "pca-map" }, h("h2", { id: "pca-map" }, "Map of pictures"),
+          h("div", { class: "controls" }, featurediff.select("pca_layer", "Layer", run.layers.map(({ name }) => [name, name]), state.pca_layer, changed), featurediff.select("pca_network", "Network", run.names.map((name) => [name, name]), state.pca_network, changed)), map)),
     };
   };
 })();

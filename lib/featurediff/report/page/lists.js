@@ -1,5 +1,5 @@
 "use strict";
-/* Faulty pictures, and what the columns mean. */
+/* Failed pictures, and what the columns mean. */
 (() => {
   const { h, run, number, count, link, label } = featurediff;
 
@@ -8,9 +8,9 @@
       h("table", {}, h("thead", {}, h("tr", {}, heads.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))), h("tbody", {}, lines)));
   }
 
-  featurediff.views.faulty = async () => {
+  featurediff.views.failed = async () => {
     const groups = new Map();
-    for (const row of run.data.bad) {
+    for (const row of run.data.failed) {
       const key = `${row[0]} · ${row[1]}`;
       groups.set(key, [...(groups.get(key) || []), row]);
     }
@@ -28,12 +28,12 @@
       return all;
     });
     const columns = ["network", "layer", "channel", "seed", "score", "reason"];
-    const rows = () => run.data.bad.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]])));
+    const rows = () => run.data.failed.map((row) => Object.fromEntries(columns.map((name, at) => [name, row[at]])));
     return {
-      title: "Faulty pictures",
-      element: h("div", { class: "view" }, h("h1", {}, "Faulty pictures"),
-        run.data.bad.length
-          ? [h("p", {}, "Pictures that stayed grey, whose channel was not excited more than at the start, or whose activation is no number. They are left out of every comparison. The score is the picture's distance to uniform grey (root of the summed squares, grey levels)."), h("p", {}, featurediff.csvButton("faulty.csv", () => columns, rows)), body]
+      title: "Failed pictures",
+      element: h("div", { class: "view" }, h("h1", {}, "Failed pictures"),
+        run.data.failed.length
+          ? [h("p", {}, "Pictures that stayed grey, whose channel was not excited more than at the start, or whose activation is no number. They are left out of every comparison. The score is the picture's distance to uniform grey (root of the summed squares, grey levels)."), h("p", {}, featurediff.csvButton("failed_pictures.csv", () => columns, rows)), body]
           : h("p", {}, "None: every picture rose above its start and none stayed grey.")),
     };
   };

@@ -3,7 +3,7 @@
 (() => {
   const { h, run, load } = featurediff;
 
-  const VIEWS = [["overview", "Overview"], ["browser", "Browse"], ["compare", "Compare"], ["faulty", "Faulty"], ["columns", "Columns"]];
+  const VIEWS = [["overview", "Overview"], ["browser", "Browse"], ["compare", "Compare"], ["failed", "Failed pictures"], ["columns", "Columns"]];
   const THEMES = ["", "light", "dark"];
   const heights = new Map(); // address -> how far it was scrolled
   let open = { close: () => {} };

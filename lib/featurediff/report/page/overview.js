@@ -56,10 +56,10 @@
   async function similarities(measure) {
     const rows = [];
     for (const network of run.tuned) {
-      const [values, floors, faulty] = await Promise.all([column(network, measure), column(network, "floor"), column(network, "faulty")]);
+      const [values, floors, failed] = await Promise.all([column(network, measure), column(network, "floor"), column(network, "failed")]);
       run.layers.forEach((layer) => {
         for (let place = layer.first; place < layer.first + layer.count; place += 1) {
-          const base = { layer: layer.name, network, channel: run.channelOf[place], faulty: faulty[place] };
+          const base = { layer: layer.name, network, channel: run.channelOf[place], failed: failed[place] };
           if (values && values[place] !== null) rows.push({ ...base, shown: network, similarity: values[place] });
           if (floors && floors[place] !== null) rows.push({ ...base, shown: FLOOR, similarity: floors[place] });
         }
