@@ -50,7 +50,7 @@ from featurediff.measures.photo_responses import probe
 from featurediff.measures.picture_responses import compare_answers, picture_response, show_pictures
 from featurediff.measures.weight_change import weight_change
 from featurediff.networks import load_network, load_weights
-from featurediff.statistics.combined_score import join_scores
+from featurediff.statistics.combined_score import add_combined_score
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import TESTS, add_q_values
 
@@ -66,9 +66,9 @@ STATISTICS: dict[str, tuple[str, bool]] = {
     "picture_correlation": ("picture_correlation", True),
     "correlation (photographs)": ("correlation", True),
     "weight_change": ("weight_change", False),
-    "joined": ("joined", False),
+    "combined": ("combined", False),
 }
-CURVE = ("paired_similarity", "visual_change (MMD²)", "excess", "picture_correlation", "joined")
+CURVE = ("paired_similarity", "visual_change (MMD²)", "excess", "picture_correlation", "combined")
 RATE = 0.05
 
 
@@ -176,7 +176,7 @@ def compare(setting: Setting, pair: Pair) -> pd.DataFrame:
     table = visual_table(*embeddings, network="tuned", layer=layer, channels=channels)
     response = compare_answers(layer, channels, pair.answers.reshape(2, -1, len(channels)))
     table = table.merge(response.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
-    return add_q_values(join_scores(table.merge(pair.units, on="channel", validate="one_to_one")))
+    return add_q_values(add_combined_score(table.merge(pair.units, on="channel", validate="one_to_one")))
 
 
 def unpaired_similarity(base: View, tuned: View) -> np.ndarray:

@@ -109,7 +109,7 @@ def _plain(value: Any) -> str:
 def columns_page() -> str:
     """Every column that a comparison's tables may have, with its unit and meaning."""
     from featurediff.comparison.compare import describe_columns
-    from featurediff.statistics import replicate_runs as control
+    from featurediff.statistics import control_runs as control
     from featurediff.training import evaluation
 
     tables = {

@@ -12,7 +12,7 @@ from featurediff.rendering.failed_pictures import bad_pictures
 from featurediff.rendering.picture_table import listed_pictures
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import read_table, write_table
-from featurediff.statistics.replicate_runs import COLUMNS, compare_runs
+from featurediff.statistics.control_runs import COLUMNS, compare_runs
 
 with job(
     snakemake.log[0], snakemake.resources.runtime, threads=snakemake.threads, gpu=snakemake.resources.gpu

@@ -53,16 +53,16 @@ def test_planted_channels_are_told_from_drifting_ones(tables: dict[str, pd.DataF
     for kind, least in {"replaced": 0.99, "half": 0.95, "quarter": 0.85}.items():
         assert tables[kind]["kind"].value_counts().to_dict() == {UNCHANGED: 20, kind: 5}
         assert proof.measure_auc(tables[kind], "picture_correlation")[0] >= least
-    known = tables["half"].dropna(subset="joined")  # two channels answer to none of the photographs
+    known = tables["half"].dropna(subset="combined")  # two channels answer to none of the photographs
     assert len(known) == 23
-    assert proof.measure_auc(known, "joined")[0] >= 0.99
+    assert proof.measure_auc(known, "combined")[0] >= 0.99
     original = proof.measure_auc(tables["half"], "original's recipe: one unpaired picture")[0]
     assert original < proof.measure_auc(tables["half"], "picture_correlation")[0]
 
 
 def test_they_are_found_and_nothing_else(tables: dict[str, pd.DataFrame]) -> None:
     assert proof.discoveries(tables["replaced"])["response"] == (25, 0, 5)
-    for test in ("response", "joined"):
+    for test in ("response", "combined"):
         tested, false, right = proof.discoveries(tables[UNCHANGED])[test]
         assert tested >= 18  # a channel may answer to none of the photographs
         assert (false, right) == (0, 0)

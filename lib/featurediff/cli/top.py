@@ -13,8 +13,8 @@ __all__ = ["as_csv", "as_lines", "choose_network", "most_changed"]
 
 # Shown of a ranking, as far as it has them: what it is sorted by, the pictures' numbers, false discovery rates.
 _COLUMNS = (
-    *("rank", "layer", "channel", "excess", "paired_similarity", "floor", "visual_change", "joined"),
-    *("q_excess", "q_visual", "q_joined"),
+    *("rank", "layer", "channel", "excess", "paired_similarity", "floor", "visual_change", "combined"),
+    *("q_excess", "q_visual", "q_combined"),
 )
 
 # Columns that are no measure, although they may look like one where all of their rows are empty.
@@ -29,8 +29,8 @@ _WORDS = frozenset(
         "probe_reason",
         "response_reason",
         "filters",
-        "joined_parts",
-        "joined_reason",
+        "combined_parts",
+        "combined_reason",
     }
 )
 

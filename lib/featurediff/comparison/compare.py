@@ -24,8 +24,8 @@ from featurediff.measures.picture_similarity import compare_layer, most_differen
 from featurediff.rendering.picture_table import first_seed
 from featurediff.runtime.progress import progress
 from featurediff.runtime.tables import read_table
-from featurediff.statistics import combined_score as joined
-from featurediff.statistics.empirical_null import Drift
+from featurediff.statistics import combined_score
+from featurediff.statistics.empirical_null import EmpiricalNull
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import COLUMNS, add_q_values, agreement, rank_channels, summarise
 from featurediff.statistics.unchanged import EXPECTED, check_frozen
@@ -112,7 +112,7 @@ def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
     of_units = read_table(units)
     both = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
     check_unchanged(both)
-    return joined.join_scores(both)
+    return combined_score.add_combined_score(both)
 
 
 def check_unchanged(table: pd.DataFrame) -> None:
@@ -134,7 +134,7 @@ def compare_networks(
     bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
     embedder: Embedder,
     probe: Probing | None,
-    drifts: Mapping[str, Drift] | None = None,
+    nulls: Mapping[str, EmpiricalNull] | None = None,
     *,
     network: str,
     train_from: str | None,
@@ -143,7 +143,7 @@ def compare_networks(
     `functional_change.compare_units`.
 
     `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the faulty
-    ones of both, (channel, seed). `probe`: of both networks. `drifts`: of layers, where they are known from elsewhere.
+    ones of both, (channel, seed). `probe`: of both networks. `nulls`: of layers, where they are known from elsewhere.
     `train_from`: see `compare_units`.
 
     Raises:
@@ -155,8 +155,8 @@ def compare_networks(
         for paths, faulty in zip(sides, bad[layer], strict=True):
             channels, seeds, embeddings = embed_pictures(embedder, paths)
             embedded.append(without_bad(channels, seeds, embeddings, faulty))
-        drift = None if drifts is None else drifts[layer]
-        visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), drift=drift))
+        null = None if nulls is None else nulls[layer]
+        visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), null=null))
     first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}
     units = functional_change.compare_units(base, tuned, first, probe, train_from)
     table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
@@ -167,10 +167,10 @@ def compare_networks(
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of one network's tables: all channels, most changed first, corrected for their number; and a row a layer."""
     columns = [name for name in COLUMNS if name in tables[0] and name != "rank"]
-    others = [*functional_change.COLUMNS, *joined.COLUMNS]
+    others = [*functional_change.COLUMNS, *combined_score.COLUMNS]
     columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
-    return ranking, pd.concat([summarise(ranking), summarise(ranking, by=["network"]).assign(layer="all")])
+    return ranking, summarise(ranking)
 
 
 def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -187,7 +187,7 @@ def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:
 def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:
     """YAML: unit and meaning of columns by name, those of a comparison's tables where None."""
     if columns is None:
-        columns = {**functional_change.COLUMNS, **joined.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+        columns = {**functional_change.COLUMNS, **combined_score.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
     described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
 

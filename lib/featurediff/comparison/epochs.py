@@ -32,7 +32,7 @@ from featurediff.rendering.batch import adopt, make_targets, visualize
 from featurediff.rendering.failed_pictures import find_bad
 from featurediff.rendering.paths import picture_paths
 from featurediff.rendering.picture_table import feature_table
-from featurediff.statistics.empirical_null import Drift, fit_drift
+from featurediff.statistics.empirical_null import EmpiricalNull, fit_distance_null
 
 __all__ = ["bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
 
@@ -110,10 +110,8 @@ def measure_epoch(
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
-    drifts = {layer: _drift(ranking[ranking["layer"] == layer]) for layer in pictures}
-    table = compare_networks(
-        base, tuned, pictures, bad, embedder, probe, drifts, network=network, train_from=train_from
-    )
+    nulls = {layer: _null(ranking[ranking["layer"] == layer]) for layer in pictures}
+    table = compare_networks(base, tuned, pictures, bad, embedder, probe, nulls, network=network, train_from=train_from)
     table.insert(3, "epoch", epoch)
     if probe is not None:
         cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
@@ -121,6 +119,6 @@ def measure_epoch(
     return table.drop(columns=_UNFOUNDED)
 
 
-def _drift(ranked: pd.DataFrame) -> Drift:
+def _null(ranked: pd.DataFrame) -> EmpiricalNull:
     """The drift of a layer at the epoch that is visualized, from all of its channels."""
-    return fit_drift(1 - ranked["paired_similarity"].to_numpy(float), ranked["floor"].to_numpy(float))
+    return fit_distance_null(1 - ranked["paired_similarity"].to_numpy(float), ranked["floor"].to_numpy(float))

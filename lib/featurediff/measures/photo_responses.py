@@ -20,6 +20,7 @@ from feature_vis.errors import InputError
 from feature_vis.networks.activations import Activations, activations_of, device_of
 from featurediff.measures.accumulators import ClassMeans, Label, LinearCka, Moments, TopImages, class_selectivity
 from featurediff.measures.receptive_fields import Fields, channel_axes, maps, receptive_fields
+from featurediff.runtime.tables import join_reasons
 
 __all__ = ["COLUMNS", "Probing", "probe"]
 
@@ -225,7 +226,7 @@ class _Layer:
                 "std_base": std_base,
                 "std_tuned": std_tuned,
                 **{name: np.where(undefined, np.nan, values) for name, (values, undefined) in measured.items()},
-                "reason": _reasons(reasons),
+                "reason": join_reasons(reasons),
             }
         )
 
@@ -243,7 +244,7 @@ class _Layer:
             columns: dict[str, Any] = {"channel": np.arange(index.shape[1]), "task": task}
             columns |= {f"selectivity_{name}": values for name, values in zip(_NETWORKS, index, strict=True)}
             columns |= {f"class_{name}": values for name, values in zip(_NETWORKS, chosen, strict=True)}
-            tables.append(pd.DataFrame({**columns, "reason": _reasons(reasons)}))
+            tables.append(pd.DataFrame({**columns, "reason": join_reasons(reasons)}))
         return _stack(tables)
 
     def similarity(self) -> dict[str, Any]:
@@ -289,9 +290,3 @@ class _Layer:
 
 
 _WHERE = ("in the base", "in the tuned network")
-
-
-def _reasons(found: dict[str, np.ndarray]) -> list[str]:
-    """Reason -> rows with it; all of a row's reasons, joined."""
-    rows = np.stack(list(found.values()), axis=1)  # (K, reasons)
-    return ["; ".join(reason for reason, applies in zip(found, row, strict=True) if applies) for row in rows]

@@ -28,8 +28,8 @@ from feature_vis.images.arrays import check_picture
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
 from feature_vis.networks.activations import activations_of, layer_shapes
 from featurediff.measures.accumulators import Moments
-from featurediff.statistics.empirical_null import fit_bulk, log_above_zero
-from featurediff.statistics.unchanged import EXPECTED
+from featurediff.statistics.empirical_null import fit_null, log_above_zero
+from featurediff.statistics.unchanged import distance_from_unchanged
 
 __all__ = ["COLUMNS", "compare_answers", "picture_response", "show_pictures"]
 
@@ -102,25 +102,24 @@ def compare_answers(layer: str, channels: Sequence[int], answers: np.ndarray) ->
         ranked.add(stats.rankdata(answers, axis=1))
         constant = finite & plain.constant().any(0)
         correlation = np.where(finite & ~constant, ranked.correlation(), np.nan)
-    unchanged, rounding = EXPECTED["picture_correlation"]
-    equal = unchanged - correlation <= rounding
-    logs = log_above_zero(np.where(equal, 0, unchanged - correlation))
-    bulk = fit_bulk(logs, int(equal.sum()))
-    excess = bulk.score(logs)
+    distance = distance_from_unchanged("picture_correlation", correlation)
+    equal, logs = distance == 0, log_above_zero(distance)
+    null = fit_null(logs, int(equal.sum()))
+    excess = null.score(logs)
     reasons = np.select(
         [
             np.full(len(channels), not enough),
             ~finite,
             constant,
             equal,
-            np.full(len(channels), bool(bulk.reason)),
+            np.full(len(channels), bool(null.reason)),
         ],
         [
             f"{shown} pictures of the layer, {FEW_PICTURES} are needed",
             "activation not finite",
             "the activation is the same for all pictures",
             "response_excess: exactly unchanged",
-            f"response_excess: {bulk.reason}",
+            f"response_excess: {null.reason}",
         ],
         "",
     )
@@ -131,7 +130,7 @@ def compare_answers(layer: str, channels: Sequence[int], answers: np.ndarray) ->
             "pictures": shown,
             "picture_correlation": correlation,
             "response_excess": excess,
-            "p_response": np.where(equal, 1.0, bulk.p_value(excess)),
+            "p_response": np.where(equal, 1.0, null.p_value(excess)),
             "reason": reasons,
         }
     )

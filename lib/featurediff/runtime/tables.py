@@ -1,16 +1,17 @@
 """Tables on disk: one reader and one writer, so that text stays text and a file is whole or absent."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 from featurediff.runtime.csv_injection import as_text, original
 
-__all__ = ["as_written", "harmless", "read_table", "whole_lines", "write_table"]
+__all__ = ["as_written", "harmless", "join_reasons", "read_table", "whole_lines", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
 _TEXT = (
@@ -89,3 +90,12 @@ def whole_lines(path: str | Path) -> io.BytesIO:
     if not data.endswith(b"\n"):
         raise ValueError("its last line is cut off" if data else "it is empty")
     return io.BytesIO(data)
+
+
+def join_reasons(rows: Mapping[str, np.ndarray]) -> list[str]:
+    """A text for each row of a table, in which the reasons that apply to it are joined by "; ".
+
+    `rows`: reason -> whether it applies, (K,) bool.
+    """
+    table = np.stack(list(rows.values()), axis=1)  # (K, reasons)
+    return ["; ".join(reason for reason, applies in zip(rows, row, strict=True) if applies) for row in table]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from feature_vis.errors import InputError
 
-__all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen"]
+__all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen", "distance_from_unchanged"]
 
 # column: (value of an unchanged channel, tolerance). Of equal pictures and weights the measures are exact by
 # construction. So is the correlation of equal activations; but a library that is free to choose among kernels
@@ -20,12 +20,18 @@ __all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen"]
 # while the activation varies by more than a thousandth of its size.
 EXPECTED: Mapping[str, tuple[float, float]] = {
     "cosine": (1.0, 0.0),
-    "similarity": (1.0, 0.0),
     "correlation": (1.0, 1e-6),
     "picture_correlation": (1.0, 1e-6),
     "weight_change": (0.0, 0.0),
     "weight_cosine": (1.0, 0.0),
 }
+
+
+def distance_from_unchanged(column: str, values: np.ndarray) -> np.ndarray:
+    """How far values of a column of `EXPECTED` are from an unchanged channel's, any shape; 0 within its tolerance."""
+    unchanged, tolerance = EXPECTED[column]
+    distance = np.abs(values - unchanged)
+    return np.where(distance <= tolerance, 0.0, distance)
 
 
 class FrozenLayerChanged(RuntimeError):

@@ -14,7 +14,7 @@ from feature_vis.networks.models import build
 from featurediff.cli.main import main
 from featurediff.comparison.compare import describe_columns, rank_layers
 from featurediff.networks import Network, save_network
-from featurediff.statistics.combined_score import join_scores
+from featurediff.statistics.combined_score import add_combined_score
 from featurediff.statistics.mmd import visual_table
 
 LAYERS = ("layer3.1", "layer4.1")
@@ -85,7 +85,7 @@ def write_tables(folder: Path, network: str, rng: np.random.Generator) -> None:
         base, tuned = embeddings(rng, change)
         tables.append(visual_table(base, tuned, network=network, layer=layer, channels=list(CHANNELS)))
         tables[-1].assign(cosine=0.5).to_csv(folder / f"{layer}.csv", index=False)
-    ranking, summary = rank_layers([join_scores(table) for table in tables])
+    ranking, summary = rank_layers([add_combined_score(table) for table in tables])
     ranking.to_csv(folder / "ranking.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "columns.yaml").write_text(describe_columns())

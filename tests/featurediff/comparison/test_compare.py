@@ -52,11 +52,11 @@ def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp
         units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
         units.to_csv(tmp_path / f"{layer}.csv", index=False)
         tables.append(join_units(table, str(tmp_path / f"{layer}.csv")))
-    assert set(tables[0]["joined_parts"]) == {"excess + response_excess"}
+    assert set(tables[0]["combined_parts"]) == {"excess + response_excess"}
     ranking, summary = rank_layers(tables)
     assert ranking["channel"].tolist()[:2] == [7, 7]
-    assert (ranking["q_joined"] <= 0.05).sum() == 2
-    assert summary.set_index(["layer", "test"])["changed"][("all", "joined")] == 2
+    assert (ranking["q_combined"] <= 0.05).sum() == 2
+    assert summary.set_index(["layer", "test"])["changed"][("all", "combined")] == 2
     assert set(ranking) <= set(yaml.safe_load(describe_columns()))
 
 

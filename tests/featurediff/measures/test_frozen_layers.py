@@ -99,7 +99,7 @@ def test_every_deviation_is_listed_with_its_size() -> None:
             "network": "dogs",
             "layer": ["one"] * 3 + ["two"],
             "channel": [5, 6, 7, 0],
-            "similarity": [1.0, 1 - 2**-50, np.nan, 0.5],
+            "cosine": [1.0, 1 - 2**-50, np.nan, 0.5],
             "correlation": [1 - 1e-7, 0.75, 0.5, 0.1],
         },
         index=[0, 0, 0, 0],
@@ -107,10 +107,10 @@ def test_every_deviation_is_listed_with_its_size() -> None:
     with pytest.raises(FrozenLayerChanged) as raised:
         check_frozen([table], {"dogs": ["one"]})
     assert str(raised.value).splitlines()[1:] == [
-        "  dogs, one: similarity must be 1; not so in 1 channels (6), most in 6, by 8.88e-16",
+        "  dogs, one: cosine must be 1; not so in 1 channels (6), most in 6, by 8.88e-16",
         "  dogs, one: correlation must be 1; not so in 2 channels (6, 7), most in 7, by 0.5",
     ]
-    assert check_frozen([table], {"dogs": ["one"]}, {"similarity": (1.0, 1e-9)}) == 2
+    assert check_frozen([table], {"dogs": ["one"]}, {"cosine": (1.0, 1e-9)}) == 2
     assert check_frozen([table], {"cars": ["one"]}) == 0
 
 

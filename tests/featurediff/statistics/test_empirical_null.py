@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from featurediff.statistics.empirical_null import Bulk, Drift, fit_drift
+from featurediff.statistics.empirical_null import EmpiricalNull, fit_distance_null
 
 
 def test_drift_is_found_among_changed_channels() -> None:
@@ -14,14 +14,14 @@ def test_drift_is_found_among_changed_channels() -> None:
         noise = np.exp(rng.normal(size=800))
         noise /= 2 * noise.max()
         log_distance = -3 + 0.8 * np.log(noise) + 0.5 * rng.normal(size=800)
-        clean = fit_drift(np.exp(log_distance), 1 - noise)
-        assert clean.bulk.freedom == pytest.approx(1 / (1 / (0.37 * 400) + 1 / 6))
+        clean = fit_distance_null(np.exp(log_distance), 1 - noise)
+        assert clean.freedom == pytest.approx(1 / (1 / (0.37 * 400) + 1 / 6))
         log_distance[:160] += 5
-        mixed = fit_drift(np.exp(log_distance), 1 - noise)
+        mixed = fit_distance_null(np.exp(log_distance), 1 - noise)
         excess = mixed.excess(np.exp(log_distance), 1 - noise)
         assert excess[:160].min() > excess[160:].max()
         at = np.log(noise).mean()
-        found.append([(d.slope, d.slope * at + d.bulk.middle - 0.8 * at + 3, d.bulk.scale) for d in (clean, mixed)])
+        found.append([(d.slope, d.slope * at + d.middle - 0.8 * at + 3, d.scale) for d in (clean, mixed)])
     clean, mixed = np.mean(found, 0)
     assert clean == pytest.approx((0.8, 0, 0.5), abs=0.025)
     # a fifth changed: the middle of all is the unchanged channels' 5/8 point, the lower quartile their 5/16 point
@@ -30,8 +30,8 @@ def test_drift_is_found_among_changed_channels() -> None:
 
 
 def test_excess_p_values() -> None:
-    drift = Drift(1.0, Bulk(-1.0, 0.5, 5.0))
-    assert drift.excess(np.array([np.exp(-1), np.exp(0.5), 0]), np.array([0, 0, 0.5])) == pytest.approx(
+    null = EmpiricalNull(-1.0, 0.5, 5.0, slope=1.0)
+    assert null.excess(np.array([np.exp(-1), np.exp(0.5), 0]), np.array([0, 0, 0.5])) == pytest.approx(
         [0, 3, np.nan], nan_ok=True
     )
-    assert drift.bulk.p_value(np.array([0, 2.015])) == pytest.approx([0.5, 0.05], abs=1e-4)
+    assert null.p_value(np.array([0, 2.015])) == pytest.approx([0.5, 0.05], abs=1e-4)

@@ -9,10 +9,8 @@ from scipy import stats
 from simulated import auc, cosine, discoveries, simulate, table
 
 from feature_vis.errors import InputError
-from featurediff.statistics import mmd as visual_change
-from featurediff.statistics.empirical_null import fit_drift
-from featurediff.statistics.mmd import centre, similarities
-from featurediff.statistics.multiple_testing import rank_channels, share_interval, summarise
+from featurediff.statistics.empirical_null import fit_distance_null
+from featurediff.statistics.mmd import mmd2_unbiased, sign_flip_test, similarities
 
 # What is measured
 
@@ -88,41 +86,24 @@ def test_lengths_order_and_exchange_decide_nothing() -> None:
     pd.testing.assert_frame_equal(table(base @ turned, tuned @ turned), plain)
 
 
-def test_centring_takes_out_what_a_network_has_in_common() -> None:
-    base, tuned, planted = simulate(2, 40, 2, mixed=0.5, planted=10)
-    for network in (base, tuned):
-        network /= np.linalg.norm(network, axis=2, keepdims=True)
-    base[3, 1] = np.nan
-    centred = centre(base)
-    assert np.nanmean(np.nanmean(centred, 1), 0) == pytest.approx(0, abs=1e-12)
-    assert np.isnan(centred[3, 1]).all()
-    assert np.isfinite(centred[3, 0]).all()
-    assert centre(base.astype(np.float32)).dtype == np.float32
-    excess = table(centred, centre(tuned))["excess"]
-    known = excess.notna()
-    assert known.sum() == 39
-    assert auc(excess[known], planted[known]) > 0.95
-
-
 # What cannot be had
 
 
-def test_one_seed_has_a_similarity_and_nothing_else() -> None:
-    rows = table(*simulate(0, 12, 1)[:2])
-    assert rows[["paired_similarity", "first_similarity", "mismatched_similarity"]].notna().all(axis=None)
-    unknown = ["floor", "between_similarity", "visual_change", "p_visual", "excess", "p_excess", "q_visual", "q_excess"]
-    assert rows[unknown].isna().all(axis=None)
-    assert set(rows["reason"]) == {"one seed: no noise floor, no test"}
+@pytest.mark.parametrize(
+    ("seeds", "known", "unknown", "reason"),
+    [
+        (1, "paired|first|mismatched", "floor|between|visual|excess", "one seed: no noise floor, no test"),
+        (2, "floor|between|^[pq]_", "_(low|high)$", "two seeds: no interval over seeds"),
+    ],
+)
+def test_few_seeds_leave_numbers_out(seeds: int, known: str, unknown: str, reason: str) -> None:
+    rows = table(*simulate(0, 12, seeds)[:2])
+    assert rows.filter(regex=known).notna().all(axis=None)
+    assert rows.filter(regex=unknown).isna().all(axis=None)
+    assert set(rows["reason"]) == {reason}
 
 
-def test_two_seeds_have_no_interval() -> None:
-    rows = table(*simulate(0, 12, 2)[:2])
-    assert rows.filter(regex="_(low|high)$").isna().all(axis=None)
-    assert rows[["p_visual", "p_excess"]].notna().all(axis=None)
-    assert set(rows["reason"]) == {"two seeds: no interval over seeds"}
-
-
-def test_a_faulty_picture_takes_its_seed_and_nothing_more() -> None:
+def test_a_failed_picture_takes_its_seed_and_nothing_more() -> None:
     base, tuned, _ = simulate(0, 12, 4)
     base[2, 1] = np.nan
     tuned[5, 0, 3] = np.inf
@@ -132,8 +113,8 @@ def test_a_faulty_picture_takes_its_seed_and_nothing_more() -> None:
     without = similarities(base[[2, 3]][:, [0, 2, 3]], tuned[[2, 3]][:, [0, 2, 3]])
     assert rows.loc[2, "visual_change"] == pytest.approx(without.visual_change[0], abs=1e-12)
     assert rows.loc[2, "floor_tuned"] == pytest.approx(without.floor_tuned[0], abs=1e-12)
-    assert rows.loc[5, "reason"] == "the first seed's picture is faulty"
-    assert rows.loc[6, "reason"] == "no seed with a sound picture of both networks"
+    assert rows.loc[5, "reason"] == "the first seed's picture failed"
+    assert rows.loc[6, "reason"] == "no seed has a sound picture of both networks"
     assert rows.loc[6].drop(["network", "layer", "channel", "seeds", "reason"]).isna().all()
     filled = rows.drop(index=[5, 6])
     assert filled.notna().all(axis=None)
@@ -181,19 +162,90 @@ def test_bad_input_is_refused() -> None:
         similarities(base[0], tuned[0])
     with pytest.raises(InputError, match="different channels"):
         table(base, tuned, channels=[1, 2, 2, 3])
-    with pytest.raises(InputError, match="close names: excess"):
-        rank_channels(table(base, tuned), by="exces")
-    with pytest.raises(InputError, match="3 of 2"):
-        share_interval(3, 2)
 
 
 def test_no_channels_make_an_empty_table() -> None:
     rows = table(np.empty((0, 2, 8)), np.empty((0, 2, 8)))
     assert len(rows) == 0
-    assert summarise(rows).empty
 
 
-# Question 1: swaps
+# Question 1: sign flips
+
+
+def test_p_values_of_sign_flips_by_hand() -> None:
+    # two seeds: the pool is the mirror image. Products 5, 3, -4: 3 is reached by 4 of -5, -3, 4, as 5 by none
+    gram = np.zeros((3, 2, 2))
+    gram[:, 0, 1] = gram[:, 1, 0] = [5, 3, -4]
+    assert mmd2_unbiased(gram, np.full(3, 2)).tolist() == [5, 3, -4]
+    assert sign_flip_test(gram, np.full(3, 2), np.ones(3)).tolist() == [1 / 4, 2 / 4, 3 / 4]
+    # in units of the noise 5 becomes 1, and is reached by 4; -4 is reached by all of -1, -3, 4
+    assert sign_flip_test(gram, np.full(3, 2), np.array([5, 1, 1])).tolist() == [2 / 4, 2 / 4, 4 / 4]
+    # channel 0: products of three seeds 1, 1, 1, mean 1; each of three patterns turns two signs: mean -1/3.
+    # channel 1: two seeds, product -2, flipped 2. In units of noise / root of pairs: √3, and -√3 / 3 three times; 2
+    gram = np.zeros((2, 3, 3))
+    gram[0] = 1 - np.eye(3)
+    gram[1, 0, 1] = gram[1, 1, 0] = -2
+    # every channel has the same weight: 1, 1, 1 and 3. √3 is reached by 2 alone, -2 by all
+    assert sign_flip_test(gram, np.array([3, 2]), np.ones(2)).tolist() == [(3 + 3) / (3 + 6), 1]
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_p_values_are_those_of_swapped_pictures(seeds: int) -> None:
+    base, tuned, _ = simulate(4, 9, seeds, drift=0.3)
+    observed, pool = None, []
+    for signs in itertools.product((False, True), repeat=seeds - 1):
+        turn = np.array([False, *signs])[None, :, None]
+        found = similarities(np.where(turn, tuned, base), np.where(turn, base, tuned))
+        scaled = found.visual_change / (1 - (found.floor + found.between) / 2)  # the noise stays as it is
+        observed, pool = (scaled, pool) if observed is None else (observed, [*pool, *scaled])
+    as_large = (np.array(pool)[:, None] >= observed - 1e-9).sum(0)
+    assert table(base, tuned)["p_visual"].to_numpy() == pytest.approx((1 + as_large) / (1 + len(pool)))
+
+
+def test_of_many_seeds_some_sign_patterns_are_drawn_always_the_same() -> None:
+    base, tuned, _ = simulate(1, 6, 12, drift=0.1)
+    p = table(base, tuned)["p_visual"]
+    assert p.min() > 1 / (6 * 512)  # as many patterns as of ten seeds
+    assert 0.01 < p.median() < 0.99
+    pd.testing.assert_series_equal(table(base, tuned)["p_visual"], p)
+
+
+@pytest.mark.parametrize("paired", [0.0, 0.9], ids=["other seeds", "same start"])
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_p_values_without_change_are_uniform(seeds: int, paired: float) -> None:
+    tables = [table(*simulate(run, 48, seeds, paired=paired)[:2]) for run in range(40)]
+    p = pd.concat(tables)["p_visual"]
+    for bound in (0.5, 0.2, 0.05):
+        assert (p <= bound).mean() <= bound + 3 * np.sqrt(bound / len(p))
+        assert (p <= bound).mean() >= 0.6 * bound
+    assert p.min() > 0
+    assert np.mean([(rows["q_visual"] <= 0.05).any() for rows in tables]) <= 0.06
+
+
+def test_p_values_are_fair_to_channels_with_failed_pictures() -> None:
+    tables = []
+    for run in range(60):
+        base, tuned, _ = simulate(run, 48, 4)
+        base[:16, 0], tuned[:8, 2] = np.nan, np.nan
+        tables.append(table(base, tuned))
+    rows = pd.concat(tables)
+    for seeds in (2, 3, 4):
+        p = rows["p_visual"][rows["seeds"] == seeds]
+        for bound in (0.2, 0.05):
+            assert (p <= bound).mean() == pytest.approx(bound, abs=0.3 * bound + 2 * np.sqrt(bound / len(p)))
+    assert np.mean([(each["q_visual"] <= 0.05).any() for each in tables]) <= 0.06
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+@pytest.mark.parametrize("planted", [32, 58])
+def test_sign_flips_keep_their_rate_where_most_channels_changed(seeds: int, planted: int) -> None:
+    runs = []
+    for run in range(20):
+        base, tuned, is_planted = simulate(run, 64, seeds, mixed=0.6, planted=planted)
+        runs.append(discoveries(table(base, tuned)["q_visual"], is_planted))
+    false, power = np.mean(runs, 0)
+    assert false <= 0.06
+    assert power > 0.5
 
 
 # Question 2: the layer's drift
@@ -212,8 +264,8 @@ def test_drift_alone_is_no_discovery(seeds: int) -> None:
 def test_the_drift_of_a_whole_layer_serves_a_few_of_its_channels() -> None:
     base, tuned, _ = simulate(0, 60, 4, drift=0.1, mixed=0.5, planted=10)
     whole = table(base, tuned)
-    drift = fit_drift(1 - whole["paired_similarity"].to_numpy(), whole["floor"].to_numpy())
-    few = table(base[:4], tuned[:4], drift=drift)
+    null = fit_distance_null(1 - whole["paired_similarity"].to_numpy(), whole["floor"].to_numpy())
+    few = table(base[:4], tuned[:4], null=null)
     columns = ["excess", "excess_low", "excess_high", "p_excess"]
     pd.testing.assert_frame_equal(few[columns], whole.loc[:3, columns])
     assert table(base[:4], tuned[:4])["excess"].isna().all()
@@ -230,15 +282,15 @@ def test_excess_finds_planted_channels_in_drift(drift: float, planted: int) -> N
     assert power > 0.4
 
 
-def test_a_control_network_finds_what_the_layer_hides() -> None:
-    # two thirds changed: the layer's own middle is a changed channel
+def test_where_most_channels_changed_the_layers_own_null_is_cautious() -> None:
+    # two thirds changed: the layer's own middle is a changed channel; the null of an unchanged layer finds them
     hidden, known = [], []
     for run in range(15):
         base, tuned, planted = simulate(run, 60, 4, drift=0.1, mixed=1, planted=40)
-        control = simulate(run, 60, 4, drift=0.1, planted=40)[1]  # of the same base, nothing planted
-        assert (simulate(run, 60, 4, drift=0.1, planted=40)[0] == base).all()
+        still = similarities(base, simulate(run, 60, 4, drift=0.1, planted=40)[1])  # the same base, nothing planted
+        null = fit_distance_null(still.paired_distance, still.floor)
         hidden.append(discoveries(table(base, tuned)["q_excess"], planted))
-        known.append(discoveries(table(base, tuned, control=control)["q_excess"], planted))
+        known.append(discoveries(table(base, tuned, null=null)["q_excess"], planted))
     (_, power_hidden), (false, power) = np.mean(hidden, 0), np.mean(known, 0)
     assert false <= 0.06
     assert power_hidden < 0.2 < 0.9 < power
@@ -258,24 +310,19 @@ def test_power_grows_with_effect_and_with_seeds() -> None:
 # Intervals
 
 
-def test_jackknife_of_a_mean_is_its_t_interval() -> None:
-    x = np.array([1.0, 2, 4, 9])
-    without = ((x.sum() - x) / 3)[None]
-    found = visual_change._interval("m", np.array([x.mean()]), without, np.array([4]))
-    expected = stats.ttest_1samp(x, 0).confidence_interval()
-    assert (found["m_low"][0], found["m_high"][0]) == pytest.approx((expected.low, expected.high))
-
-
-def test_values_without_a_seed_are_those_of_the_other_seeds() -> None:
+def test_intervals_are_the_jackknifes() -> None:
     base, tuned, _ = simulate(0, 12, 4, drift=0.2)
     found = similarities(base, tuned)
-    drift = fit_drift(found.paired_distance, found.floor)
-    for s in range(4):
-        rest = similarities(np.delete(base, s, 1), np.delete(tuned, s, 1))
-        change = visual_change._without_each(found.difference, found.seeds)[:, s]
-        assert change == pytest.approx(rest.visual_change, abs=1e-12)
-        excess = visual_change._excess_without_each(found, drift)[:, s]
-        assert excess == pytest.approx(drift.excess(rest.paired_distance, rest.floor), abs=1e-9)
+    null = fit_distance_null(found.paired_distance, found.floor)
+    rows = table(base, tuned)
+    rest = [table(np.delete(base, s, 1), np.delete(tuned, s, 1), null=null) for s in range(4)]
+    for name in ("visual_change", "excess"):
+        value, without = rows[name].to_numpy(), np.array([each[name] for each in rest])  # (K,), (S, K)
+        pseudo = 4 * value - 3 * without
+        of_mean = stats.ttest_1samp(pseudo, 0).confidence_interval()
+        moved = value - pseudo.mean(0)  # the interval is around the value itself
+        assert rows[f"{name}_low"].to_numpy() == pytest.approx(of_mean.low + moved, abs=1e-9)
+        assert rows[f"{name}_high"].to_numpy() == pytest.approx(of_mean.high + moved, abs=1e-9)
 
 
 @pytest.mark.parametrize("seeds", [3, 4])

@@ -5,15 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from feature_vis.errors import InputError
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import (
     COLUMNS,
     add_q_values,
     agreement,
     q_values,
+    rank_agreement,
     rank_channels,
     share_interval,
-    spearman,
     summarise,
 )
 
@@ -27,6 +28,8 @@ def test_share_interval_is_wilsons() -> None:
     assert share_interval(0, 20)[0] == 0
     assert share_interval(0, 20)[1] > 0.1
     assert np.isnan(share_interval(0, 0)).all()
+    with pytest.raises(InputError, match="3 of 2"):
+        share_interval(3, 2)
 
 
 def test_q_values_leave_nan_out() -> None:
@@ -40,7 +43,7 @@ def test_every_column_is_described() -> None:
     base, tuned = np.random.default_rng(0).normal(size=(2, 12, 4, 8))
     rows = rank_channels(add_q_values(visual_table(base, tuned, network="dogs", layer="layer4.2")))
     assert [name for name in COLUMNS if name in rows] == list(rows.columns)
-    assert set(COLUMNS) - set(rows) == {"q_response", "q_joined"}  # of p-values that this table has not
+    assert set(COLUMNS) - set(rows) == {"q_response", "q_combined"}  # of p-values that this table has not
     assert all(isinstance(unit, str) and meaning for unit, meaning in COLUMNS.values())
 
 
@@ -49,9 +52,9 @@ def test_ranking() -> None:
     ranked = rank_channels(rows)
     assert ranked["channel"].tolist() == [5, 3, 6, 4]
     assert ranked["rank"].tolist() == [1, 2, 3, pd.NA]
-    one_seed = rows.assign(excess=np.nan, joined=[1, 2, 3, np.nan])
+    one_seed = rows.assign(excess=np.nan, combined=[1, 2, 3, np.nan])
     assert rank_channels(one_seed)["channel"].tolist() == [5, 4, 3, 6]
-    assert rank_channels(rows.assign(joined=[1, 2, 3, np.nan]))["channel"].tolist() == [5, 3, 6, 4]
+    assert rank_channels(rows.assign(combined=[1, 2, 3, np.nan]))["channel"].tolist() == [5, 3, 6, 4]
 
 
 def test_summary_counts_what_was_tested() -> None:
@@ -64,36 +67,39 @@ def test_summary_counts_what_was_tested() -> None:
         }
     )
     found = summarise(rows)
-    assert found["layer"].tolist() == ["b", "b", "a", "a"]
-    assert found["test"].tolist() == ["visual", "excess"] * 2
-    assert found[["channels", "tested", "changed"]].to_numpy().tolist() == [[3, 3, 2], [3, 2, 1], [2, 0, 0], [2, 2, 0]]
-    assert found["share"].tolist() == pytest.approx([2 / 3, 1 / 2, np.nan, 0], nan_ok=True)
-    assert found["reason"].tolist() == ["", "", "no channel could be tested", ""]
+    assert found["layer"].tolist() == ["b", "b", "a", "a", "all", "all"]
+    assert found["test"].tolist() == ["visual", "excess"] * 3
+    counts = [[3, 3, 2], [3, 2, 1], [2, 0, 0], [2, 2, 0], [5, 3, 2], [5, 4, 1]]
+    assert found[["channels", "tested", "changed"]].to_numpy().tolist() == counts
+    assert found["share"].tolist() == pytest.approx([2 / 3, 1 / 2, np.nan, 0, 2 / 3, 1 / 4], nan_ok=True)
+    assert found["reason"].tolist() == ["", "", "no channel could be tested", "", "", ""]
     assert found.loc[0, ["share_low", "share_high"]].tolist() == pytest.approx(share_interval(2, 3))
-    whole = summarise(rows, by=["network"])
-    assert whole[["channels", "tested", "changed"]].to_numpy().tolist() == [[5, 3, 2], [5, 4, 1]]
+    assert summarise(rows.head(0)).empty
+
+
+def spearman(x: np.ndarray, y: np.ndarray, *seed: str | int) -> list[object]:
+    return list(rank_agreement(x, y, *seed).values())[1:4]
 
 
 def test_spearman_of_known_orders() -> None:
     x = np.arange(20.0)
-    assert spearman(x, x**3) == pytest.approx((1, 1, 1))
-    assert spearman(x, -x) == pytest.approx((-1, -1, -1))
-    assert np.isnan(spearman(x, np.ones(20))).all()
-    assert np.isnan(spearman(x[:9], x[:9])).all()
-    with_gaps = np.where(x % 2, x, np.nan)
-    assert spearman(with_gaps, x**2)[0] == pytest.approx(1)
+    assert spearman(x, x**3) == pytest.approx([1, 1, 1])
+    assert spearman(x, -x) == pytest.approx([-1, -1, -1])
+    assert spearman(np.where(x % 2, x, np.nan), x**2) == pytest.approx([1, 1, 1])
     y = np.sin(x)
     assert spearman(x, y, "a", 1) == spearman(x, y, "a", 1) != spearman(x, y, "a", 2)
     assert spearman(x, y, "a", 1)[0] == spearman(x, y, "a", 2)[0] == pytest.approx(stats.spearmanr(x, y).statistic)
+    ties = np.repeat([0.0, 1], [19, 1])  # in a third of the resamples all are equal: those have no correlation
+    assert np.isfinite(spearman(ties, x)).all()
 
 
-def test_spearman_interval_covers() -> None:
+def test_the_interval_of_spearman_covers() -> None:
     rng = np.random.default_rng(0)
     truth = 6 / np.pi * np.arcsin(0.6 / 2)  # of a bivariate normal with correlation 0.6
     covered = []
     for run in range(200):
         x = rng.normal(size=30)
-        _, low, high = spearman(x, 0.6 * x + 0.8 * rng.normal(size=30), run, draws=300)
+        _, low, high = spearman(x, 0.6 * x + 0.8 * rng.normal(size=30), run)
         covered.append(low <= truth <= high)
     assert 0.9 <= np.mean(covered) <= 0.99
 

@@ -145,7 +145,7 @@
   /* ---- shares ---- */
 
   function shares() {
-    const words = { visual: "changed at all", excess: "whose pictures changed beyond the layer's drift", response: "whose answers to pictures changed beyond the layer's drift", joined: "changed by all measures together" };
+    const words = { visual: "changed at all", excess: "whose pictures changed beyond the layer's drift", response: "whose answers to pictures changed beyond the layer's drift", combined: "changed by all measures together" };
     const rows = run.data.summary.filter((row) => row.share !== null).map((row) => ({
       network: row.network, layer: row.layer, test: words[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
     }));

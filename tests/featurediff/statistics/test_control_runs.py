@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from featurediff.statistics.control_runs import COLUMNS, compare_runs, shared_change
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import add_q_values, rank_channels
-from featurediff.statistics.replicate_runs import COLUMNS, compare_runs, shared_change
 
 CHANNELS, SEEDS, VALUES = 48, 4, 64
 

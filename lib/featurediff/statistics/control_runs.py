@@ -1,19 +1,21 @@
-"""How much of a change is the task, how much the run? A second training with another seed tells.
+"""How much of a change is the task, and how much the run? A second training with another seed tells.
 
-Two networks are trained from one base on one data set, with other seeds. What the task asks for changes in both alike;
-what the order of the pictures and their augmentation happened to do does not. For a channel there are three vectors:
-base b, run t and control c (mean embeddings of its pictures; standardised activations on the probe images; unit
-filters). From their squared distances, |t - b|², |c - b|² and |t - c|², follows the product of the two changes,
+Two networks are trained from one base on one data set with different seeds. What the task asks for changes in both in
+the same way; what the order of the photographs and their augmentation happened to do does not. A channel has three
+vectors, in the base b, the run t and the control c: mean embeddings of its pictures, standardised activations on the
+probe images, or unit filters. Their squared distances, |t - b|², |c - b|² and |t - c|², give the product of the two
+changes,
 
-    (t - b) · (c - b) = (|t - b|² + |c - b|² - |t - c|²) / 2,
+    (t - b) · (c - b) = (|t - b|² + |c - b|² - |t - c|²) / 2.
 
-and `shared` is that, summed over the channels, over the root of the product of the summed |t - b|² and |c - b|²: the
-cosine between the two runs' changes. 1: both runs changed the layer alike; 0: they have nothing in common. Where a
-change is the task's part plus a run's own, of equal size in both and independent, it is the task's share of the squared
-change.
+`shared` is this product, summed over the channels, divided by the root of the product of the summed |t - b|² and
+|c - b|²: the cosine between the changes of the two runs. It is 1 if both runs changed the layer alike, and 0 if they
+have nothing in common. If a change is the sum of the task's part and of the run's own, which is independent and of
+equal size in both runs, `shared` is the task's share of the squared change.
 
-Squared distances are `visual_change` (unbiased, over different seeds' pictures: the noise that two pictures share does
-not count), 1 - `correlation` and 1 - `weight_cosine` (half of the squared distance each; the half cancels).
+The squared distances are `visual_change` (unbiased, over pictures of different seeds, so that the noise that two
+pictures share does not count), 1 - `correlation` and 1 - `weight_cosine` (each half of the squared distance; the half
+cancels).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,8 +23,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from feature_vis.seeding import derive_seed
-from featurediff.statistics.multiple_testing import FEW_CHANNELS, agreement
+from featurediff.statistics.empirical_null import FEW_CHANNELS
+from featurediff.statistics.multiple_testing import RATE, bootstrap_interval, rank_agreement
 
 __all__ = ["COLUMNS", "compare_runs", "shared_change"]
 
@@ -32,7 +34,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "control": ("", "another run of it: the same training with another seed"),
     "layer": ("", "dotted name of the layer"),
     "measure": ("", "the column of the networks' rankings that is compared"),
-    "channels": ("count", "channels of which the measure is known in both runs"),
+    "channels": ("count", "channels whose measure is known in both runs"),
     "median_network": ("the measure's", "median over the channels, base against network"),
     "median_control": ("the measure's", "median over the channels, base against control"),
     "median_between": ("the measure's", "median over the channels, network against control"),
@@ -46,30 +48,28 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "changed_control": ("count", "channels that changed in the control"),
     "changed_both": ("count", "channels that changed in both"),
     "share_both": ("0 to 1", "changed_both of those that changed in either (Jaccard); empty where none did"),
-    "by_chance": ("count", "channels that would have changed in both, were the two runs unrelated"),
+    "by_chance": ("count", "channels expected to change in both if the two runs were unrelated"),
     "reason": ("", "why numbers of this row are empty"),
 }
 
 # measure -> the column of its test
 _MEASURES = {"visual_change": "q_visual", "excess": "q_excess", "correlation": None, "weight_cosine": None}
 
-# measure -> the squared distance, up to a factor; `excess` is a logarithm against the layer's drift, and has none
+# measure -> the squared distance up to a factor; `excess`, a logarithm above the layer's drift, has none
 _DISTANCES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "visual_change": lambda change: change,
     "correlation": lambda similarity: 1 - similarity,
     "weight_cosine": lambda similarity: 1 - similarity,
 }
 
-_RATE = 0.05
-
 
 def compare_runs(
     ranking: pd.DataFrame, of_control: pd.DataFrame, between: pd.DataFrame, *, network: str, control: str, seed: int
 ) -> pd.DataFrame:
-    """A row a layer and measure, see `COLUMNS`.
+    """A row for each layer and measure, see `COLUMNS`.
 
-    `ranking`, `of_control`: of `featurediff.comparison.compare.rank_layers`, of a network and another run of it.
-    `between`: of `featurediff.comparison.compare.compare_networks`, the one against the other. `seed`: of the
+    `ranking`, `of_control`: of `featurediff.comparison.compare.rank_layers`, for a network and another run of it.
+    `between`: of `featurediff.comparison.compare.compare_networks`, for the one against the other. `seed`: of the
     bootstraps.
     """
     keys = ["layer", "channel"]
@@ -86,42 +86,37 @@ def compare_runs(
 
 
 def shared_change(
-    first: np.ndarray, second: np.ndarray, between: np.ndarray, *seed: str | int, level: float = 0.95, draws: int = 2000
+    first: np.ndarray, second: np.ndarray, between: np.ndarray, *seed: str | int
 ) -> tuple[float, float, float]:
-    """The cosine between two runs' changes, and its interval from a bootstrap over channels (percentiles).
+    """The cosine between the changes of two runs, and its bootstrap interval over channels.
 
-    From squared distances, (K,) each: base to the one, base to the other, the one to the other. Channels with a NaN
-    are left out. NaN below `FEW_CHANNELS` channels, and where a run has no change. `seed`: parts of the generator's.
+    The arguments are squared distances, (K,) each: from the base to the one run, to the other, and from the one to the
+    other. Channels with a NaN are left out. The result is NaN below `FEW_CHANNELS` channels, and if a run has no
+    change. `seed`: parts of the generator's seed.
     """
     distances = np.stack([first, second, between])  # (3, K)
     distances = distances[:, np.isfinite(distances).all(0)]
-    if distances.shape[1] < FEW_CHANNELS:
+    if distances.shape[1] < FEW_CHANNELS or np.isnan(value := float(_cosine(*distances))):
         return np.nan, np.nan, np.nan
-    rng = np.random.default_rng(derive_seed("shared", *seed))
-    drawn = rng.integers(distances.shape[1], size=(draws, distances.shape[1]))  # (draws, K)
-    value = float(_cosine(distances.sum(1)))
-    values = _cosine(distances[:, drawn].sum(2))
-    if np.isnan(value) or np.isnan(values).all():
-        return np.nan, np.nan, np.nan
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return value, float(low), float(high)
+    return value, *bootstrap_interval(_cosine, list(distances), "shared", *seed)
 
 
-def _cosine(sums: np.ndarray) -> np.ndarray:
-    """(3, …) -> (…); NaN where a run has no change."""
-    first, second, between = sums
+def _cosine(first: np.ndarray, second: np.ndarray, between: np.ndarray, axis: int = -1) -> np.ndarray:
+    """From squared distances along an axis; NaN where a run has no change."""
+    first, second, between = first.sum(axis), second.sum(axis), between.sum(axis)
     changed = (first > 0) & (second > 0)
     size = np.sqrt(np.where(changed, first * second, np.nan))
     return (first + second - between) / (2 * size)
 
 
 def _row(part: pd.DataFrame, measure: str, seed: int) -> dict[str, object]:
-    """What is said of one layer and measure."""
-    layer = str(part["layer"].iloc[0])
-    ranks = agreement(part, measure, f"{measure}_control", seed=seed, by=["layer"]).iloc[0]
-    row: dict[str, object] = {name: ranks[name] for name in ranks.index if name in COLUMNS}
-    reasons = [f"spearman: {ranks['reason']}"] if ranks["reason"] else []
-    row |= {"median_network": part[measure].median(), "median_control": part[f"{measure}_control"].median()}
+    """The numbers of one layer and measure."""
+    layer, in_control = str(part["layer"].iloc[0]), f"{measure}_control"
+    row = rank_agreement(
+        part[measure].to_numpy(float), part[in_control].to_numpy(float), seed, layer, measure, in_control
+    )
+    reasons = [f"spearman: {row['reason']}"] if row["reason"] else []
+    row |= {"median_network": part[measure].median(), "median_control": part[in_control].median()}
     if measure in _DISTANCES:
         first, second, between = (
             _DISTANCES[measure](part[f"{measure}{end}"].to_numpy(float)) for end in ("", "_control", "_between")
@@ -137,9 +132,9 @@ def _row(part: pd.DataFrame, measure: str, seed: int) -> dict[str, object]:
 
 
 def _overlap(q: pd.Series, q_control: pd.Series) -> dict[str, object]:
-    """How many channels changed in one run, in the other, and in both; NaN is not changed."""
+    """How many channels changed in one run, in the other, and in both; NaN counts as not changed."""
     known = q.notna() & q_control.notna()
-    changed, in_control = q[known] <= _RATE, q_control[known] <= _RATE
+    changed, in_control = q[known] <= RATE, q_control[known] <= RATE
     both, either = int((changed & in_control).sum()), int((changed | in_control).sum())
     return {
         "changed_network": int(changed.sum()),
