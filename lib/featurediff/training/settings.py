@@ -1,4 +1,4 @@
-"""What a user may set for a fine-tuning; no torch here, the workflow reads it while it builds its graph."""
+"""The settings of a fine-tuning. No torch here: the workflow imports this module while it builds its graph."""
 
 import hashlib
 import json
@@ -10,10 +10,10 @@ from feature_vis.errors import InputError
 
 __all__ = ["CHOICES", "PACE", "TRAINING_VERSION", "TrainingSettings", "training_key", "training_problems"]
 
-# Raise it when a change to the training changes weights: every network is then trained again.
+# Raise it when a change to the code changes the weights: every network is then trained again.
 TRAINING_VERSION = 2
 
-# What the settings that are words may be.
+# The values that a setting with a text may have.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "frozen_statistics": ("held", "moving"),
     "rotation_interpolation": ("bilinear", "nearest"),
@@ -22,11 +22,11 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "class_weights": ("equal", "balanced"),
 }
 
-# How quick a training is, not what it learns. `threads` are the job's: `featurediff.config.plan.Plan.training_threads`.
+# These decide how fast a training runs, not what it learns. `threads` are the job's, see `config.plan.Plan`.
 PACE = ("threads", "workers", "cache_mb")
 
-# The key of a training holds these always, settings that came later only where they are not at their default: so a
-# new setting trains no network again.
+# The key of a training always holds these. It holds a setting that was added later only where it differs from its
+# default, so that a new setting trains no network again.
 _FIRST = {
     *("train_from", "learning_rate", "learning_rate_decay", "batch_size", "mixed_precision", "seed"),
     *("size", "resize", "rotation", "flip", "frozen_statistics", "augment_validation", "rotation_interpolation"),
@@ -35,65 +35,47 @@ _FIRST = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of a fine-tuning.
+    """The settings of a fine-tuning. Three of them exist to train as the original did: docs/reference/original.md."""
 
-    `train_from`: dotted name of the first module that is trained; all before it is frozen, batch-norm statistics
-    included; everything is trained where None. `epochs`: passes over the training pictures; `patience`: epochs without
-    a better one after which it stops before (never where None).
+    # what is trained, and for how long
+    epochs: int  # passes over the training photographs
+    train_from: str | None = None  # dotted name of the first module that learns, the head aside; None: all learn
+    frozen_statistics: str = "held"  # batch-norm statistics before train_from: `held`, or `moving` as in the original
+    patience: int | None = None  # stop after this many epochs without a better one; None: never
 
-    `optimizer`: `adam`, `adamw` or `sgd`, with `weight_decay` and, for `sgd`, `momentum`. `learning_rate`: its rate at
-    first. `schedule`: `step` multiplies it by `learning_rate_decay` after every `step_epochs` epochs, `linear` and
-    `cosine` take it to 0 over all epochs; over the first `warmup_epochs` (may be a fraction) it rises from 0.
-    `batch_size`: pictures whose gradient is computed at a time; a step takes that of `accumulate_batches` batches.
-    `label_smoothing`: share of the target that is spread over all classes. `class_weights`: `balanced` weighs each
-    picture by the inverse of its class's number of training pictures.
+    # optimizer and learning rate
+    optimizer: str = "adam"  # `adam`, `adamw` or `sgd`
+    weight_decay: float = 0.0  # for every parameter
+    momentum: float = 0.9  # of `sgd` alone
+    learning_rate: float = 1e-3  # after the warm-up
+    schedule: str = "step"  # `step`; `linear` and `cosine` fall to 0 over all epochs
+    step_epochs: int = 1  # with `step`: epochs between two decays
+    learning_rate_decay: float = 1.0  # with `step`: factor of each decay
+    warmup_epochs: float = 0.0  # epochs over which the rate rises from 0; may be a fraction
+    batch_size: int = 64  # photographs in one forward and backward pass
+    accumulate_batches: int = 1  # batches whose gradients make one step of the optimizer
+    label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    class_weights: str = "equal"  # `balanced` weighs a photograph by 1 / (training photographs of its class)
 
-    `size`: pixels of the square crop. `resize`: pixels of the shorter side before the crop (as it is where None).
-    Training pictures only: `rotation`, the largest angle in degrees; `flip`, mirror half of them; `randaugment`,
-    operations of RandAugment on each, of `randaugment_magnitude` (0 to 30); `mixup` and `cutmix`, the parameter of the
-    Beta distribution from which the shares are drawn in which two pictures are mixed (0 for never).
+    # photographs; all but size, resize and augment_validation concern those that are trained on
+    size: int = 224  # pixels of the square crop's side
+    resize: int | None = None  # pixels of the shorter side before the crop; None: as it is
+    rotation: float = 0.0  # largest angle either way, degrees
+    rotation_interpolation: str = "bilinear"  # between pixels: `bilinear`, or `nearest` as in the original
+    flip: bool = True  # mirror half of them
+    augment_validation: bool = False  # crop, mirror and rotate validation photographs as well, as the original did
+    randaugment: int = 0  # operations of RandAugment on each
+    randaugment_magnitude: int = 9  # their strength, 0 to 30
+    mixup: float = 0.0  # MixUp: parameter of the Beta distribution of the shares of two photographs; 0: no MixUp
+    cutmix: float = 0.0  # CutMix: the same
 
-    `mixed_precision`: bfloat16 on CUDA. `channels_last`: the order of values in memory in which convolutions are
-    quicker. `workers`: processes that load pictures (None: see `featurediff.training.loading.loading_processes`).
-    `cache_mb`: 10^6 bytes of memory for decoded pictures. `seed`: of the head, the order of the pictures and their
-    augmentation.
+    # how fast it runs
+    mixed_precision: bool = True  # bfloat16 on CUDA
+    channels_last: bool = True  # the memory layout in which convolutions are faster
+    workers: int | None = None  # processes that load photographs; None: see `loading.loading_processes`
+    cache_mb: int = 1000  # memory for decoded photographs, 10^6 bytes
 
-    Three settings are there to be what the original was (docs/reference/original.md). `frozen_statistics`: `held`, or
-    `moving` with the training pictures, of the batch norms before `train_from`. `augment_validation`: validation
-    pictures are cropped, mirrored and rotated as training pictures are. `rotation_interpolation`: between pixels.
-    """
-
-    epochs: int
-    train_from: str | None = None
-    learning_rate: float = 1e-3
-    learning_rate_decay: float = 1.0
-    schedule: str = "step"
-    step_epochs: int = 1
-    warmup_epochs: float = 0.0
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    batch_size: int = 64
-    accumulate_batches: int = 1
-    label_smoothing: float = 0.0
-    class_weights: str = "equal"
-    patience: int | None = None
-    size: int = 224
-    resize: int | None = None
-    rotation: float = 0.0
-    flip: bool = True
-    frozen_statistics: str = "held"
-    augment_validation: bool = False
-    rotation_interpolation: str = "bilinear"
-    randaugment: int = 0
-    randaugment_magnitude: int = 9
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mixed_precision: bool = True
-    channels_last: bool = True
-    workers: int | None = None
-    cache_mb: int = 1000
-    seed: int = 0
+    seed: int = 0  # of the head's weights, the order of the photographs and their augmentation
 
     def __post_init__(self) -> None:
         checks = [
@@ -116,25 +98,29 @@ class TrainingSettings:
         ]
         problems = [f"{name} must be {what}, not {getattr(self, name)!r}" for name, fine, what in checks if not fine]
         if problems:
-            raise InputError("the training settings cannot be followed: " + "; ".join(problems))
+            raise InputError("these training settings are not possible: " + "; ".join(problems))
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> "TrainingSettings":
-        """From the keys of a config, without its `threads`; an unknown or missing key is an error."""
+        """From a config's mapping, whose `threads` are left out.
+
+        Raises:
+            InputError: an unknown key, no `epochs`, or a value out of its range.
+        """
         known = {field.name for field in fields(cls)}
         settings = {name: value for name, value in settings.items() if name != "threads"}
         if unknown := sorted(set(settings) - known):
-            raise InputError(f"a training has no {', '.join(unknown)}: it has {', '.join(sorted(known))}")
+            raise InputError(f"unknown training settings: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
         if "epochs" not in settings:
             raise InputError("a training needs its number of epochs")
         return cls(**settings)
 
 
 def training_key(settings: TrainingSettings, model: str, start_digest: str, split_digest: str) -> str:
-    """Digest of all that decides the weights after an epoch: not how many epochs there are, nor how they are loaded.
+    """SHA-256 of all that decides the weights after an epoch, 64 hex digits.
 
-    Only where the learning rate falls over all epochs does their number decide. `start_digest` is of the weights that
-    training starts from, `split_digest` of the table of pictures.
+    The number of epochs is part of it only where the learning rate depends on it (`linear` and `cosine`). `model`: the
+    architecture's name; `start_digest`: of the weights that training starts from; `split_digest`: of the split's file.
     """
     usual = {field.name: field.default for field in fields(TrainingSettings)}
     passed_over = {*PACE, "patience"} if settings.schedule != "step" else {*PACE, "patience", "epochs"}
@@ -148,7 +134,7 @@ def training_key(settings: TrainingSettings, model: str, start_digest: str, spli
 
 
 def training_problems(training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of a training in a config whose every value is allowed by itself: the key, and why it goes with no other."""
+    """Values of a config's training that are allowed alone but not together: each one's key, and the reason."""
     warmup, epochs = training.get("warmup_epochs", 0), training.get("epochs")
     if epochs is not None and warmup >= epochs:
-        yield "warmup_epochs", f"the learning rate rises over {warmup} epochs, and {epochs} are trained: make it less"
+        yield "warmup_epochs", f"the warm-up takes {warmup} of {epochs} epochs: make it shorter than the training"
