@@ -106,11 +106,11 @@ def _of_layer(model: "nn.Module", layer: str, recipes: list[dict[str, Any]]) -> 
 
 def _of_training(model: "nn.Module", training: Mapping[str, Any]) -> tuple[str, list[str]]:
     from feature_vis.networks.activations import layer_shapes
-    from featurediff.training.finetune import freeze_before
+    from featurediff.measures.frozen_layers import trained_modules
 
     module = ""
     try:
-        freeze_before(model, training["train_from"])
+        trained_modules(model, training["train_from"])
     except InputError as error:
         module = str(error)
     return module, layer_shapes(model, [""], (training["size"], training["size"]))[1]

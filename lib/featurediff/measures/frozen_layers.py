@@ -1,4 +1,4 @@
-"""Which layers a training leaves as they were."""
+"""Which modules a training changes, and which layers it leaves as they were."""
 
 from collections.abc import Iterable
 
@@ -9,23 +9,35 @@ from feature_vis.networks.activations import call_order
 from feature_vis.networks.models import head_name, weights_digest
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
-__all__ = ["frozen_layers", "layers_before"]
+__all__ = ["frozen_layers", "layers_before", "trained_modules"]
+
+
+def trained_modules(model: nn.Module, train_from: str | None) -> frozenset[str]:
+    """The names of the modules that a training from `train_from` on changes; all others are frozen.
+
+    They are the head, `train_from`, and every module that a forward pass enters after it; where it is None, every
+    module that a forward pass enters. A container that was entered before but holds `train_from` is not among them.
+
+    Raises:
+        InputError: the network has no module `train_from`, or a forward pass does not enter it.
+    """
+    order = call_order(model)
+    if train_from is None:
+        return frozenset(order)
+    if train_from not in order:
+        raise InputError(f"train_from: the network uses no module {train_from!r}{close_names(train_from, order)}")
+    return frozenset([*order[order.index(train_from) :], head_name(model)])
 
 
 def layers_before(model: nn.Module, train_from: str | None, layers: Iterable[str]) -> list[str]:
-    """Those of the layers that a training from `train_from` on does not touch
-    (`featurediff.training.finetune.freeze_before`).
+    """Those of the layers that a training from `train_from` on leaves as they are.
 
-    A pass reaches the end of such a layer before it enters `train_from` or the head.
+    A forward pass reaches the end of such a layer before it enters any of the `trained_modules`.
 
     Raises:
-        InputError: the network has no module `train_from`, or does not use it.
+        InputError: see `trained_modules`.
     """
-    if train_from is None:
-        return []
-    if train_from not in (order := call_order(model)):
-        raise InputError(f"train_from: the network uses no module {train_from!r}{close_names(train_from, order)}")
-    learning = {train_from, head_name(model)}
+    learning = trained_modules(model, train_from)
     return [layer for layer in layers if learning.isdisjoint(call_order(model, until=layer))]
 
 

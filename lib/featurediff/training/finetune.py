@@ -1,9 +1,10 @@
-"""Fine-tuning: a recipe of load, train one epoch, evaluate, save.
+"""Fine-tuning: load the last checkpoint, train an epoch, validate, save, and again.
 
-Every epoch's draws derive from (seed, epoch) and every picture's from (seed, epoch, path), so a training that was
-cut off and goes on gives the weights of one that was not. Frozen modules stand still entirely: no gradients,
-and `eval` mode, because batch norm in `train` mode moves its statistics even where its weights are frozen. (With
-`frozen_statistics: moving` it does, as in the original.)
+Every random draw of an epoch derives from (seed, epoch), and every draw for a photograph from (seed, epoch, path). So a
+training that was interrupted and resumed gives the same weights as one that was not.
+
+Frozen modules do not change at all. They get no gradients, and they are in `eval` mode, because batch norm in `train`
+mode updates its statistics even where its weights are frozen. `frozen_statistics: moving` lets it, as the original did.
 """
 
 import logging
@@ -22,10 +23,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.networks.activations import call_order
-from feature_vis.networks.models import head_name, load_file, replace_head, save_file, state_digest
+from feature_vis.networks.models import load_file, replace_head, save_file, state_digest
 from feature_vis.seeding import derive_seed
 from featurediff.data.torch_dataset import PictureDataset
+from featurediff.measures.frozen_layers import trained_modules
 from featurediff.runtime.progress import progress
 from featurediff.training.evaluation import evaluate
 from featurediff.training.loading import Stream, open_pictures, threads_for_loading
@@ -48,7 +49,7 @@ log = logging.getLogger("featurediff")
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A network with its new head, and the pictures it is trained and validated on."""
+    """A network with its new head, and the photographs that it is trained and validated on."""
 
     model: nn.Module
     train: PictureDataset
@@ -58,13 +59,13 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class _Trainable:
-    """The modules that learn; all others stand still."""
+    """A network and the names of its modules that learn; all others are frozen."""
 
     model: nn.Module
     learning: frozenset[str]
 
     def train(self, frozen_statistics: str = "held") -> None:
-        """`train` mode for what learns, and for every batch norm where its statistics move; `eval` for the rest."""
+        """Put the modules that learn into `train` mode, and every batch norm with `moving`; all others into `eval`."""
         moving = _BatchNorm if frozen_statistics == "moving" else ()
         for name, module in self.model.named_modules():
             module.training = name in self.learning or isinstance(module, moving)
@@ -74,39 +75,28 @@ class _Trainable:
 
 
 def freeze_before(model: nn.Module, train_from: str | None) -> _Trainable:
-    """Freeze every module that a forward pass enters before `train_from`; the head always learns.
-
-    Containers that were entered before but hold `train_from` own no behaviour in `train` mode of their own
-    and are frozen as well. Modules that evaluation never enters (auxiliary heads) stand still.
+    """Freeze every module but the `trained_modules`; auxiliary heads, which evaluation never enters, are frozen, too.
 
     Raises:
-        InputError: no such module, or one that the forward pass does not enter.
+        InputError: see `trained_modules`.
     """
-    order = call_order(model)
-    if train_from is None:
-        learning = set(order)
-    else:
-        if train_from not in order:
-            close = [name for name in order if name.startswith(train_from.split(".")[0])]
-            hint = f"; there are {', '.join(close[:8])}" if close else ""
-            raise InputError(f"train_from: the network has no module {train_from!r} that it uses{hint}")
-        learning = {*order[order.index(train_from) :], head_name(model)}
+    learning = trained_modules(model, train_from)
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(name in learning)
-    return _Trainable(model, frozenset(learning))
+    return _Trainable(model, learning)
 
 
 def finetune(
     setup: TrainingSetup, settings: TrainingSettings, key: str, store: Path, device: torch.device
 ) -> list[Path]:
-    """Train to `settings.epochs` epochs, or until it stops before, and return one checkpoint file an epoch, in order.
+    """Train for `settings.epochs` epochs, or until `patience` ends it, and return the checkpoint of each epoch.
 
-    `store` is a folder that outlives a job that was cut off: an epoch whose checkpoint lies there, whole and under
-    the same `key` (`featurediff.training.settings.training_key`), is not trained again.
+    `store`: a folder that survives an interrupted job. An epoch is not trained again if its checkpoint there is intact
+    and has the same `key` (`featurediff.training.settings.training_key`).
 
     Raises:
-        InputError: a loss that is not finite, with the epoch and the batch.
+        InputError: the loss became infinite or NaN; the message names the epoch and the batch.
     """
     model = setup.model
     files, rows = _current_checkpoints(store, key, settings.epochs)
@@ -137,7 +127,7 @@ def finetune(
             files.append(store / f"epoch{epoch}.pth")
             rows.append(_save(files[-1], model, optimizer, row, setup.class_names, settings, key))
             if epochs_until_stop(rows, settings.patience) is not None:
-                log.info("stopped: the last %d epochs brought none better", settings.patience)
+                log.info("stopped early: no improvement in the last %d epochs", settings.patience)
                 break
     return files
 
@@ -151,13 +141,13 @@ def _save(
     settings: TrainingSettings,
     key: str,
 ) -> dict[str, Any]:
-    """Write an epoch's checkpoint and say how it went; returns its row of the log, with the weights' digest."""
+    """Write an epoch's checkpoint and log its numbers; returns its row of the log, with the digest of the weights."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     row = {**row, "weights_sha256": state_digest(state)}
     checkpoint = {
         "model": state,
         "optimizer": optimizer.state_dict(),
-        "scheduler": {"schedule": settings.schedule, "learning_rate": row["learning_rate"]},  # it has no state
+        "scheduler": {"schedule": settings.schedule, "learning_rate": row["learning_rate"]},  # a schedule has no state
         "epoch": row["epoch"],
         "arguments": asdict(settings),
         "class_names": class_names,
@@ -175,10 +165,10 @@ def _save(
 
 
 def set_up_training(network: nn.Module, split: pd.DataFrame, root: Path, settings: TrainingSettings) -> TrainingSetup:
-    """Give the network a new head for the split's classes, and open its training and validation pictures.
+    """Give the network a new head for the split's classes, and open the training and validation photographs.
 
     Raises:
-        InputError: nothing to train or to validate on.
+        InputError: there are no training photographs, or no validation photographs.
     """
     class_names = split.drop_duplicates("class_index").sort_values("class_index")["label"].tolist()
     train, validation = open_pictures(split, root, settings)
@@ -187,10 +177,11 @@ def set_up_training(network: nn.Module, split: pd.DataFrame, root: Path, setting
 
 
 def training_log(files: list[Path]) -> pd.DataFrame:
-    """One row an epoch, from the checkpoints: epoch, losses (nats), accuracies (0 to 1), rate, images/s, digest.
+    """A row for each epoch: losses (nats), accuracies (0 to 1), learning rate, images/s, digest of the weights.
 
-    The training loss is what was minimised, with label smoothing, class weights and mixing; the accuracy of mixed
-    pictures counts the class of the larger share. The learning rate is that of the epoch's last step.
+    The training loss is the one that was minimised: it includes label smoothing, class weights and mixing. A mixed
+    photograph counts as correct where the class of its larger share is predicted. The learning rate is the one of the
+    epoch's last step.
     """
     columns = ["epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate"]
     columns += ["images_per_second", "weights_sha256"]
@@ -198,10 +189,12 @@ def training_log(files: list[Path]) -> pd.DataFrame:
 
 
 def choose_epoch(table: pd.DataFrame, wanted: str | int) -> int:
-    """The epoch to visualize: a number, `last`, or `best` (highest validation accuracy, then lowest loss, then first).
+    """The epoch to visualize: a number, `last`, or `best`.
+
+    `best` has the highest validation accuracy; of equal ones the lowest validation loss, and then the lowest number.
 
     Raises:
-        InputError: an epoch that was not trained.
+        InputError: this epoch was not trained.
     """
     if wanted == "last":
         return int(table["epoch"].iloc[-1])
@@ -214,9 +207,9 @@ def choose_epoch(table: pd.DataFrame, wanted: str | int) -> int:
 
 
 def publish_checkpoints(files: list[Path], targets: Sequence[str | Path]) -> None:
-    """Make each target the same file as the one of its epoch: a second name where the file system can, else a copy.
+    """Make each target the checkpoint of its epoch: a hard link where the file system has them, else a copy.
 
-    Where training stopped before there was a checkpoint for each target, the others are the last one.
+    Where training stopped early, the remaining targets are the last checkpoint.
     """
     for number, target in enumerate(targets):
         _publish(files[min(number, len(files) - 1)], Path(target))
@@ -229,17 +222,16 @@ def _publish(file: Path, target: Path) -> None:
     try:
         os.link(file, temporary)
         temporary.replace(target)
-        temporary.unlink(missing_ok=True)  # rename leaves it where both names already are the same file
+        temporary.unlink(missing_ok=True)  # a rename does nothing where both names are links to one file
     except OSError:
         with atomic_path(target) as copy:
             shutil.copyfile(file, copy)
 
 
 def _current_checkpoints(store: Path, key: str, epochs: int) -> tuple[list[Path], list[dict[str, Any]]]:
-    """The checkpoints from epoch 0 on that are whole and made under the same key, up to the first that is not; and
-    their rows of the log.
+    """The checkpoints from epoch 0 on that are intact and have this key, up to the first that is not; and their logs.
 
-    Whole: it can be read, and its weights are those that were written.
+    A checkpoint is intact if it can be read and its weights have the digest that was written with them.
     """
     files: list[Path] = []
     rows: list[dict[str, Any]] = []
@@ -249,14 +241,14 @@ def _current_checkpoints(store: Path, key: str, epochs: int) -> tuple[list[Path]
             checkpoint = load_file(file)
         except InputError as error:
             if file.exists():
-                log.warning("trained again from epoch %d on: %s", epoch, error)
+                log.warning("training again from epoch %d on: %s", epoch, error)
             break
         if checkpoint.get("key") != key:
-            log.info("the checkpoints of another training are replaced: %s", store)
+            log.info("replacing the checkpoints of another training in %s", store)
             break
         if state_digest(checkpoint["model"]) != checkpoint["log"]["weights_sha256"]:
             log.warning(
-                "trained again from epoch %d on: the weights in %s are not those that were written", epoch, file
+                "training again from epoch %d on: the weights in %s have changed since they were written", epoch, file
             )
             break
         files.append(file)

@@ -52,7 +52,7 @@ def test_what_the_transforms_leave_must_be_large_enough() -> None:
 def test_trainings_in_the_order_of_the_question() -> None:
     trainings = [{"train_from": "layer9", "size": 32}, {"train_from": None, "size": 64}]
     (module, sizes), sound = of_resnet(trainings=trainings)["trainings"]
-    assert "no module 'layer9'" in module
+    assert "no module 'layer9'; close names: layer4" in module
     assert sizes == []
     assert list(sound) == ["", []]
 
