@@ -3,16 +3,23 @@
 import os
 import re
 import sys
+from importlib.util import find_spec
 
 from snakemake.exceptions import WorkflowError
 
-# The checkout's lib, before an installed copy of it; a rule's conda environment sees it through sys.path.
-LIB = os.path.join(workflow.basedir, "lib")
-sys.path.insert(0, LIB)
+# The folder of the Snakefile that these rules belong to, also where another workflow uses it as a module.
+HERE = os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=True))
+# In a checkout its own lib comes before an installed copy, and a rule's conda environment finds it by PYTHONPATH. Beside
+# an installed workflow lies the library itself, at the place where a job finds snakemake.
+LIB = os.path.join(HERE, "lib")
+if os.path.isdir(LIB):
+    sys.path.insert(0, LIB)
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
 # How long OpenMP's threads spin before they sleep. With its own value, 300 times as much, two threads on two cores that
 # somebody else uses as well took 10 times their time (benchmarks/NOTES.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [LIB, os.getenv("PYTHONPATH")])))
+if find_spec("featurediff") is None:
+    raise WorkflowError("The library is not installed beside snakemake: pip install featurediff")
 
 from feature_vis.errors import InputError
 from feature_vis.images.png import refuse_cut_off
@@ -27,7 +34,8 @@ from featurediff.training.settings import TRAINING_VERSION
 
 try:
     files = [read_config(os.path.relpath(file)) for file in workflow.configfiles]
-    schema = os.path.join(workflow.basedir, "config", "schema.yaml")
+    files = [file for file in files if "networks" in file.config]  # not those of a workflow that uses this one
+    schema = workflow.source_path("../config/schema.yaml")
     plan = make_plan(config, schema, files, first=workflow.is_main_process)
     config |= plan.config
     if workflow.is_main_process:  # what a job reads, it looks at itself
@@ -36,7 +44,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = str(plan.results)
-CODE = code_digest(LIB)  # a parameter of every rule that measures or shows
+CODE = code_digest()  # a parameter of every rule that measures or shows
 
 
 def one_of(names):

@@ -94,6 +94,16 @@ def get_facts(network):
     return {"name": network, "architecture": plan.architecture(network), **given}
 
 
+def get_program():
+    """What starts the workflow in this folder: snakemake where it finds the Snakefile by itself, else `featurediff run`."""
+    snakefile = os.path.abspath(workflow.main_snakefile)
+    if os.path.dirname(snakefile) in (os.getcwd(), os.path.join(os.getcwd(), "workflow")):
+        return ["snakemake"]
+    if snakefile == os.path.join(HERE, "Snakefile"):
+        return ["featurediff", "run"]
+    return ["snakemake", "--snakefile", snakefile]
+
+
 def get_report_links():
     """Title -> path from the page, of what is drawn for looking at it elsewhere."""
     sheets = {

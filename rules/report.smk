@@ -160,7 +160,7 @@ rule report:
     params:
         code=CODE,
         title="What did fine-tuning change?",
-        project=workflow.basedir,
+        project=HERE,
         base=plan.base,
         networks=[get_facts(network) for network in plan.networks],
         layers=plan.layers,
@@ -168,6 +168,7 @@ rule report:
         embedder=plan.embedder,
         seeds={"seed": plan.seed, "seeds": len(plan.seeds)},
         pictures=plan.picture_count,
+        program=get_program(),
         configfiles=[os.path.relpath(file) for file in workflow.overwrite_configfiles],
         links=get_report_links(),
     script:

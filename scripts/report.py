@@ -19,7 +19,7 @@ with job(snakemake.log[0], snakemake.resources.runtime):
     run = {
         "title": params.title,
         "tile": tile_size(params.pictures),
-        "command": provenance.start_command(params.configfiles, str(results)),
+        "command": provenance.start_command(params.program, params.configfiles, str(results)),
         "embedder": provenance.describe_embedder(params.embedder),
         "seeds": params.seeds,
         "links": params.links,

@@ -40,7 +40,7 @@ def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experimen
 def test_the_line_on_the_page_renders_one_channel_again(experiment: Experiment) -> None:
     script = (experiment.folder / "results/report/data/run.js").read_text(encoding="utf-8")
     run = json.loads(script.partition(",")[2].removesuffix(");\n"))
-    assert run["command"] == "snakemake --cores 8"
+    assert run["command"] == "featurediff run --cores 8"
     before = experiment.pictures()
     targets = [f"results/{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")]
     for target in targets:

@@ -19,6 +19,7 @@ from feature_vis.errors import InputError
 from feature_vis.networks.models import build, cached_weights
 from feature_vis.networks.names import is_weights_name
 from featurediff.cli.estimate import estimate
+from featurediff.cli.workflow import find_workflow
 from featurediff.config import examination
 from featurediff.config.expand import plain
 from featurediff.config.file import ConfigFile, Mistake, in_order, in_words, read_config
@@ -29,11 +30,11 @@ from featurediff.data.split import make_split
 from featurediff.networks import load_weights
 from featurediff.runtime.os_errors import check_writable
 
-__all__ = ["Examined", "check_run", "examine", "find_workflow"]
+__all__ = ["Findings", "check_run", "collect_mistakes"]
 
 
 @dataclass
-class Examined:
+class Findings:
     """What was found on the way: networks by architecture, splits by data set, and what is worth a line."""
 
     networks: dict[str, nn.Module] = field(default_factory=dict)
@@ -42,24 +43,22 @@ class Examined:
     notes: list[str] = field(default_factory=list)
 
 
-def check_run(
-    file: Path | None, directory: Path, *, workflow: Path | None, cores: int, quick: bool
-) -> tuple[str, list[str]]:
+def check_run(file: Path | None, directory: Path, *, cores: int, quick: bool) -> tuple[str, list[str]]:
     """Examine a config; returns all problems in words, empty where there are none, and what else is worth saying.
 
     `directory`: where snakemake will run. `quick`: neither decode every picture nor measure.
 
     Raises:
-        InputError: a config that cannot be read at all, no checkout, or no directory.
+        InputError: a config that cannot be read at all, or no directory.
     """
-    schema = find_workflow(workflow) / "config" / "schema.yaml"
+    schema = find_workflow() / "config" / "schema.yaml"
     if file is not None:
         file = Path(os.path.relpath(file, directory))
     if not directory.is_dir():
         raise InputError(f"there is no folder {directory}: `featurediff init {directory}` makes it")
     with chdir(directory):
         read = read_config(file or Path("config.yaml"))
-        mistakes, found = examine(read, schema, decode=not quick)
+        mistakes, found = collect_mistakes(read, schema, decode=not quick)
         lines = [*found.notes, f"device: {_device_name()}"]
         if not mistakes:
             plan = Plan(plain(read.config, read.file.parent).config, found.counts)
@@ -68,26 +67,10 @@ def check_run(
     return in_words(mistakes, [read]), [f"{read.file}: {_headline(mistakes)}", *lines]
 
 
-def find_workflow(given: Path | None) -> Path:
-    """The checkout that holds the Snakefile and config/schema.yaml: given, the working folder, or around this file.
-
-    Raises:
-        InputError: there is none.
-    """
-    candidates = [given] if given is not None else [Path.cwd(), *Path.cwd().parents, Path(__file__).parents[3]]
-    for folder in candidates:
-        if (folder / "Snakefile").is_file() and (folder / "config" / "schema.yaml").is_file():
-            return folder.resolve()
-    raise InputError(
-        f"{given or 'neither the working folder nor one above it'} holds the workflow (Snakefile, config/schema.yaml): "
-        "an installed package has the library alone; name the checkout by --workflow"
-    )
-
-
-def examine(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Examined]:
+def collect_mistakes(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Findings]:
     """All mistakes, in the order of the file's lines, and what the examinations came to know."""
     mistakes, sound = examination.sound_config(read.config, schema, read.file.parent)
-    found = Examined()
+    found = Findings()
     of_weights = [sound.as_written(mistake) for mistake in _examine_weights(sound.config, found)]
     more, found.counts = examination.examine(sound, partial(answer, networks=found.networks))
     mistakes += [*of_weights, *more, *read.mistakes]
@@ -95,7 +78,7 @@ def examine(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mista
     return in_order(mistakes, [read]), found
 
 
-def _examine_weights(config: Config, found: Examined) -> Iterator[Mistake]:
+def _examine_weights(config: Config, found: Findings) -> Iterator[Mistake]:
     """Read every file of weights; the network keeps them, and the size of its head."""
     places = [(("networks", name), settings) for name, settings in config["networks"].items()]
     places.append((("compare", "embedder"), config.get("compare", {}).get("embedder", {})))
@@ -129,7 +112,7 @@ def _examine_results(config: Config) -> Iterator[Mistake]:
         yield Mistake(("results",), f"results: {error}")
 
 
-def _examine_data(config: Config, found: Examined, decode: bool) -> Iterator[Mistake]:
+def _examine_data(config: Config, found: Findings, decode: bool) -> Iterator[Mistake]:
     """Roots, formats, labels and, with `decode`, every picture."""
     for name, data in config["data"].items():
         if "draw" in data:

@@ -1,9 +1,6 @@
 """Two checkpoints of one architecture, compared in one go: a config in a new folder, and the workflow run on it."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +22,15 @@ from featurediff.data.torch_dataset import PictureDataset, normalised, val_trans
 from featurediff.measures.layer_selection import activations_moved, choose_channels, choose_layers, weights_moved
 from featurediff.networks import load_weights
 
-__all__ = ["Pair", "run_workflow", "write_config"]
+__all__ = ["Pair", "write_config"]
 
 _LAYERS = 2
 _PHOTOGRAPHS = 64  # that layers and channels are chosen by; all of them probe the networks later
 _BATCH = 16
-_HEADER = "# Two checkpoints, written by `featurediff diff`: edit it and run snakemake again, what is current stays.\n"
+_HEADER = """\
+# Two checkpoints, compared by `featurediff diff`. After a change, `featurediff run` in this folder makes what the
+# change asks for and keeps the rest.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,6 @@ def write_config(pair: Pair, folder: Path) -> list[str]:
         raise InputError(f"{file} is there already and says otherwise: name another folder by --out")
     write_text(file, text)
     return [*lines, f"{file} is written"]
-
-
-def run_workflow(folder: Path, workflow: Path, options: Sequence[str]) -> int:
-    """Run snakemake in the folder; returns its exit status. `options` are snakemake's own."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow / "Snakefile")]
-    command += ["--directory", str(folder), *options]
-    if not any(option.startswith(("-c", "--cores", "-j", "--jobs")) for option in options):
-        command += ["--cores", "all"]
-    # the interpreter's own programs first, as in a virtual environment that is active
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return subprocess.run(command, env={**os.environ, "PATH": path}, check=False).returncode
 
 
 def _choose(pair: Pair, base: nn.Module, tuned: nn.Module, size: int) -> tuple[dict[str, Any], list[str]]:

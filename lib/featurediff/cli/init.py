@@ -10,20 +10,20 @@ import jinja2
 import yaml
 from torch import nn
 
-from feature_vis.errors import InputError
+from feature_vis.errors import InputError, close_names
 from feature_vis.files import write_text
 from feature_vis.networks.activations import call_order, layer_shapes, picture_size
 from feature_vis.networks.models import TIMM, build, head_name
 from feature_vis.networks.names import is_weights_name
 from feature_vis.networks.torchvision_import import torchvision
 from feature_vis.networks.user_module import is_user_module
-from featurediff.cli.check import find_workflow
+from featurediff.cli.workflow import example_configs, find_workflow
 from featurediff.config.check import find_mistakes
 from featurediff.config.file import in_words
 from featurediff.data.formats import FORMATS
 from featurediff.data.listing import shown
 
-__all__ = ["Answers", "blocks", "guess_format", "last_blocks", "network_name", "write_config"]
+__all__ = ["Answers", "blocks", "guess_format", "last_blocks", "network_name", "write_config", "write_example"]
 
 _CHANNELS = "0-63"
 
@@ -53,10 +53,23 @@ def write_config(file: Path, answers: Answers) -> None:
         loader=jinja2.PackageLoader("featurediff.cli"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     text = environment.get_template("config.yaml.j2").render(settings)
-    mistakes = find_mistakes(yaml.safe_load(text), find_workflow(None) / "config" / "schema.yaml")
+    mistakes = find_mistakes(yaml.safe_load(text), find_workflow() / "config" / "schema.yaml")
     if mistakes:
         raise InputError("no config was written; with these answers it could not be followed:\n" + in_words(mistakes))
     write_text(file, text)
+
+
+def write_example(file: Path, name: str) -> None:
+    """Write a config that comes with the workflow.
+
+    Raises:
+        InputError: there is no such example.
+    """
+    examples = example_configs()
+    if name not in examples:
+        hint = close_names(name, examples) or f"; there are {', '.join(examples)}"
+        raise InputError(f"there is no example {name!r}{hint}")
+    write_text(file, examples[name].read_text(encoding="utf-8"))
 
 
 def _settings(answers: Answers) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from feature_vis.errors import InputError
-from featurediff.cli.results import Results, Unit, parse_unit
+from featurediff.cli.results import ChannelId, Results, parse_channel_id
 
 __all__ = ["main"]
 
@@ -34,12 +34,12 @@ class _Commands(click.Group):
             ctx.exit(0)
 
 
-class _UnitType(click.ParamType):
+class _ChannelIdType(click.ParamType):
     name = "layer:channel"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Unit:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChannelId:
         try:
-            return value if isinstance(value, Unit) else parse_unit(value)
+            return value if isinstance(value, ChannelId) else parse_channel_id(value)
         except InputError as error:
             self.fail(str(error), param, ctx)
 
@@ -54,7 +54,7 @@ def _complete_layer(ctx: click.Context, _param: click.Parameter, begun: str) -> 
     return [name for name in results.layers() if name.startswith(begun)] if results else []
 
 
-def _complete_unit(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
+def _complete_channel(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
     return [f"{layer}:" for layer in _complete_layer(ctx, param, begun)]
 
 
@@ -71,6 +71,8 @@ _results = click.option(
 )
 
 
+_workflow = click.option("--workflow", type=_FOLDER, help="Folder of another Snakefile than the package's own.")
+
 _model = click.option(
     "--model", required=True, help="resnet50 or another of torchvision's, timm:<name>, or module:function of a file."
 )
@@ -81,23 +83,23 @@ _model = click.option(
 def main() -> None:
     """Which features of a CNN did fine-tuning change, how, and is the change real?
 
-    The workflow itself is run by snakemake; these commands prepare it and look at what it made.
-
     \b
     Examples:
       featurediff init birds --root /data/birds     write birds/config.yaml
       featurediff check --directory birds           find mistakes before hours are spent
-      featurediff top --network birds -n 20         the most changed channels
-      featurediff show layer4.2:1276                one channel's pictures and numbers
+      featurediff run --directory birds             run the workflow
+      featurediff top --network birds -n 20         list the most changed channels
+      featurediff show layer4.2:1276                show one channel's pictures and numbers
       featurediff render --model resnet50 --weights IMAGENET1K_V2 --layer layer4.2 --channel 0-7
-      featurediff diff base.pth tuned.pth --model resnet50 --probe photos   two checkpoints, one page
+      featurediff diff base.pth tuned.pth --model resnet50 --probe photos   compare two checkpoints
 
     \b
     Exit codes:
       0    done
-      1    a problem was found, or what was asked for is not there
+      1    a problem was found, or what was asked for does not exist
       2    the command line cannot be understood
       130  stopped by Ctrl-C
+    `run` and `diff` end with snakemake's exit code.
 
     \b
     Tab completion, in ~/.bashrc (zsh and fish likewise):
@@ -106,13 +108,13 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("unit", metavar="LAYER:CHANNEL", type=_UnitType(), shell_complete=_complete_unit)
+@click.argument("channel", metavar="LAYER:CHANNEL", type=_ChannelIdType(), shell_complete=_complete_channel)
 @click.option(
     "--network", "networks", multiple=True, shell_complete=_complete_network, help="Only this one; repeatable."
 )
 @_results
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the desktop's viewer.")
-def show(unit: Unit, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
+def show(channel: ChannelId, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
     """Show a channel's pictures and numbers.
 
     Where its pictures are, and what was measured, with noise floor, interval and meaning.
@@ -127,12 +129,12 @@ def show(unit: Unit, networks: tuple[str, ...], results: Path, open_it: bool) ->
     from featurediff.cli.show import describe, picture_to_open
 
     folder = Results(results)
-    lines, missing = describe(folder, unit, networks)
+    lines, missing = describe(folder, channel, networks)
     click.echo("\n".join(lines))
     if missing:
         click.echo("\n" + "\n".join(missing), err=True)
     if open_it:
-        picture = picture_to_open(folder, unit, networks)
+        picture = picture_to_open(folder, channel, networks)
         if click.launch(str(picture)) != 0:
             raise InputError(f"no viewer could be started: open {picture} yourself")
 
@@ -217,34 +219,62 @@ def render(model: str, weights: str, layer: str, channel: str, out: Path, device
 @click.option("--size", type=int, help="Height and width of the pictures, in pixels.  [default: 224]")
 @click.option("--steps", type=int, help="Steps of the optimizer.  [default: 256]")
 @click.option("--seeds", type=int, help="Pictures of every channel.  [default: 4]")
-@click.option("--force", is_flag=True, help="Write over a config.yaml that is there.")
-def init(folder: Path, force: bool, **answers: Any) -> None:
+@click.option("--example", help="Write a config that comes with the workflow: demo, paper or paper-faithful.")
+@click.option("--force", is_flag=True, help="Write over a config.yaml that exists.")
+def init(folder: Path, force: bool, example: str | None, **answers: Any) -> None:
     """Write a config for your own data.
 
-    FOLDER/config.yaml, with a comment on every line that you may want to change.
+    It becomes FOLDER/config.yaml, with a comment on every line that you may want to change.
 
-    Asks for what no option says; without a terminal nothing is asked, and the defaults are taken.
+    What no option says is asked; without a terminal the defaults are taken.
 
     \b
     Examples:
       featurediff init birds
+      featurediff init demo --example demo
       featurediff init birds --root /data/birds --model resnet18 --layer layer4.1=0-63 --epochs 5
     """
-    from featurediff.cli.check import find_workflow
-    from featurediff.cli.init import Answers, write_config
+    from featurediff.cli.init import Answers, write_config, write_example
 
-    given = {name.rstrip("_"): value for name, value in answers.items() if value not in (None, ())}
-    ask = sys.stdin.isatty()
-    if "root" not in given and not ask:
-        raise click.UsageError("there is no terminal to ask on: give the data set's folder by --root")
     file = folder / "config.yaml"
     if file.exists() and not force:
-        raise InputError(f"{file} is there already: write it over with --force, or name another folder")
-    write_config(file, Answers(given, click.prompt if ask else None))
+        raise InputError(f"{file} exists already: write over it with --force, or name another folder")
+    if example is not None:
+        write_example(file, example)
+    else:
+        given = {name.rstrip("_"): value for name, value in answers.items() if value not in (None, ())}
+        ask = sys.stdin.isatty()
+        if "root" not in given and not ask:
+            raise click.UsageError("there is no terminal to ask on: give the data set's folder by --root")
+        write_config(file, Answers(given, click.prompt if ask else None))
     directory = "" if folder == Path() else f" --directory {shlex.quote(str(folder))}"
-    checkout = find_workflow(None)
-    snakefile = "" if checkout == Path.cwd() else f" --snakefile {shlex.quote(str(checkout / 'Snakefile'))}"
-    click.echo(f"{file} is written. Next:\n  featurediff check{directory}\n  snakemake{snakefile}{directory} --cores 8")
+    click.echo(f"{file} is written. Next:\n  featurediff check{directory}\n  featurediff run{directory}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("options", metavar="[SNAKEMAKE OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-d", "--directory", default=".", type=_FOLDER, help="Folder of config.yaml, which gets the results.  [default: .]"
+)
+@_workflow
+def run(options: tuple[str, ...], directory: Path, workflow: Path | None) -> None:
+    """Run the workflow.
+
+    It makes what config.yaml asks for and is not there yet. All other options and targets go to snakemake, and the exit
+    status is snakemake's. Without --cores all cores are used.
+
+    \b
+    Examples:
+      featurediff run -n                                 say what would be done
+      featurediff run --directory birds --cores 8        run on 8 cores
+      featurediff run --workflow-profile slurm           run through Slurm
+      featurediff run --configfile other.yaml pictures   take another config; make the pictures only
+      featurediff run --report report.html               write Snakemake's own report
+    """
+    from featurediff.cli.workflow import check_config_exists, find_workflow, run_snakemake
+
+    check_config_exists(directory, options)
+    sys.exit(run_snakemake(find_workflow(workflow), directory, options))
 
 
 @main.command()
@@ -252,10 +282,9 @@ def init(folder: Path, force: bool, **answers: Any) -> None:
 @click.option(
     "--directory", default=".", type=_FOLDER, help="Where snakemake will run; relative paths count from here."
 )
-@click.option("--workflow", type=_FOLDER, help="The checkout with the Snakefile, where it cannot be found.")
 @click.option("--cores", type=click.IntRange(min=1), help="As for snakemake.  [default: all]")
 @click.option("--quick", is_flag=True, help="Neither decode every picture nor measure for the estimate.")
-def check(file: Path | None, directory: Path, workflow: Path | None, cores: int | None, quick: bool) -> None:
+def check(file: Path | None, directory: Path, cores: int | None, quick: bool) -> None:
     """Find mistakes before a run, estimate its time.
 
     Config, data, weights, layers, channels, GPU and the results folder are looked at; every problem is said at once,
@@ -264,11 +293,11 @@ def check(file: Path | None, directory: Path, workflow: Path | None, cores: int 
     \b
     Examples:
       featurediff check
-      featurediff check --config config/paper.yaml --quick
+      featurediff check --config other.yaml --quick
     """
     from featurediff.cli.check import check_run
 
-    problems, lines = check_run(file, directory, workflow=workflow, cores=cores or os.cpu_count() or 1, quick=quick)
+    problems, lines = check_run(file, directory, cores=cores or os.cpu_count() or 1, quick=quick)
     click.echo("\n".join(lines))
     if problems:
         click.echo("\n" + problems, err=True)
@@ -293,7 +322,7 @@ def check(file: Path | None, directory: Path, workflow: Path | None, cores: int 
 @click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of the optimizer.")
 @click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Pictures of every channel.")
 @click.option("--out", type=_FOLDER, help="A new folder.  [default: diff-<base>-<tuned>]")
-@click.option("--workflow", type=_FOLDER, help="The checkout with the Snakefile, where it cannot be found.")
+@_workflow
 def diff(
     base: str, tuned: str, options: tuple[str, ...], out: Path | None, workflow: Path | None, **settings: Any
 ) -> None:
@@ -312,17 +341,17 @@ def diff(
       featurediff diff IMAGENET1K_V2 tuned.pth --model resnet50 --layer layer4.2=0-63 --cores 8
       featurediff diff a.pth b.pth --model nets:build --size 64 -n
     """
-    from featurediff.cli.check import find_workflow
-    from featurediff.cli.diff import Pair, run_workflow, write_config
+    from featurediff.cli.diff import Pair, write_config
+    from featurediff.cli.workflow import find_workflow, run_snakemake
 
-    checkout = find_workflow(workflow)
+    workflow = find_workflow(workflow)
     folder = out or Path(f"diff-{Path(base).stem}-{Path(tuned).stem}")
     lines = write_config(Pair(base=base, tuned=tuned, **settings), folder)
     if not lines:
         click.echo(f"{base} and {tuned} do not differ: there is nothing to show")
         return
     click.echo("\n".join(lines), err=True)
-    if status := run_workflow(folder, checkout, options):
+    if status := run_snakemake(workflow, folder, options):
         sys.exit(status)
     page = folder / "results" / "report" / "index.html"
     if page.exists():

@@ -14,22 +14,22 @@ import yaml
 from feature_vis.errors import InputError, close_names
 from featurediff.rendering.channels import ranges_text
 
-__all__ = ["Results", "Row", "Unit", "parse_unit"]
+__all__ = ["ChannelId", "Results", "TableRow", "parse_channel_id"]
 
-Row = dict[str, str]
+TableRow = dict[str, str]
 
 
-class Unit(NamedTuple):
+class ChannelId(NamedTuple):
     """A channel of a layer, `layer4.2:1276`."""
 
     layer: str
-    channel: int
+    number: int
 
     def __str__(self) -> str:
-        return f"{self.layer}:{self.channel}"
+        return f"{self.layer}:{self.number}"
 
 
-def parse_unit(text: str) -> Unit:
+def parse_channel_id(text: str) -> ChannelId:
     """`layer4.2:1276` -> the layer's dotted name and the channel's number.
 
     Raises:
@@ -38,7 +38,7 @@ def parse_unit(text: str) -> Unit:
     match = re.fullmatch(r"([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*):([0-9]{1,9})", text.strip())
     if match is None:
         raise InputError(f"{text!r} is not a layer and a channel: write it as layer4.2:1276")
-    return Unit(match[1], int(match[2]))
+    return ChannelId(match[1], int(match[2]))
 
 
 class Results:
@@ -52,7 +52,7 @@ class Results:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise InputError(
-                f"there is no folder {self.folder}: run the workflow first (snakemake --cores 8), or name its results "
+                f"there is no folder {self.folder}: run the workflow first (featurediff run), or name its results "
                 "by --results"
             )
         self.networks = sorted(path.parent.name for path in self.folder.glob("*/pictures") if path.is_dir())
@@ -77,15 +77,16 @@ class Results:
         }
         return sorted(layer for layer in pictures | tables if not layer.startswith("."))
 
-    def check(self, unit: Unit) -> None:
+    def check(self, channel: ChannelId) -> None:
         """Refuse a channel that the folder knows nothing of."""
-        self.known("layer", unit.layer, self.layers())
-        there = {_number(path.stem) for path in self.folder.glob(f"*/pictures/{unit.layer}/channel*[0-9].png")}
-        there |= {int(row["channel"]) for name in self.tuned for row in self.rows(name) if row["layer"] == unit.layer}
-        if unit.channel not in there:
-            raise InputError(
-                f"{unit} was not rendered: of {unit.layer} there are {ranges_text(there, ', ') or 'no pictures yet'}"
-            )
+        self.known("layer", channel.layer, self.layers())
+        there = {_number(path.stem) for path in self.folder.glob(f"*/pictures/{channel.layer}/channel*[0-9].png")}
+        there |= {
+            int(row["channel"]) for name in self.tuned for row in self.rows(name) if row["layer"] == channel.layer
+        }
+        if channel.number not in there:
+            rendered = ranges_text(there, ", ") or "none yet"
+            raise InputError(f"{channel} was not rendered; rendered channels of {channel.layer}: {rendered}")
 
     def known(self, kind: str, name: str, names: Collection[str]) -> None:
         """Refuse a name that is not among these; the close ones are said."""
@@ -94,18 +95,20 @@ class Results:
             hint = close_names(name, names) or f"; there are: {there}"
             raise InputError(f"{self.folder} has no {kind} {name!r}{hint}")
 
-    def pictures(self, network: str, unit: Unit) -> list[Path]:
+    def pictures(self, network: str, channel: ChannelId) -> list[Path]:
         """Those of the first seed, of the second, and so on."""
-        folder = self.folder / network / "pictures" / unit.layer
-        seeds = sorted(folder.glob(f"seed*/channel{unit.channel}.png"), key=lambda path: _number(path.parent.name))
-        first = folder / f"channel{unit.channel}.png"
+        folder = self.folder / network / "pictures" / channel.layer
+        seeds = sorted(folder.glob(f"seed*/channel{channel.number}.png"), key=lambda path: _number(path.parent.name))
+        first = folder / f"channel{channel.number}.png"
         return [first, *seeds] if first.exists() else seeds
 
-    def pairs(self, tuned: str, unit: Unit) -> list[Path]:
+    def pairs(self, tuned: str, channel: ChannelId) -> list[Path]:
         """Pictures that show the base and the tuned network side by side: of the extreme channels alone."""
-        return sorted((self.folder / "compare" / tuned / unit.layer).glob(f"most_*/rank*_channel{unit.channel}.png"))
+        return sorted(
+            (self.folder / "compare" / tuned / channel.layer).glob(f"most_*/rank*_channel{channel.number}.png")
+        )
 
-    def rows(self, tuned: str) -> list[Row]:
+    def rows(self, tuned: str) -> list[TableRow]:
         """All channels of a network, most changed first; unranked, layer by layer, where only those tables exist."""
         folder = self.folder / "compare" / tuned
         ranking = folder / "ranking.csv"
@@ -113,11 +116,13 @@ class Results:
             return _read_table(ranking)
         return [row for layer in self.layers() for row in _read_table(folder / f"{layer}.csv", missing_is_empty=True)]
 
-    def row(self, tuned: str, unit: Unit) -> Row | None:
+    def row(self, tuned: str, channel: ChannelId) -> TableRow | None:
         """A channel's numbers: those of the ranking, and what the layer's table has beside them."""
-        ranked = [row for row in self.rows(tuned) if (row["layer"], row["channel"]) == (unit.layer, str(unit.channel))]
-        table = self.folder / "compare" / tuned / f"{unit.layer}.csv"
-        own = [row for row in _read_table(table, missing_is_empty=True) if row["channel"] == str(unit.channel)]
+        ranked = [
+            row for row in self.rows(tuned) if (row["layer"], row["channel"]) == (channel.layer, str(channel.number))
+        ]
+        table = self.folder / "compare" / tuned / f"{channel.layer}.csv"
+        own = [row for row in _read_table(table, missing_is_empty=True) if row["channel"] == str(channel.number)]
         return (
             ranked[0] | {name: text for name, text in own[0].items() if name not in ranked[0]}
             if own and ranked
@@ -125,20 +130,20 @@ class Results:
         )
 
     def meanings(self, tuned: str) -> dict[str, str]:
-        """Column -> what it says, with its unit; empty where the tables are not described yet."""
+        """Column -> what it says, with the unit of measurement; empty where the tables are not described yet."""
         file = self.folder / "compare" / tuned / "columns.yaml"
         try:
             described = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
             return {name: _meaning(entry["unit"], entry["meaning"]) for name, entry in described.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-            raise InputError(f"{file} cannot be read ({error}): delete it and run snakemake again") from None
+            raise InputError(f"{file} cannot be read ({error}): delete it and run `featurediff run` again") from None
 
 
 def _meaning(unit: str, meaning: str) -> str:
     return f"{meaning} [{unit}]" if unit else meaning
 
 
-def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[Row]:
+def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[TableRow]:
     if missing_is_empty and not file.exists():
         return []
     try:
@@ -150,7 +155,7 @@ def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[Row]:
             if not row["channel"].isascii() or not row["channel"].isdigit() or not row["layer"]:
                 raise ValueError("a row has no layer or no channel")
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{file} is not a whole table ({error}): delete it and run snakemake again") from None
+        raise InputError(f"{file} is not a whole table ({error}): delete it and run `featurediff run` again") from None
     return rows
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from feature_vis.errors import InputError
-from featurediff.cli.results import Results, Row, Unit
+from featurediff.cli.results import ChannelId, Results, TableRow
 
 __all__ = ["describe", "picture_to_open", "table"]
 
@@ -17,7 +17,7 @@ _NAMES = frozenset({"network", "layer", "channel", "rank"})
 _HEADER = ("", "value", "95 % interval", "floor", "p", "q", "")
 
 
-def describe(results: Results, unit: Unit, networks: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+def describe(results: Results, channel: ChannelId, networks: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """The lines to print of a channel, and what is missing of it. `networks`: all that were compared where empty.
 
     Raises:
@@ -25,39 +25,39 @@ def describe(results: Results, unit: Unit, networks: Sequence[str] = ()) -> tupl
     """
     for name in networks:
         results.known("network", name, {*results.networks, *results.tuned})
-    results.check(unit)
+    results.check(channel)
     shown = list(networks) or [name for name in {*results.networks, *results.tuned} if name != results.base]
-    lines, missing = [str(unit), ""], []
+    lines, missing = [str(channel), ""], []
     for name in (results.base, *sorted(set(shown) - {results.base})):
-        pictures = results.pictures(name, unit)
+        pictures = results.pictures(name, channel)
         lines += [f"  {name if not index else '':16} {path}" for index, path in enumerate(pictures)]
         if not pictures:
-            missing.append(f"no picture of {unit} in {name}")
+            missing.append(f"no picture of {channel} in {name}")
     for name in sorted(set(shown) - {results.base}):
-        row = results.row(name, unit) if name in results.tuned else None
+        row = results.row(name, channel) if name in results.tuned else None
         if row is None:
-            missing.append(f"no numbers of {unit} in {name}")
+            missing.append(f"no numbers of {channel} in {name}")
             continue
-        lines += ["", *_comparison(results, name, unit, row)]
+        lines += ["", *_comparison(results, name, channel, row)]
     if missing:
-        missing.append("run snakemake for what is missing")
+        missing.append("`featurediff run` makes what is missing")
     return lines, missing
 
 
-def picture_to_open(results: Results, unit: Unit, networks: Sequence[str] = ()) -> Path:
+def picture_to_open(results: Results, channel: ChannelId, networks: Sequence[str] = ()) -> Path:
     """The channel side by side in two networks where there is such a picture, else its first picture."""
     names = [*networks, *results.tuned] if not networks else list(networks)
-    found = [path for name in names for path in results.pairs(name, unit)]
-    found += [path for name in (*networks, *results.networks) for path in results.pictures(name, unit)]
+    found = [path for name in names for path in results.pairs(name, channel)]
+    found += [path for name in (*networks, *results.networks) for path in results.pictures(name, channel)]
     if not found:
-        raise InputError(f"there is no picture of {unit} in {results.folder} yet: run snakemake")
+        raise InputError(f"there is no picture of {channel} in {results.folder} yet: run `featurediff run`")
     return found[0]
 
 
-def _comparison(results: Results, name: str, unit: Unit, row: Row) -> Iterator[str]:
+def _comparison(results: Results, name: str, channel: ChannelId, row: TableRow) -> Iterator[str]:
     rank = f", rank {row['rank']} of {len(results.rows(name))}" if row.get("rank") else ""
     yield f"{name} against {results.base}{rank}"
-    for path in results.pairs(name, unit):
+    for path in results.pairs(name, channel):
         yield f"  {'side by side':16} {path}"
     meanings = results.meanings(name)
     rows = [_numbers(column, row, meanings) for column in row if _has_a_line(column, row)]
@@ -75,7 +75,7 @@ def _has_a_line(column: str, row: Mapping[str, str]) -> bool:
     return not (beside or column in _NAMES or column == "floor" or column.endswith("reason"))
 
 
-def _numbers(column: str, row: Row, meanings: Mapping[str, str]) -> tuple[str, ...]:
+def _numbers(column: str, row: TableRow, meanings: Mapping[str, str]) -> tuple[str, ...]:
     low, high = (short(row.get(f"{column}_{end}", "")) for end in ("low", "high"))
     test = next((test for test, tested in _TESTED.items() if tested == column), column)
     return (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from feature_vis.errors import InputError, close_names
-from featurediff.cli.results import Results, Row
+from featurediff.cli.results import Results, TableRow
 from featurediff.cli.show import short, table
 
 __all__ = ["as_csv", "as_lines", "choose_network", "most_changed"]
@@ -50,14 +50,14 @@ def choose_network(results: Results, name: str | None) -> str:
         results.known("compared network", name, results.tuned)
         return name
     if len(results.tuned) != 1:
-        there = f"there are {', '.join(results.tuned)}" if results.tuned else "none was compared yet: run snakemake"
+        there = f"there are {', '.join(results.tuned)}" if results.tuned else "no network was compared yet"
         raise InputError(f"name a network by --network: {there}")
     return results.tuned[0]
 
 
 def most_changed(
     results: Results, network: str, *, layer: str | None = None, by: str = "rank", count: int = 20
-) -> list[Row]:
+) -> list[TableRow]:
     """The first `count` channels by a column, most changed first; those without a number in it last.
 
     Raises:
@@ -75,21 +75,21 @@ def most_changed(
         rows = [row for row in rows if row["layer"] == layer]
     sign = 1 if by in _SMALL_IS_CHANGED or by.startswith(("p_", "q_")) else -1
 
-    def order(row: Row) -> tuple[bool, float]:
+    def order(row: TableRow) -> tuple[bool, float]:
         value = _value(row, by)
         return math.isnan(value), 0 if math.isnan(value) else sign * value
 
     return sorted(rows, key=order)[:count]
 
 
-def as_lines(rows: Sequence[Row], by: str) -> Iterator[str]:
+def as_lines(rows: Sequence[TableRow], by: str) -> Iterator[str]:
     """A table for people: the numbers that tell change from chance, and the one that was sorted by."""
     columns = [column for column in dict.fromkeys((*_COLUMNS, by)) if rows and column in rows[0]]
     words = [[*(short(row[column]) or "-" for column in columns), ""] for row in rows]
     yield from table([[*columns, ""], *words])
 
 
-def as_csv(rows: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[TableRow]) -> str:
     """Rows with all columns, as they stand in the ranking."""
     text = io.StringIO()
     if rows:
@@ -99,7 +99,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _value(row: Row, column: str) -> float:
+def _value(row: TableRow, column: str) -> float:
     return float(row[column] or "nan")
 
 

@@ -15,9 +15,12 @@ __all__ = ["describe_embedder", "devices", "revision", "seconds_by_step", "start
 _PACKAGES = ("featurediff", "torch", "torchvision", "snakemake", "numpy", "pandas", "scipy", "pillow")
 
 
-def start_command(configfiles: Iterable[str], results: str) -> str:
-    """The shell command that starts the workflow with these config files and this folder of results."""
-    words = ["snakemake", "--cores", "8"]
+def start_command(program: Iterable[str], configfiles: Iterable[str], results: str) -> str:
+    """The shell command that starts the workflow with these config files and this folder of results.
+
+    `program`: the words it begins with, such as `featurediff run`.
+    """
+    words = [*program, "--cores", "8"]
     if files := list(configfiles):
         words += ["--configfile", *files]
     if results != "results":

@@ -19,7 +19,7 @@ from PIL import Image
 from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.cli import estimate
-from featurediff.cli.check import examine
+from featurediff.cli.check import collect_mistakes
 from featurediff.cli.estimate import duration, image_steps, rendering_rate, size_on_disk
 from featurediff.config.file import read_config
 from featurediff.config.plan import Plan
@@ -63,7 +63,7 @@ def check(run: Run, folder: Path, workflow: Path) -> Callable[..., Result]:
     def checked(config: Any, *arguments: str) -> Result:
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
         (folder / "config.yaml").write_text(text)
-        return run("check", "--directory", folder, "--workflow", workflow, *arguments)
+        return run("check", "--directory", folder, *arguments)
 
     return checked
 
@@ -235,12 +235,10 @@ def test_what_is_no_config(text: str, message: str, check: Callable[..., Result]
     assert message in result.stderr
 
 
-def test_no_config_and_no_folder(run: Run, workflow: Path, tmp_path: Path) -> None:
-    result = run("check", "--directory", tmp_path, "--workflow", workflow)
+def test_no_config_and_no_folder(run: Run, tmp_path: Path) -> None:
+    result = run("check", "--directory", tmp_path)
     assert (result.exit_code, "featurediff init" in result.stderr) == (1, True)
-    assert run("check", "--directory", tmp_path / "no", "--workflow", workflow).exit_code == 1
-    result = run("check", "--directory", tmp_path, "--workflow", tmp_path)
-    assert (result.exit_code, "name the checkout by --workflow" in result.stderr) == (1, True)
+    assert run("check", "--directory", tmp_path / "no").exit_code == 1
 
 
 values = st.recursive(
@@ -276,7 +274,7 @@ def test_whatever_stands_in_a_config_it_is_said_in_words(
             parent = parent[key]
         parent[last] = data.draw(values)
     (folder / "config.yaml").write_text(yaml.safe_dump(spoilt))
-    mistakes, _ = examine(read_config("config.yaml"), workflow / "config" / "schema.yaml", decode=False)
+    mistakes, _ = collect_mistakes(read_config("config.yaml"), workflow / "config" / "schema.yaml", decode=False)
     assert all(mistake.text for mistake in mistakes)
 
 

@@ -14,7 +14,7 @@ from click.testing import Result
 from featurediff.cli import main as cli
 
 Run = Callable[..., Result]
-COMMANDS = ("check", "init", "render", "show", "top")
+COMMANDS = ("check", "diff", "init", "render", "run", "show", "top")
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:

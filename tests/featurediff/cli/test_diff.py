@@ -1,7 +1,6 @@
 """`featurediff diff`: the config that it writes, and how it calls snakemake; tests/workflow runs it for real."""
 
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,11 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that would have been run; each ends with 0, or with 7 where one of its options is `--fail`."""
     commands: list[list[str]] = []
 
-    def run(command: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 7 if "--fail" in command else 0)
+    def run(_workflow: Path, folder: Path, options: Sequence[str]) -> int:
+        commands.append([str(folder), *options])
+        return 7 if "--fail" in options else 0
 
-    monkeypatch.setattr("featurediff.cli.diff.subprocess.run", run)
+    monkeypatch.setattr("featurediff.cli.workflow.run_snakemake", run)
     return commands
 
 
@@ -47,7 +46,7 @@ def pair(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
 def test_layers_and_channels_are_chosen_by_weights_where_there_are_no_photographs(
     run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path, own: str
 ) -> None:
-    result = run(*pair, "--channels", "2", "--workflow", workflow, "--cores", "3", "-n", "--config", "threads=2")
+    result = run(*pair, "--channels", "2", "--cores", "3", "-n", "--config", "threads=2")
     assert result.exit_code == 0, result.output
     assert "2: the weights of its channels moved by" in result.stderr
     folder = tmp_path / "diff-a-b.v2"
@@ -60,11 +59,7 @@ def test_layers_and_channels_are_chosen_by_weights_where_there_are_no_photograph
     assert list(config["visualize"]["layers"]) == ["2"]
     assert 5 in config["visualize"]["layers"]["2"]["channels"]
     assert len(config["visualize"]["layers"]["2"]["channels"]) == 2
-    [command] = called
-    assert command[2:] == [
-        *("snakemake", "--snakefile", str(workflow / "Snakefile"), "--directory", "diff-a-b.v2"),
-        *("--cores", "3", "-n", "--config", "threads=2"),
-    ]
+    assert called == [["diff-a-b.v2", "--cores", "3", "-n", "--config", "threads=2"]]
 
 
 def test_named_layers_and_photographs(
@@ -75,7 +70,7 @@ def test_named_layers_and_photographs(
     for number in range(4):
         Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
     options = ["--layer", "1=0-3", "--layer", "2", "--channels", "4", "--probe", "photos", "--out", "mine"]
-    result = run(*pair, *options, "--workflow", workflow)
+    result = run(*pair, *options)
     assert result.exit_code == 0, result.output
     config = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())
     assert find_mistakes(config, workflow / "config" / "schema.yaml") == []
@@ -83,22 +78,19 @@ def test_named_layers_and_photographs(
     assert 5 in config["visualize"]["layers"]["2"]["channels"]
     assert config["data"]["photographs"]["root"] == str(tmp_path / "photos")
     assert config["compare"]["probe"] == {"data": "photographs", "size": 32, "resize": 37}
-    assert called[0][-2:] == ["--cores", "all"]
 
 
-def test_snakemakes_exit_status_is_handed_on(
-    run: Run, pair: list[str], called: list[list[str]], workflow: Path
-) -> None:
-    result = run(*pair, "--layer", "2=0", "--workflow", workflow, "--fail")
+def test_snakemakes_exit_status_is_handed_on(run: Run, pair: list[str], called: list[list[str]]) -> None:
+    result = run(*pair, "--layer", "2=0", "--fail")
     assert (result.exit_code, result.stdout) == (7, "")
 
 
-def test_the_users_mistakes(run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path) -> None:
+def test_the_users_mistakes(run: Run, pair: list[str], called: list[list[str]], tmp_path: Path) -> None:
     result = run(*pair, "--workflow", tmp_path)
-    assert (result.exit_code, "name the checkout by --workflow" in result.stderr) == (1, True)
-    result = run("diff", "a.pth", "gone.pth", *pair[3:], "--workflow", workflow)
+    assert (result.exit_code, "there is no workflow in" in result.stderr) == (1, True)
+    result = run("diff", "a.pth", "gone.pth", *pair[3:])
     assert (result.exit_code, "there is no weights file gone.pth" in result.stderr) == (1, True)
-    result = run(*pair, "--layer", "3.1", "--workflow", workflow)
+    result = run(*pair, "--layer", "3.1")
     assert (result.exit_code, "there is no layer '3.1'" in result.stderr) == (1, True)
     assert run("diff", "a.pth", *pair[3:]).exit_code == 2
     assert called == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from featurediff.cli.results import Results, Unit, parse_unit
+from featurediff.cli.results import ChannelId, Results, parse_channel_id
 
 part = st.text("abcXYZ019_", min_size=1, max_size=12)
 names = st.lists(part, min_size=1, max_size=5).map(".".join)
@@ -15,18 +15,18 @@ names = st.lists(part, min_size=1, max_size=5).map(".".join)
 
 @given(names, st.integers(0, 999_999_999))
 def test_a_unit_is_read_as_it_is_written(layer: str, channel: int) -> None:
-    assert parse_unit(str(Unit(layer, channel))) == Unit(layer, channel)
+    assert parse_channel_id(str(ChannelId(layer, channel))) == ChannelId(layer, channel)
 
 
 @given(st.text(max_size=40))
 def test_anything_else_is_refused_and_leads_to_no_file(text: str) -> None:
     try:
-        unit = parse_unit(text)
+        channel = parse_channel_id(text)
     except InputError:
         return
-    assert not set(unit.layer) & set("/\\:\0 \n")
-    assert ".." not in unit.layer
-    assert str(unit.channel).isdigit()
+    assert not set(channel.layer) & set("/\\:\0 \n")
+    assert ".." not in channel.layer
+    assert str(channel.number).isdigit()
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def test_anything_else_is_refused_and_leads_to_no_file(text: str) -> None:
 )
 def test_what_is_no_unit(text: str) -> None:
     with pytest.raises(InputError, match=r"layer4\.2:1276"):
-        parse_unit(text)
+        parse_channel_id(text)
 
 
 def test_networks_layers_and_pictures_by_seed(made_results: Path) -> None:
     results = Results(made_results)
     assert (results.base, results.tuned) == ("base", ["cars", "dogs"])
     assert results.layers() == ["layer3.1", "layer4.1"]
-    pictures = results.pictures("dogs", Unit("layer4.1", 3))
+    pictures = results.pictures("dogs", ChannelId("layer4.1", 3))
     folder = made_results / "dogs" / "pictures" / "layer4.1"
     assert pictures == [folder / "channel3.png", *(folder / f"seed{seed}" / "channel3.png" for seed in (1, 2, 3))]
 
@@ -50,7 +50,7 @@ def test_ten_seeds_come_in_their_order(tmp_path: Path) -> None:
     for seed in (10, 2, 1):
         (tmp_path / "base" / "pictures" / "l" / f"seed{seed}").mkdir(parents=True)
         (tmp_path / "base" / "pictures" / "l" / f"seed{seed}" / "channel0.png").touch()
-    found = Results(tmp_path).pictures("base", Unit("l", 0))
+    found = Results(tmp_path).pictures("base", ChannelId("l", 0))
     assert [path.parent.name for path in found] == ["seed1", "seed2", "seed10"]
 
 
@@ -76,7 +76,7 @@ def test_the_layers_table_serves_until_there_is_a_ranking(made_results: Path, tm
     table = tmp_path / "compare" / "dogs" / "layer4.1.csv"
     table.parent.mkdir(parents=True)
     table.write_bytes((made_results / "compare" / "dogs" / "layer4.1.csv").read_bytes())
-    row = Results(tmp_path).row("dogs", Unit("layer4.1", 5))
+    row = Results(tmp_path).row("dogs", ChannelId("layer4.1", 5))
     assert row is not None
     assert row["cosine"] == "0.5"
     assert not row.get("rank")

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import Result
 
-from featurediff.cli.results import Results, Unit
+from featurediff.cli.results import ChannelId, Results
 from featurediff.cli.show import describe, short, table
 
 Run = Callable[..., Result]
@@ -30,7 +30,7 @@ def test_pictures_and_numbers_of_every_network(run: Run, made_results: Path, pla
 def test_each_number_stands_with_its_floor_interval_and_tests(made_results: Path, planted: int) -> None:
     with (made_results / "compare" / "dogs" / "ranking.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if (row["layer"], row["channel"]) == ("layer4.1", str(planted)))
-    lines, missing = describe(Results(made_results), Unit("layer4.1", planted), ["dogs"])
+    lines, missing = describe(Results(made_results), ChannelId("layer4.1", planted), ["dogs"])
     assert missing == []
     similarity = next(line for line in lines if line.split()[:1] == ["paired_similarity"]).split()
     assert similarity[1:3] == [short(row["paired_similarity"]), short(row["floor"])]
@@ -45,7 +45,7 @@ def test_a_reason_is_said_and_an_empty_one_is_not(made_results: Path, planted: i
     with (made_results / "compare" / "dogs" / "layer4.1.csv").open() as file:
         row = next(row for row in csv.DictReader(file) if row["channel"] == str(planted))
     reasons = {name: text for name, text in row.items() if name.endswith("reason")}
-    lines, _ = describe(Results(made_results), Unit("layer4.1", planted), ["dogs"])
+    lines, _ = describe(Results(made_results), ChannelId("layer4.1", planted), ["dogs"])
     for name, text in reasons.items():
         assert (f"  {name}: {text}" in lines) is bool(text)
     assert not [line for line in lines if line.startswith("  layer: ")]
@@ -60,7 +60,7 @@ def test_a_network_alone(run: Run, made_results: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["layer4.1:14"], "layer4.1:14 was not rendered: of layer4.1 there are 0-13"),
+        (["layer4.1:14"], "layer4.1:14 was not rendered; rendered channels of layer4.1: 0-13"),
         (["layer4.2:1"], "no layer 'layer4.2'; close names: layer4.1"),
         (["layer4.1:1", "--network", "dosg"], "no network 'dosg'; close names: dogs"),
         (["layer4.1:1", "--network", "zzz"], "there are: base, cars, dogs"),
@@ -95,7 +95,7 @@ def test_half_a_results_folder_shows_what_there_is(run: Run, made_results: Path,
     assert result.exit_code == 0
     assert "dogs against" in result.stdout
     assert "no picture of layer4.1:1 in dogs" in result.stderr
-    assert "run snakemake" in result.stderr
+    assert "`featurediff run` makes what is missing" in result.stderr
 
 
 def test_open_takes_the_pair_or_the_first_picture(

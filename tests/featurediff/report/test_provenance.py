@@ -54,9 +54,10 @@ def test_versions_name_what_is_installed() -> None:
 
 
 def test_the_command_that_the_page_offers_is_one_command_whatever_it_names() -> None:
-    assert start_command([], "results") == "snakemake --cores 8"
-    assert start_command(["a.yaml"], "out/x") == "snakemake --cores 8 --configfile a.yaml --config results=out/x"
-    nasty = start_command(["my birds.yaml", "$(reboot).yaml"], "it's; rm -rf ~")
+    assert start_command(["snakemake"], [], "results") == "snakemake --cores 8"
+    started = start_command(["featurediff", "run"], ["a.yaml"], "out/x")
+    assert started == "featurediff run --cores 8 --configfile a.yaml --config results=out/x"
+    nasty = start_command(["snakemake"], ["my birds.yaml", "$(reboot).yaml"], "it's; rm -rf ~")
     words = ["--configfile", "my birds.yaml", "$(reboot).yaml", "--config", "results=it's; rm -rf ~"]
     assert shlex.split(nasty)[3:] == words
 

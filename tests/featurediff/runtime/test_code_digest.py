@@ -13,7 +13,9 @@ def test_the_codes_digest_follows_its_content_alone(tmp_path: Path) -> None:
     (tmp_path / "featurediff" / "__pycache__").mkdir()
     (tmp_path / "featurediff" / "__pycache__" / "a.pyc").write_text("compiled")
     (tmp_path / "feature_vis" / "a.py").touch()
-    (tmp_path / "featurediff" / "cli" / "other.py").write_text("the command line makes no table")
+    for name in ("cli/other.py", "workflow/Snakefile"):  # no table is made by them
+        (tmp_path / "featurediff" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "featurediff" / name).write_text("new")
     assert code_digest(tmp_path) == before
     (tmp_path / "featurediff" / "report" / "page" / "b.js").write_text("two")
     assert code_digest(tmp_path) != before
