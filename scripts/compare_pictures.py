@@ -18,7 +18,7 @@ from featurediff.comparison.compare import (
     write_pairs,
 )
 from featurediff.measures.embedder import load_embedder
-from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.failed_pictures import read_failed
 from featurediff.rendering.picture_table import first_seed, listed_pictures
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import write_table
@@ -34,7 +34,7 @@ with job(
     embeddings = zip(given.base_embeddings, given.tuned_embeddings, strict=True)
     for layer, pair, embedded in zip(params.layers, pictures, embeddings, strict=True):
         pictures = [first_seed(listed_pictures(table)) for table in pair]
-        bad = bad_pictures(given.failed, layer, [params.base, network])
+        bad = read_failed(given.failed, layer, [params.base, network])
         table = compare_files(embedder, pictures, embedded, bad, network=network, layer=layer)
         tables.append(join_units(table, given.channels))
         write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")

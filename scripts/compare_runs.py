@@ -8,7 +8,7 @@ from featurediff.measures.embedder import load_embedder
 from featurediff.measures.photo_responses import probe
 from featurediff.measures.units import probe_images
 from featurediff.networks import load_network
-from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.failed_pictures import read_failed
 from featurediff.rendering.picture_table import listed_pictures
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import read_table, write_table
@@ -23,7 +23,7 @@ with job(
     tables = zip(given.network_pictures, given.control_pictures, strict=True)
     pairs = [tuple(listed_pictures(table) for table in pair) for pair in tables]
     pictures = dict(zip(params.layers, pairs, strict=True))
-    bad = {layer: bad_pictures(given.failed, layer, [network, control]) for layer in pictures}
+    bad = {layer: read_failed(given.failed, layer, [network, control]) for layer in pictures}
     splits = dict(zip(params.probe["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params.probe["roots"], params.probe["size"], params.probe["resize"])
     probing = probe(*networks, list(pictures), batches, fields={}) if len(images) else None

@@ -4,12 +4,12 @@ pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a
 
 from pathlib import Path
 
-from featurediff.comparison.epochs import bad_by_layer, choose_channels, have_pictures, measure_epoch
+from featurediff.comparison.epochs import choose_channels, find_failed_by_layer, have_pictures, measure_epoch
 from featurediff.measures.embedder import load_embedder
 from featurediff.measures.photo_responses import probe
 from featurediff.measures.units import probe_images
 from featurediff.networks import load_network, network_of_checkpoint
-from featurediff.rendering.failed_pictures import bad_pictures
+from featurediff.rendering.failed_pictures import read_failed
 from featurediff.rendering.paths import picture_paths
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import read_table, write_table
@@ -31,8 +31,8 @@ with job(
         {layer: picture_paths(folder / layer, sorted(chosen), seeds) for layer, chosen in channels.items()}
         for folder in (base_pictures, store)
     ]
-    bad_tuned = bad_by_layer(sides[1], network, params.failed_rule)
-    bad = {layer: (bad_pictures(given.failed, layer, [params.base])[0], bad_tuned[layer]) for layer in channels}
+    failed_tuned = find_failed_by_layer(sides[1], network, params.failed_rule)
+    bad = {layer: (read_failed(given.failed, layer, [params.base])[0], failed_tuned[layer]) for layer in channels}
 
     splits = dict(zip(shown["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, shown["roots"], shown["size"], shown["resize"])

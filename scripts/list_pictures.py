@@ -6,7 +6,7 @@ from pathlib import Path
 
 from featurediff.rendering.channels import parse_channels
 from featurediff.rendering.paths import picture_paths
-from featurediff.rendering.picture_table import feature_table
+from featurediff.rendering.picture_table import measure_pictures
 from featurediff.runtime.job import job
 from featurediff.runtime.tables import write_table
 
@@ -14,4 +14,4 @@ with job(snakemake.log[0], snakemake.resources.runtime):
     for (layer, channels), output in zip(snakemake.params.channels.items(), snakemake.output, strict=True):
         folder = Path(output).with_suffix("")
         pictures = picture_paths(folder, parse_channels(channels, None), range(snakemake.params.seeds))
-        write_table(feature_table(pictures, snakemake.wildcards.network, layer), output)
+        write_table(measure_pictures(pictures, snakemake.wildcards.network, layer), output)

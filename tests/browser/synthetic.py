@@ -164,7 +164,7 @@ def _tables(
         table["correlation"] = 1 - (1 - table["paired_similarity"]) * random.random(count)
         table["weight_change"] = random.random(count)
         table["frozen"] = False
-        table["bad_base"], table["bad_tuned"] = np.arange(count) == 3, False
+        table["failed_base"], table["failed_tuned"] = np.arange(count) == 3, False
         tables.append(table)
         write_text(folder / f"{layer}.csv", table.to_csv(index=False))
     ranking, summary = rank_layers(tables)

@@ -18,7 +18,7 @@ from feature_vis.files import atomic_path
 from feature_vis.images.png import channel_of, read_picture
 from featurediff.measures import units as functional_change
 from featurediff.measures.embedder import Embedder, embed_pictures
-from featurediff.measures.embeddings import load_embeddings, without_bad
+from featurediff.measures.embeddings import load_embeddings, without_failed
 from featurediff.measures.photo_responses import Probing
 from featurediff.measures.picture_similarity import compare_layer, most_different, most_similar, pair_picture
 from featurediff.rendering.picture_table import first_seed
@@ -53,8 +53,8 @@ _OWN_COLUMNS = {
     ),
     "epoch": ("", "in a film: number of the checkpoint, from 0, which is the network after one pass"),
     "layer_cka": ("-1 to 1", "in a film: linear CKA of all channels of the layer with the base, unbiased"),
-    "bad_base": ("", "whether the base's first picture is faulty"),
-    "bad_tuned": ("", "whether the tuned network's first picture is faulty"),
+    "failed_base": ("", "whether the base's first picture failed"),
+    "failed_tuned": ("", "whether the tuned network's first picture failed"),
 }
 _UNCHANGED = {**EXPECTED, "paired_similarity": (1.0, 0.0), "visual_change": (0.0, 0.0)}
 
@@ -87,8 +87,8 @@ def compare_files(
             network=network,
             layer=layer,
             channels=[channel_of(path) for path in base],
-            bad_base=first_bad[0],
-            bad_tuned=first_bad[1],
+            failed_base=first_bad[0],
+            failed_tuned=first_bad[1],
         )
     (channels, of_base), (_, of_tuned) = (load_embeddings(*one) for one in zip(embeddings, bad, strict=True))
     visual = visual_table(of_base, of_tuned, network=network, layer=layer, channels=channels.tolist())
@@ -154,7 +154,7 @@ def compare_networks(
         embedded = []
         for paths, faulty in zip(sides, bad[layer], strict=True):
             channels, seeds, embeddings = embed_pictures(embedder, paths)
-            embedded.append(without_bad(channels, seeds, embeddings, faulty))
+            embedded.append(without_failed(channels, seeds, embeddings, faulty))
         null = None if nulls is None else nulls[layer]
         visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), null=null))
     first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}

@@ -29,12 +29,12 @@ from featurediff.comparison.compare import compare_networks
 from featurediff.measures.embedder import Embedder
 from featurediff.measures.photo_responses import Probing
 from featurediff.rendering.batch import adopt, make_targets, visualize
-from featurediff.rendering.failed_pictures import find_bad
+from featurediff.rendering.failed_pictures import find_failed
 from featurediff.rendering.paths import picture_paths
-from featurediff.rendering.picture_table import feature_table
+from featurediff.rendering.picture_table import measure_pictures
 from featurediff.statistics.empirical_null import EmpiricalNull, fit_distance_null
 
-__all__ = ["bad_by_layer", "choose_channels", "have_pictures", "measure_epoch"]
+__all__ = ["choose_channels", "find_failed_by_layer", "have_pictures", "measure_epoch"]
 
 log = logging.getLogger("featurediff")
 
@@ -78,11 +78,11 @@ def have_pictures(
         visualize(targets, layer, model, store / ".staging" / layer, device)
 
 
-def bad_by_layer(
+def find_failed_by_layer(
     pictures: Mapping[str, Sequence[str]], network: str, rule: Mapping[str, Any]
 ) -> dict[str, set[tuple[int, int]]]:
     """Each layer's failed pictures, (channel, seed), by the rule of `featurediff.rendering.failed_pictures`."""
-    bad = find_bad(pd.concat([feature_table(paths, network, layer) for layer, paths in pictures.items()]), **rule)
+    bad = find_failed(pd.concat([measure_pictures(paths, network, layer) for layer, paths in pictures.items()]), **rule)
     return {
         layer: set(bad.loc[bad["layer"] == layer, ["channel", "seed"]].itertuples(index=False, name=None))
         for layer in pictures

@@ -8,7 +8,7 @@ import numpy as np
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 
-__all__ = ["load_embeddings", "save_embeddings", "without_bad"]
+__all__ = ["load_embeddings", "save_embeddings", "without_failed"]
 
 
 def save_embeddings(path: Path, channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray) -> None:
@@ -17,8 +17,8 @@ def save_embeddings(path: Path, channels: np.ndarray, seeds: np.ndarray, embeddi
         np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
 
 
-def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Channels (K,) and embeddings (K, S, D) of `save_embeddings`; NaN for `bad` pictures, (channel, seed).
+def load_embeddings(path: str | Path, failed: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Channels (K,) and embeddings (K, S, D) of `save_embeddings`; NaN for `failed` pictures, (channel, seed).
 
     Raises:
         InputError: a file that is missing, empty or cut off.
@@ -30,14 +30,14 @@ def load_embeddings(path: str | Path, bad: Collection[tuple[int, int]]) -> tuple
         raise
     except Exception as error:  # a broken archive fails in many ways: zipfile, zlib, NumPy, a key
         raise InputError(f"{path} cannot be read as embeddings ({error}): delete it and run again") from None
-    return channels, without_bad(channels, seeds, embeddings, bad)
+    return channels, without_failed(channels, seeds, embeddings, failed)
 
 
-def without_bad(
-    channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, bad: Collection[tuple[int, int]]
+def without_failed(
+    channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, failed: Collection[tuple[int, int]]
 ) -> np.ndarray:
-    """Embeddings (K, S, D) with NaN for `bad` pictures, (channel, seed); those of other channels are passed over."""
+    """Embeddings (K, S, D) with NaN for `failed` pictures, (channel, seed); those of other channels are passed over."""
     embeddings = embeddings.copy()
-    for channel, seed in bad:
+    for channel, seed in failed:
         embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan
     return embeddings

@@ -48,16 +48,16 @@ def compare_layer(
     network: str,
     layer: str,
     channels: Sequence[int],
-    bad_base: Collection[int] = (),
-    bad_tuned: Collection[int] = (),
+    failed_base: Collection[int] = (),
+    failed_tuned: Collection[int] = (),
     batch: int = 8,
 ) -> pd.DataFrame:
     """Compare a layer of the base network with the same layer of `network`, channel by channel.
 
-    `pairs`: (base's picture, tuned network's picture) for each of `channels`, in their order. `bad_base`,
-    `bad_tuned`: channels with a faulty picture. Columns: network, layer, channel, cosine, gram_<block>…, bad_base,
-    bad_tuned, and rank: 1 is the most different, ties in the order of channels, empty where either picture is
-    faulty or the cosine is not defined. Rows in the order of channels.
+    `pairs`: (base's picture, tuned network's picture) for each of `channels`, in their order. `failed_base`,
+    `failed_tuned`: channels with a failed picture. Columns: network, layer, channel, cosine, gram_<block>…,
+    failed_base, failed_tuned, rank. Rank 1 is the most different; ties keep the order of channels; it is empty where a
+    picture failed or the cosine is not defined. Rows are in the order of channels.
     """
     rows = compare_pictures(embedder, pairs, batch)
     table = pd.DataFrame(
@@ -67,9 +67,9 @@ def compare_layer(
     table = table.sort_values("channel", ignore_index=True)
     table.insert(0, "network", network)
     table.insert(1, "layer", layer)
-    table["bad_base"] = table["channel"].isin(list(bad_base))
-    table["bad_tuned"] = table["channel"].isin(list(bad_tuned))
-    sound = table["cosine"].where(~(table["bad_base"] | table["bad_tuned"]))
+    table["failed_base"] = table["channel"].isin(list(failed_base))
+    table["failed_tuned"] = table["channel"].isin(list(failed_tuned))
+    sound = table["cosine"].where(~(table["failed_base"] | table["failed_tuned"]))
     table["rank"] = sound.rank(method="first").astype("Int64")
     return table
 

@@ -22,7 +22,7 @@ from feature_vis.errors import InputError
 from feature_vis.images.arrays import check_picture
 from featurediff.runtime.tables import read_table
 
-__all__ = ["MAX_CONTRAST", "MID_GREY", "bad_pictures", "contrast", "find_bad", "grey_channels", "grey_score"]
+__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "find_failed", "grey_channels", "grey_score", "read_failed"]
 
 # 8-bit value of 0.5, the middle of the sigmoid that pictures start from.
 MID_GREY = 128.0
@@ -47,7 +47,7 @@ def contrast(picture: np.ndarray) -> float:
     return grey_score(picture) / picture.size**0.5
 
 
-def find_bad(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
+def find_failed(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
     """The failed pictures: columns network, layer, channel, score, reason, seed.
 
     `table` has the columns of `featurediff.rendering.picture_table` for any number of networks and layers. `jump`,
@@ -107,8 +107,8 @@ def _check(table: pd.DataFrame) -> None:
         raise InputError("the table of pictures has scores that are not numbers: make it again from the pictures")
 
 
-def bad_pictures(path: str, layer: str, networks: Sequence[str]) -> list[set[tuple[int, int]]]:
-    """Each network's failed pictures of a layer, (channel, seed), from the table that `find_bad` made."""
+def read_failed(path: str, layer: str, networks: Sequence[str]) -> list[set[tuple[int, int]]]:
+    """Each network's failed pictures of a layer, (channel, seed), from the table that `find_failed` made."""
     table = read_table(path)
     table = table[table["layer"] == layer]
     return [

@@ -16,7 +16,7 @@ from featurediff.rendering.failed_pictures import contrast, grey_score
 from featurediff.rendering.paths import picture_paths
 from featurediff.runtime.tables import read_table
 
-__all__ = ["feature_table", "first_seed", "listed_pictures"]
+__all__ = ["first_seed", "listed_pictures", "measure_pictures"]
 
 _MEASURED = ("channel", "activation_start", "activation_reached")
 _COLUMNS = [
@@ -32,7 +32,7 @@ _COLUMNS = [
 ]
 
 
-def feature_table(paths: Iterable[str | Path], network: str, layer: str) -> pd.DataFrame:
+def measure_pictures(paths: Iterable[str | Path], network: str, layer: str) -> pd.DataFrame:
     """A row for each of a layer's pictures, in the order of channels, then seeds.
 
     `score`, `contrast`: see `featurediff.rendering.failed_pictures`. `activation_start`, `activation_reached`: the

@@ -15,7 +15,7 @@ from feature_vis.images.png import read_notes, read_picture, write_picture
 from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.comparison.compare import describe_columns, rank_layers
-from featurediff.comparison.epochs import bad_by_layer, choose_channels, have_pictures, measure_epoch
+from featurediff.comparison.epochs import choose_channels, find_failed_by_layer, have_pictures, measure_epoch
 from featurediff.measures.accumulators import Label
 from featurediff.measures.embedder import Embedder, embed_pictures
 from featurediff.measures.photo_responses import probe
@@ -197,4 +197,4 @@ def test_grey_pictures_are_found_by_layer(tmp_path) -> None:
             picture = np.full((16, 16, 3), 128) if grey else random.integers(0, 255, (16, 16, 3))
             write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel})
     paths = picture_paths(tmp_path, range(4), SEEDS)
-    assert bad_by_layer({"a": paths, "b": paths[:4]}, "tuned", {}) == {"a": {(2, 1)}, "b": set()}
+    assert find_failed_by_layer({"a": paths, "b": paths[:4]}, "tuned", {}) == {"a": {(2, 1)}, "b": set()}

@@ -57,13 +57,13 @@ def layer_table(net: Net, **options) -> pd.DataFrame:
 
 
 def test_layer_table_ranks_the_sound_channels(net: Net) -> None:
-    table = layer_table(net, bad_base={2, 99}, bad_tuned=[2, 5])
+    table = layer_table(net, failed_base={2, 99}, failed_tuned=[2, 5])
     assert list(table.columns) == [
-        *("network", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "bad_base", "bad_tuned", "rank")
+        *("network", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "failed_base", "failed_tuned", "rank")
     ]
     assert table["channel"].tolist() == [0, 2, 4, 5, 7, 9]
-    assert table["bad_base"].tolist() == [False, True, False, False, False, False]
-    assert table["bad_tuned"].tolist() == [False, True, False, True, False, False]
+    assert table["failed_base"].tolist() == [False, True, False, False, False, False]
+    assert table["failed_tuned"].tolist() == [False, True, False, True, False, False]
     assert table["rank"].isna().tolist() == [False, True, False, True, False, False]
     cosine = dict(zip(table["channel"], table["cosine"], strict=True))
     by_hand = sorted([0, 4, 7, 9], key=lambda channel: cosine[channel])
@@ -80,7 +80,7 @@ def test_rows_stand_beside_their_channels(net: Net) -> None:
 def test_a_layer_without_channels_keeps_its_columns(net: Net) -> None:
     table = compare_layer(Embedder(net), [], network="dogs", layer="layer4.2", channels=[])
     assert len(table) == 0
-    assert {"cosine", "gram_body.0", "rank", "bad_base"} <= set(table.columns)
+    assert {"cosine", "gram_body.0", "rank", "failed_base"} <= set(table.columns)
 
 
 def test_exactly_k_pairs_and_ties_by_channel() -> None:

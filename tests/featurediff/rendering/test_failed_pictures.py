@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from featurediff.rendering.failed_pictures import bad_pictures, contrast, find_bad, grey_channels, grey_score
+from featurediff.rendering.failed_pictures import contrast, find_failed, grey_channels, grey_score, read_failed
 
 
 def original_rule(scores: np.ndarray, jump: float) -> set[int]:
@@ -126,10 +126,10 @@ def test_networks_and_layers_are_judged_apart_and_keep_their_order() -> None:
     shuffled = features.iloc[[1, 0, 2, 5, 3, 4, 8, 6, 7]]
     expected = [("z", "layer4", 0, "grey"), ("z", "layer3", 1, "grey")]
     for given_table in (features, shuffled):
-        bad = find_bad(given_table)
+        bad = find_failed(given_table)
         assert list(bad.columns) == ["network", "layer", "channel", "score", "reason", "seed"]
         assert list(bad[["network", "layer", "channel", "reason"]].itertuples(index=False, name=None)) == expected
-    assert find_bad(features)["score"].tolist() == pytest.approx([70, 60])
+    assert find_failed(features)["score"].tolist() == pytest.approx([70, 60])
 
 
 def test_activations_give_reasons_of_their_own() -> None:
@@ -138,7 +138,7 @@ def test_activations_give_reasons_of_their_own() -> None:
         activation_start=[0.0, 1.0, 0.0, 0.0, 0.0, np.inf],
         activation_reached=[2.0, 0.5, 0.0, np.nan, 0.0, 3.0],
     )
-    assert dict(find_bad(features)[["channel", "reason"]].itertuples(index=False)) == {
+    assert dict(find_failed(features)[["channel", "reason"]].itertuples(index=False)) == {
         1: "activation did not rise",
         2: "activation did not rise",
         3: "activation not finite",
@@ -149,7 +149,7 @@ def test_activations_give_reasons_of_their_own() -> None:
 
 def test_nothing_faulty_gives_an_empty_table() -> None:
     assert (
-        find_bad(table({("base", "layer4"): [50, 51]})).to_csv(index=False)
+        find_failed(table({("base", "layer4"): [50, 51]})).to_csv(index=False)
         == "network,layer,channel,score,reason,seed\n"
     )
 
@@ -157,21 +157,21 @@ def test_nothing_faulty_gives_an_empty_table() -> None:
 def test_bad_tables_are_refused() -> None:
     features = table({("base", "layer4"): [50, 51]})
     with pytest.raises(InputError, match="no column contrast"):
-        find_bad(features.drop(columns="contrast"))
+        find_failed(features.drop(columns="contrast"))
     with pytest.raises(InputError, match="channel 0 of base, layer4, seed 0 twice"):
-        find_bad(pd.concat([features, features.head(1)]))
+        find_failed(pd.concat([features, features.head(1)]))
     with pytest.raises(InputError, match="not numbers"):
-        find_bad(features.assign(score=[1.0, np.nan]))
+        find_failed(features.assign(score=[1.0, np.nan]))
 
 
 def test_seeds_of_a_channel_fail_apart() -> None:
     features = table({("base", "layer4"): [50, 0.7]}).assign(channel=3, seed=[0, 1])
-    assert find_bad(features)[["channel", "seed", "reason"]].values.tolist() == [[3, 1, "grey"]]
+    assert find_failed(features)[["channel", "seed", "reason"]].values.tolist() == [[3, 1, "grey"]]
 
 
 def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:
     # judged together, the first jump would come after 0.7 and spare the pictures of 6 and 10
-    bad = find_bad(table({("base", "layer3"): [0.6, 6, 10], ("base", "layer4"): [0.7, 50, 52]}))
+    bad = find_failed(table({("base", "layer3"): [0.6, 6, 10], ("base", "layer4"): [0.7, 50, 52]}))
     assert list(bad[["layer", "channel"]].itertuples(index=False, name=None)) == [
         *(("layer3", channel) for channel in (0, 1, 2)),
         ("layer4", 0),
@@ -181,4 +181,4 @@ def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:
 def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
     rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
     pd.DataFrame(rows, columns=["network", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
-    assert bad_pictures(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
+    assert read_failed(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]

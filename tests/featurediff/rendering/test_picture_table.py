@@ -7,7 +7,7 @@ import pytest
 
 from feature_vis.errors import InputError
 from feature_vis.images.png import write_picture
-from featurediff.rendering.picture_table import feature_table, first_seed, listed_pictures
+from featurediff.rendering.picture_table import first_seed, listed_pictures, measure_pictures
 from featurediff.runtime.tables import write_table
 
 
@@ -21,7 +21,7 @@ def test_features_are_read_from_pictures(tmp_path) -> None:
     paths[0].parent.mkdir()
     for path, channel, value in zip(paths, (10, 2), (140, 128), strict=True):
         write_picture(path, flat(value), {"channel": channel} | notes)
-    features = feature_table(paths, "dogs", "layer4")
+    features = measure_pictures(paths, "dogs", "layer4")
     assert features["sha256"].tolist() == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
     assert features.drop(columns="sha256").to_dict("records") == [
         {"network": "dogs", "layer": "layer4", "channel": 2, "seed": 0, "score": 0.0, "contrast": 0.0} | notes,
@@ -31,7 +31,7 @@ def test_features_are_read_from_pictures(tmp_path) -> None:
     ]
     write_picture(paths[0], flat(1), {"channel": 10})
     with pytest.raises(InputError, match="activation_start"):
-        feature_table(paths, "dogs", "layer4")
+        measure_pictures(paths, "dogs", "layer4")
 
 
 def test_a_table_names_its_pictures_beside_it(tmp_path) -> None:
@@ -41,7 +41,7 @@ def test_a_table_names_its_pictures_beside_it(tmp_path) -> None:
     for path, channel in zip(paths, (10, 10, 2, 2), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, flat(140), {"channel": channel} | notes)
-    write_table(feature_table(paths, "dogs", "layer4.2"), tmp_path / "layer4.2.csv")
+    write_table(measure_pictures(paths, "dogs", "layer4.2"), tmp_path / "layer4.2.csv")
     listed = listed_pictures(tmp_path / "layer4.2.csv")
     assert listed == [str(path) for path in reversed(paths)]
     assert first_seed(listed) == [str(paths[3]), str(paths[1])]

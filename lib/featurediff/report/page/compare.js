@@ -6,7 +6,7 @@
   const VISUAL = ["visual_change", "excess", "paired_similarity", "first_similarity", "cosine"];
   const FUNCTION = ["correlation", "weight_change", "mean_shift", "scale_ratio", "tuned_likes_base_picture", "base_likes_tuned_picture", "top_overlap"];
 
-  const numeric = () => [...new Set(run.tuned.flatMap((network) => run.data.columns[network]))].filter((name) => !/reason$|^bad_|^frozen$|^filters$/.test(name));
+  const numeric = () => [...new Set(run.tuned.flatMap((network) => run.data.columns[network]))].filter((name) => !/reason$|^failed_|^frozen$|^filters$/.test(name));
 
   async function points(network, names) {
     const columns = await Promise.all(names.map((name) => column(network, name)));
