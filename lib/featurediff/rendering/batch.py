@@ -1,8 +1,8 @@
-"""A batch of channels to PNGs: what is current stays, the rest is rendered, and nothing finished is lost.
+"""Render a batch of channels to PNGs: current pictures stay, the rest is rendered, and no finished picture is lost.
 
-A picture is current where the content key in its PNG is the key of what is asked for. A rendered picture goes to
-a staging folder first, named by its key: the workflow engine removes the outputs of a job that failed, and the
-next one finds there what this one had finished.
+A picture is current if the content key in its PNG is the key of the picture that is asked for. A rendered picture
+first goes to a staging folder, under its key: the workflow engine removes the outputs of a job that failed, and the
+next job finds there what this one had finished.
 """
 
 import logging
@@ -34,18 +34,18 @@ log = logging.getLogger("featurediff")
 
 @dataclass(frozen=True)
 class Target:
-    """One picture to have: its channel, recipe, content key, and place."""
+    """A picture that is wanted."""
 
     channel: int
     recipe: Recipe
-    key: str
-    path: Path
+    key: str  # content key: of the recipe, the layer, the channel and the weights up to the layer
+    path: Path  # of its PNG
 
 
 def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: str) -> list[Target]:
-    """`recipes`: `{"layer": settings, "channels": {channel: settings}}`; `digest`: of the weights up to the layer.
+    """The targets of PNGs named `channel<k>.png`; one in a folder `seed<s>` adds s to the seed of its recipe.
 
-    The recipe of a picture in a folder `seed<s>` counts its seed on by s.
+    `recipes`: `{"layer": settings, "channels": {channel: settings}}`. `digest`: of the weights up to the layer.
     """
     targets = []
     for path in paths:
@@ -64,10 +64,10 @@ def visualize(
     device: torch.device,
     elsewhere: Iterable[Path] = (),
 ) -> tuple[int, int]:
-    """Make every target's picture current; returns how many were rendered and how many reused.
+    """Make the picture of every target current; returns how many were rendered and how many reused.
 
-    A reused picture's file is not written. A `network` named by its file is loaded only where something has to be
-    rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
+    The file of a reused picture is not written. `network`: a model, or its file, which is loaded only if something has
+    to be rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
     """
     missing = [target for target in targets if not _is_current(target.path, target.key)]
     if adopt(missing, elsewhere):
@@ -86,9 +86,9 @@ def visualize(
 
 
 def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
-    """Copy pictures that were made elsewhere, under the same key, to where they are wanted; returns how many.
+    """Copy pictures that lie under the same key in other folders; returns how many were copied.
 
-    `folders`: of the layer's pictures in other networks, `channel<k>.png` and `seed<s>/channel<k>.png`.
+    `folders`: of the layer's pictures in other networks, with `channel<k>.png` and `seed<s>/channel<k>.png`.
     """
     folders, adopted = list(folders), 0
     for target in targets:
@@ -97,14 +97,14 @@ def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
         if _is_current(target.path, target.key):
             continue
         if (found := next((path for path in elsewhere if _is_current(path, target.key)), None)) is not None:
-            with suppress(FileNotFoundError):  # its own job has just begun to make it anew
+            with suppress(FileNotFoundError):  # the job that owns it has just removed it
                 write_bytes(target.path, found.read_bytes())
                 adopted += 1
     return adopted
 
 
 def other_networks(pictures: Path, layer: str) -> list[Path]:
-    """The folders of a layer's pictures in all networks but the one of `pictures`, `<results>/<network>/pictures`."""
+    """The folders of a layer's pictures in all networks but that of `pictures`, `<results>/<network>/pictures`."""
     folders = pictures.parent.parent.glob(f"*/{pictures.name}/{layer}")
     return sorted(folder for folder in folders if folder.parent != pictures)
 
@@ -114,7 +114,7 @@ def _staged(staging: Path, target: Target) -> Path:
 
 
 def _is_current(path: Path, key: str) -> bool:
-    """Whether a whole picture under this key lies there; it is decoded only where its notes say so."""
+    """Whether a whole picture with this key lies there; it is decoded only if its notes have the key."""
     try:
         return peek_notes(path).get("key") == key and read_notes(path) is not None
     except InputError:
@@ -122,7 +122,7 @@ def _is_current(path: Path, key: str) -> bool:
 
 
 def _clear(staging: Path, targets: list[Target]) -> None:
-    """Remove what older runs staged for these channels; other batches of the layer keep theirs."""
+    """Remove what older runs staged for these channels; other batches of the layer keep what they staged."""
     for target in targets:
         for stale in staging.glob(f"channel{target.channel}-*.png"):
             stale.unlink(missing_ok=True)
@@ -133,14 +133,14 @@ def _clear(staging: Path, targets: list[Target]) -> None:
 def _render_to_staging(
     targets: list[Target], layer: str, model: nn.Module, staging: Path, device: torch.device
 ) -> None:
-    unit = Objectives(model)
+    objectives = Objectives(model)
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        ThreadPoolExecutor(max_workers=1) as writer,  # while a GPU renders the next ones, a picture is packed
+        ThreadPoolExecutor(max_workers=1) as writer,  # packs a picture while a GPU renders the next ones
     ):
         pictures = render(
-            [unit(layer, target.channel) for target in targets],
+            [objectives(layer, target.channel) for target in targets],
             [target.recipe for target in targets],
             device=device,
             progress=advance,
@@ -151,14 +151,14 @@ def _render_to_staging(
             target = targets[result.index]
             notes = _notes(result, layer, target)
             written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
-            if device.type == "cpu":  # rendering has all the cores that the job was given
+            if device.type == "cpu":  # rendering uses all cores of the job
                 wait(written)
         for outcome in written:
             outcome.result()
 
 
 def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
-    """What a PNG says of itself. No date, host or version: equal pictures are equal files."""
+    """What is written into the PNG. No date, host or version, so that equal pictures are equal files."""
     return {
         "layer": layer,
         "channel": target.channel,

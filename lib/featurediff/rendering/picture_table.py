@@ -1,7 +1,7 @@
-"""The table of a layer's pictures, `pictures/<layer>.csv`: which there are, and what each one reached.
+"""The table of a layer's pictures, `pictures/<layer>.csv`: which pictures there are, and what each one reached.
 
-It stands for the pictures that it lists, which lie in the folder beside it that is called as the layer: who needs them
-asks for the table. Each is named with its digest, so that the table says whether any of them is another one now.
+The table stands for the pictures that it lists; they lie in the folder of the layer's name beside it. A rule that needs
+them has the table as its input. The table has the digest of each picture, so it changes if one of them changes.
 """
 
 import hashlib
@@ -33,13 +33,14 @@ _COLUMNS = [
 
 
 def measure_pictures(paths: Iterable[str | Path], network: str, layer: str) -> pd.DataFrame:
-    """A row for each of a layer's pictures, in the order of channels, then seeds.
+    """A row for each picture of a layer, in the order of channels, then seeds.
 
     `score`, `contrast`: see `featurediff.rendering.failed_pictures`. `activation_start`, `activation_reached`: the
-    channel's, at the noise the picture started from and at its end. `sha256`: the file's, 64 hex digits.
+    channel's activation for the noise that the picture started from, and for the picture. `sha256`: of the file, 64
+    hex digits.
 
     Raises:
-        InputError: a picture that is not whole, or does not carry its channel and activations.
+        InputError: a picture that is not whole, or has no notes of its channel and activations.
     """
     rows = []
     for path in paths:
@@ -54,12 +55,12 @@ def measure_pictures(paths: Iterable[str | Path], network: str, layer: str) -> p
 
 
 def listed_pictures(table: str | Path) -> list[str]:
-    """The pictures that the table at this path lists, channel after channel, each channel's seeds in order."""
+    """The pictures that the table at this path lists, in the order of channels, then seeds."""
     folder, rows = Path(table).with_suffix(""), read_table(table)
     pairs = zip(rows["channel"], rows["seed"], strict=True)
     return [path for channel, seed in pairs for path in picture_paths(folder, [channel], [seed])]
 
 
 def first_seed(paths: Iterable[str]) -> list[str]:
-    """Those of the first seed, in the given order: one a channel."""
+    """The pictures of the first seed, in the given order: one for each channel."""
     return [path for path in paths if seed_of(path) == 0]

@@ -77,6 +77,9 @@ def test_seed_and_channel_are_read_from_the_path() -> None:
         "base/pictures/fc/channel7.png": (0, 7),
     }.items():
         assert (seed_of(path), channel_of(path)) == found
+    for name in ("channel.png", "channel1.jpg", "xchannel1.png"):
+        with pytest.raises(ValueError, match="channel"):
+            channel_of(name)
 
 
 READERS: list[Callable] = [read_picture, peek_notes]

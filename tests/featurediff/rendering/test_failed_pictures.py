@@ -1,4 +1,4 @@
-"""The grey rule against the original's, written down again in NumPy, and the reasons for a picture to be faulty."""
+"""The grey rule against the original's, written down again in NumPy, and the reasons for which a picture failed."""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
 from featurediff.rendering.failed_pictures import contrast, find_failed, grey_channels, grey_score, read_failed
+from featurediff.runtime.tables import write_table
 
 
 def original_rule(scores: np.ndarray, jump: float) -> set[int]:
-    """Places of the faulty pictures: a loop, as the original's text says it."""
+    """Places of the grey pictures: a loop, as the original's text says it."""
     order = sorted(range(len(scores)), key=lambda place: scores[place])
     for position in range(len(order) - 1):
         if scores[order[position + 1]] - scores[order[position]] > jump * max(scores):
@@ -32,33 +33,17 @@ def table(contrasts: dict[tuple[str, str], list[float]], **columns: list[float])
     return pd.DataFrame(rows).assign(**{"activation_start": 0.0, "activation_reached": 1.0} | columns)
 
 
-def test_score_matches_numpy() -> None:
+def test_scores_are_distances_to_mid_grey() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     total = sum((int(value) - 128) ** 2 for value in picture.ravel())
     assert grey_score(picture) == pytest.approx(total**0.5)
     assert contrast(picture) == pytest.approx((total / (3 * 5 * 7)) ** 0.5)
-
-
-@pytest.mark.parametrize("value", [48, 208, 64, 112, 144])
-def test_score_does_not_wrap(value: int) -> None:
-    # (48 - 128)² = 6400 = 25 * 256: uint8 arithmetic made 0 of it, and of every square of a multiple of 16
-    wrapped = (flat(value) - np.uint8(128)) ** 2
-    assert not wrapped.any()
-    assert grey_score(flat(value)) == pytest.approx(abs(value - 128) * (8 * 8 * 3) ** 0.5)
-
-
-def test_a_picture_without_colour_is_not_grey() -> None:
-    stripes = flat(0)
-    stripes[::2] = 255
-    assert grey_score(flat(128)) == 0
-    assert contrast(stripes) > 127
-
-
-def test_contrast_does_not_depend_on_size() -> None:
     assert contrast(flat(140, 4)) == pytest.approx(contrast(flat(140, 32))) == pytest.approx(12)
-
-
-def test_something_else_than_a_picture_is_refused() -> None:
+    # (48 - 128)² = 6400 = 25 * 256: the original's uint8 made 0 of it, and of every square of a multiple of 16
+    assert not ((flat(48) - np.uint8(128)) ** 2).any()
+    assert grey_score(flat(48)) == pytest.approx(80 * (8 * 8 * 3) ** 0.5)
+    stripes = np.where(np.arange(8)[:, None, None] % 2, flat(0), 255).astype(np.uint8)  # without colour, not grey
+    assert contrast(stripes) > 127
     with pytest.raises(InputError, match="float64"):
         grey_score(np.zeros((4, 4, 3)))
 
@@ -101,44 +86,44 @@ def test_nothing_above_the_bound_is_grey(values: list[float], bound: float) -> N
     assert (scores[found] / 10 < bound).all()
 
 
-def test_spread_healthy_scores_are_not_faulty() -> None:
-    spread = np.array([30.0, 36, 37, 38, 50, 56])  # 30 to 36 is a jump of more than a tenth of 56
-    assert original_rule(spread, 0.1) == {0}
-    assert grey_channels(spread, spread, max_contrast=None).tolist() == [True] + [False] * 5
-    assert not grey_channels(spread, spread).any()
-
-
-def test_grey_among_healthy_and_a_layer_of_grey_alone() -> None:
-    mixed = np.array([40.0, 0.8, 55, 0.7, 44])
-    assert grey_channels(mixed, mixed).tolist() == [False, True, False, True, False]
-    alone = np.array([0.7, 0.8, 0.9, 2.0])  # has jumps: relative to its own largest score
-    assert grey_channels(alone, alone).all()
-    assert grey_channels(np.array([]), np.array([])).tolist() == []
-
-
-def test_a_cut_counts_only_where_all_below_it_are_near_grey() -> None:
-    values = np.array([8.0, 13, 17, 40, 45, 90])  # first jump (17 to 40) stands above the bound
-    assert not grey_channels(values, values).any()
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # healthy and spread: 30 to 36 is a jump of more than a tenth of 56, and stands above the bound
+        ([30.0, 36, 37, 38, 50, 56], []),
+        ([8.0, 13, 17, 40, 45, 90], []),  # the cut counts only if all below it are near grey
+        ([40.0, 0.8, 55, 0.7, 44], [1, 3]),
+        ([0.7, 0.8, 0.9, 2.0], [0, 1, 2, 3]),  # all grey: the jumps are relative to the layer's own largest score
+        ([], []),
+    ],
+)
+def test_which_pictures_are_grey(values: list[float], expected: list[int]) -> None:
+    scores = np.array(values)
+    assert np.flatnonzero(grey_channels(scores, scores)).tolist() == expected
 
 
 def test_networks_and_layers_are_judged_apart_and_keep_their_order() -> None:
-    features = table({("z", "layer4"): [0.7, 50, 52], ("z", "layer3"): [51, 0.6, 49], ("a", "layer4"): [20, 22, 21]})
-    shuffled = features.iloc[[1, 0, 2, 5, 3, 4, 8, 6, 7]]
-    expected = [("z", "layer4", 0, "grey"), ("z", "layer3", 1, "grey")]
-    for given_table in (features, shuffled):
-        bad = find_failed(given_table)
-        assert list(bad.columns) == ["network", "layer", "channel", "score", "reason", "seed"]
-        assert list(bad[["network", "layer", "channel", "reason"]].itertuples(index=False, name=None)) == expected
-    assert find_failed(features)["score"].tolist() == pytest.approx([70, 60])
+    pictures = table(
+        {("z", "layer4"): [0.7, 50, 52], ("z", "layer3"): [0.6, 6, 10], ("a", "layer4"): [20, 22, 21]}
+    )  # judged together, the first jump of z would come after 0.7 and spare the pictures of 6 and 10
+    shuffled = pictures.iloc[[1, 0, 2, 5, 3, 4, 8, 6, 7]]
+    expected = [["z", "layer4", 0], *(["z", "layer3", channel] for channel in range(3))]
+    for given_table in (pictures, shuffled):
+        failed = find_failed(given_table)
+        assert list(failed.columns) == ["network", "layer", "channel", "score", "reason", "seed"]
+        assert failed[["network", "layer", "channel"]].values.tolist() == expected
+        assert set(failed["reason"]) == {"grey"}
+    assert find_failed(pictures)["score"].tolist() == pytest.approx([70, 60, 600, 1000])
+    assert find_failed(table({("a", "layer4"): [20, 22]})).empty
 
 
 def test_activations_give_reasons_of_their_own() -> None:
-    features = table(
+    pictures = table(
         {("base", "layer4"): [50, 51, 52, 53, 0.7, 54]},
         activation_start=[0.0, 1.0, 0.0, 0.0, 0.0, np.inf],
         activation_reached=[2.0, 0.5, 0.0, np.nan, 0.0, 3.0],
     )
-    assert dict(find_failed(features)[["channel", "reason"]].itertuples(index=False)) == {
+    assert dict(find_failed(pictures)[["channel", "reason"]].itertuples(index=False)) == {
         1: "activation did not rise",
         2: "activation did not rise",
         3: "activation not finite",
@@ -147,38 +132,18 @@ def test_activations_give_reasons_of_their_own() -> None:
     }
 
 
-def test_nothing_faulty_gives_an_empty_table() -> None:
-    assert (
-        find_failed(table({("base", "layer4"): [50, 51]})).to_csv(index=False)
-        == "network,layer,channel,score,reason,seed\n"
-    )
-
-
-def test_bad_tables_are_refused() -> None:
-    features = table({("base", "layer4"): [50, 51]})
+def test_tables_that_cannot_be_judged_are_refused() -> None:
+    pictures = table({("base", "layer4"): [50, 51]})
     with pytest.raises(InputError, match="no column contrast"):
-        find_failed(features.drop(columns="contrast"))
+        find_failed(pictures.drop(columns="contrast"))
     with pytest.raises(InputError, match="channel 0 of base, layer4, seed 0 twice"):
-        find_failed(pd.concat([features, features.head(1)]))
+        find_failed(pd.concat([pictures, pictures.head(1)]))
     with pytest.raises(InputError, match="not numbers"):
-        find_failed(features.assign(score=[1.0, np.nan]))
+        find_failed(pictures.assign(score=[1.0, np.nan]))
 
 
-def test_seeds_of_a_channel_fail_apart() -> None:
-    features = table({("base", "layer4"): [50, 0.7]}).assign(channel=3, seed=[0, 1])
-    assert find_failed(features)[["channel", "seed", "reason"]].values.tolist() == [[3, 1, "grey"]]
-
-
-def test_a_layer_of_grey_alone_is_found_beside_a_healthy_one() -> None:
-    # judged together, the first jump would come after 0.7 and spare the pictures of 6 and 10
-    bad = find_failed(table({("base", "layer3"): [0.6, 6, 10], ("base", "layer4"): [0.7, 50, 52]}))
-    assert list(bad[["layer", "channel"]].itertuples(index=False, name=None)) == [
-        *(("layer3", channel) for channel in (0, 1, 2)),
-        ("layer4", 0),
-    ]
-
-
-def test_bad_pictures_are_found_by_network_and_seed(tmp_path) -> None:
-    rows = [("base", "layer4", 3, 0), ("dogs", "layer4", 3, 1), ("dogs", "layer3", 7, 0)]
-    pd.DataFrame(rows, columns=["network", "layer", "channel", "seed"]).to_csv(tmp_path / "bad.csv", index=False)
-    assert read_failed(str(tmp_path / "bad.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
+def test_seeds_fail_apart_and_are_read_back_by_network(tmp_path) -> None:
+    base = table({("base", "layer4"): [50, 0.7]}).assign(channel=3, seed=[1, 0])
+    others = table({("dogs", "layer4"): [50, 0.7], ("dogs", "layer3"): [0.7, 60]}).assign(channel=3, seed=[0, 1] * 2)
+    write_table(find_failed(pd.concat([base, others])), tmp_path / "failed.csv")
+    assert read_failed(str(tmp_path / "failed.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
