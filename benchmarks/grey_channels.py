@@ -12,7 +12,6 @@ first recipe's pictures.
 
 import argparse
 import math
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objectives

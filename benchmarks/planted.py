@@ -19,7 +19,6 @@ activations is taken over. Rendered pictures stay in `--cache`: another run with
 import argparse
 import hashlib
 import json
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,24 +29,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-
-from planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
-
-from feature_vis.networks.activations import layer_shapes
+from feature_vis.networks.activations import require_layer_shapes
 from feature_vis.networks.models import weights_digest
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
 from featurediff.data.decode import load_rgb
 from featurediff.data.torch_dataset import normalised, val_transform
-from featurediff.measures.accumulators import Label
+from featurediff.measures.activation_statistics import Label
 from featurediff.measures.cross_activation import cross_activation
 from featurediff.measures.embedder import Embedder
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.picture_responses import compare_answers, picture_response, show_pictures
+from featurediff.measures.photo_responses import photo_responses
+from featurediff.measures.picture_responses import compare_activations, picture_activations, picture_responses
 from featurediff.measures.weight_change import weight_change
 from featurediff.networks import load_network, load_weights
 from featurediff.statistics.combined_score import add_combined_score
@@ -74,13 +70,12 @@ RATE = 0.05
 
 @dataclass(frozen=True)
 class Setting:
-    """All that the networks under comparison share; `photos`: (N, 3, H, W) normalised; `fields`: see `probe`."""
+    """All that the networks under comparison share. `photos`: (N, 3, H, W), normalised."""
 
     layer: str
     recipe: Recipe
     embedder: Embedder
     photos: Tensor | None
-    fields: dict[str, np.ndarray]
     cache: Path
 
 
@@ -128,45 +123,45 @@ def pictures_of(
     return np.stack(stacks, 1)
 
 
-def of_units(setting: Setting, base: nn.Module, tuned: nn.Module) -> pd.DataFrame:
+def of_channels(setting: Setting, base: nn.Module, tuned: nn.Module) -> pd.DataFrame:
     """What needs no pictures, for all of the layer's channels: change of the filter, correlation over photographs."""
     table = weight_change(base, tuned, [setting.layer]).drop(columns=["layer", "reason"])
     if setting.photos is None:
         return table
     batches = ((batch, [Label("photographs", "")] * len(batch)) for batch in setting.photos.split(32))
-    found = probe(base, tuned, [setting.layer], batches, top=1, fields=setting.fields)
+    found = photo_responses(base, tuned, [setting.layer], batches, top=1, patches=False)
     return table.merge(found.channels[["channel", "correlation"]], on="channel", validate="one_to_one")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Base and tuned network, and all that is measured but once.
+    """Base and tuned network, and all that is measured only once.
 
-    `units`: a row for each of the layer's channels. `answers`: (2, 2, K, S, K), which network is asked, whose picture
-    it is, of which channel and seed, and which channel answers.
+    `measured`: a row for each of the layer's channels. `activations`: (2, 2, K, S, K), by the network, by the network
+    whose picture it sees, by the picture's channel and seed, and by the channel that is read.
     """
 
     base: View
     tuned: View
-    units: pd.DataFrame
-    answers: np.ndarray
+    measured: pd.DataFrame
+    activations: np.ndarray
 
     def of(self, rows: np.ndarray, seeds: slice) -> "Pair":
         views = (view.of(rows, seeds) for view in (self.base, self.tuned))
-        return Pair(*views, self.units, self.answers[:, :, rows][:, :, :, seeds][..., rows])
+        return Pair(*views, self.measured, self.activations[:, :, rows][:, :, :, seeds][..., rows])
 
 
 def pair_up(setting: Setting, base: View, tuned: View) -> Pair:
     """`base` may have more seeds than `tuned`; they are left out."""
     channels, count = base.channels.tolist(), tuned.pictures.shape[1]
     base = base.of(np.arange(len(channels)), slice(0, count))
-    units = of_units(setting, base.model, tuned.model)
-    first = base.pictures[:, 0], tuned.pictures[:, 0]
-    crossed = cross_activation(base.model, tuned.model, setting.layer, channels, *first)
-    units = units.merge(crossed.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
+    measured = of_channels(setting, base.model, tuned.model)
+    first = zip(base.pictures[:, 0], tuned.pictures[:, 0], strict=True)
+    crossed = cross_activation(base.model, tuned.model, setting.layer, channels, first)
+    measured = measured.merge(crossed.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
     shown = chain.from_iterable(view.pictures.reshape(-1, *view.pictures.shape[2:]) for view in (base, tuned))
-    answers = show_pictures(base.model, tuned.model, setting.layer, channels, shown)
-    return Pair(base, tuned, units, answers.reshape(2, 2, len(channels), count, len(channels)))
+    activations = picture_activations(base.model, tuned.model, setting.layer, channels, shown)
+    return Pair(base, tuned, measured, activations.reshape(2, 2, len(channels), count, len(channels)))
 
 
 def compare(setting: Setting, pair: Pair) -> pd.DataFrame:
@@ -174,9 +169,9 @@ def compare(setting: Setting, pair: Pair) -> pd.DataFrame:
     layer, channels = setting.layer, pair.base.channels.tolist()
     embeddings = pair.base.embeddings, pair.tuned.embeddings
     table = visual_table(*embeddings, network="tuned", layer=layer, channels=channels)
-    response = compare_answers(layer, channels, pair.answers.reshape(2, -1, len(channels)))
+    response = compare_activations(layer, channels, pair.activations.reshape(2, -1, len(channels)))
     table = table.merge(response.drop(columns=["layer", "reason"]), on="channel", validate="one_to_one")
-    return add_q_values(add_combined_score(table.merge(pair.units, on="channel", validate="one_to_one")))
+    return add_q_values(add_combined_score(table.merge(pair.measured, on="channel", validate="one_to_one")))
 
 
 def unpaired_similarity(base: View, tuned: View) -> np.ndarray:
@@ -316,17 +311,13 @@ def main() -> None:
     embedder = load_weights(*options.embedder).module() if options.embedder else model
     photos = photographs(options.probe, options.size, options.photos) if options.probe else None
     size = (options.size, options.size)
-    shapes, problems = layer_shapes(model, [layer], size)
-    if problems:
-        raise SystemExit("\n".join(problems))
-    shape, axis = shapes[layer]
-    count, places = shape[axis], math.prod(shape[1:]) // shape[axis]
+    shape, axis = require_layer_shapes(model, [layer], size)[layer]
+    count = shape[axis]
     setting = Setting(
         layer=layer,
         recipe=Recipe(size=options.size, steps=options.steps),
         embedder=Embedder(embedder, blocks=[]),
         photos=photos,
-        fields={layer: np.zeros((count, places, 4))},  # of the top photographs no patch is cut
         cache=options.cache,
     )
     changes = draw_changes(count, options.planted, options.unchanged, options.seed)
@@ -370,7 +361,7 @@ def nulls(
         channels, shown = base.channels[rows], base.pictures[rows, 0]
         for noise in options.noise:
             tables = [
-                picture_response(base.model, tuned, setting.layer, channels.tolist(), shown)
+                picture_responses(base.model, tuned, setting.layer, channels.tolist(), shown)
                 for draw in range(options.response_nulls)
                 for tuned in [drifted(base.model, options.train_from, noise, options.seed + 1000 + draw)]
             ]

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import nn
 
 from feature_vis.errors import InputError, close_names
-from feature_vis.networks.activations import call_order, layer_shapes
+from feature_vis.networks.activations import call_order, require_layer_shapes
 from feature_vis.seeding import derive_seed, generator
-from featurediff.measures.weight_change import Maker, find_makers
+from featurediff.measures.weight_change import FilterSource, find_filter_sources
 
 __all__ = ["KINDS", "UNCHANGED", "Change", "area_under_curve", "draw_changes", "drifted", "planted"]
 
@@ -89,39 +90,36 @@ def planted(model: nn.Module, layer: str, changes: Sequence[Change], size: tuple
     Raises:
         InputError: a layer that does not exist, or a channel that no single filter makes.
     """
-    shapes, problems = layer_shapes(model, [layer], size)
-    if problems:
-        raise InputError("\n".join(problems))
-    shape, axis = shapes[layer]
+    shape, axis = require_layer_shapes(model, [layer], size)[layer]
     changed = [change for change in changes if change.kind != UNCHANGED]
     if strangers := [c for c in changed if c.kind not in KINDS or not {c.channel, c.other} <= set(range(shape[axis]))]:
         raise InputError(f"{layer} has {shape[axis]} channels, and kinds are {', '.join(KINDS)}: not {strangers[0]}")
     other = copy.deepcopy(model)
-    makers, reasons = find_makers(other, layer, axis, size)
+    sources, reasons = find_filter_sources(other, layer, axis, size)
     for change in changed:
         if reason := reasons[change.channel] or reasons[change.other]:
             raise InputError(f"{layer}: nothing can be planted in channel {change.channel}: {reason}")
-        for maker in makers:
-            _mix(model, other, maker, change)
+        for source in sources:
+            _mix(model, other, source, change)
     return other
 
 
-def _mix(model: nn.Module, other: nn.Module, maker: Maker, change: Change) -> None:
-    """Write the changed filter of one maker, and of the batch norm that reads it, into `other`."""
-    own, foreign = int(maker.sources[change.channel]), int(maker.sources[change.other])
+def _mix(model: nn.Module, other: nn.Module, source: FilterSource, change: Change) -> None:
+    """Write the changed filter of one source, and of the batch norm that reads it, into `other`."""
+    own, foreign = int(source.channels[change.channel]), int(source.channels[change.other])
     if own < 0 and foreign < 0:
         return
     if own < 0 or foreign < 0:
         raise InputError(f"channels {change.channel} and {change.other} are not made by the same modules")
     share, sign = KINDS[change.kind], -1.0 if change.kind == "flipped" else 1.0
     before, after = model.state_dict(), other.state_dict()  # the networks' own tensors, detached
-    spread = before[f"{maker.name}.weight"].new_ones(max(own, foreign) + 1)
+    spread = before[f"{source.name}.weight"].new_ones(max(own, foreign) + 1)
     scales = spread
-    if maker.norm is not None:
-        if f"{maker.norm}.weight" not in before:
-            raise InputError(f"nothing can be planted before {maker.norm}: a batch norm without weights")
-        spread = (before[f"{maker.norm}.running_var"] + model.get_submodule(maker.norm).eps).sqrt()
-        scales = before[f"{maker.norm}.weight"] / spread
+    if source.norm is not None:
+        if f"{source.norm}.weight" not in before:
+            raise InputError(f"nothing can be planted before {source.norm}: a batch norm without weights")
+        spread = (before[f"{source.norm}.running_var"] + model.get_submodule(source.norm).eps).sqrt()
+        scales = before[f"{source.norm}.weight"] / spread
     of_own, of_foreign = (1 - share) * scales[own], share * scales[foreign]
     scale = (of_own.abs() + of_foreign.abs()).clamp_min(torch.finfo(scales.dtype).tiny)  # of the mixture
 
@@ -132,25 +130,28 @@ def _mix(model: nn.Module, other: nn.Module, maker: Maker, change: Change) -> No
     def shared(name: str) -> None:  # what is added in the end
         after[name][own] = (1 - share) * before[name][own] + share * before[name][foreign]
 
-    mixed(f"{maker.name}.weight")
-    if f"{maker.name}.bias" in before:
-        (shared if maker.norm is None else mixed)(f"{maker.name}.bias")
-    if maker.norm is not None:
-        mixed(f"{maker.norm}.running_mean")
-        shared(f"{maker.norm}.bias")
-        after[f"{maker.norm}.weight"][own] = scale * spread[own]
+    mixed(f"{source.name}.weight")
+    if f"{source.name}.bias" in before:
+        (shared if source.norm is None else mixed)(f"{source.name}.bias")
+    if source.norm is not None:
+        mixed(f"{source.norm}.running_mean")
+        shared(f"{source.norm}.bias")
+        after[f"{source.norm}.weight"][own] = scale * spread[own]
 
 
 def area_under_curve(values: np.ndarray, changed: np.ndarray) -> tuple[float, float]:
-    """ROC AUC of `values`, (K,), for telling the `changed`, (K,) bool, and its standard error.
+    """ROC AUC of `values`, (K,), for telling the `changed`, (K,) bool, from the others, and its standard error.
 
-    The share of pairs in which the changed channel has the larger value, ties half (Mann and Whitney's U); its error
-    by DeLong et al. 1988 (Biometrics 44). A NaN says nothing: it is put below all numbers. NaN where a side is empty.
+    The AUC is Mann and Whitney's U as a share of all pairs. Its error is DeLong et al. 1988 (Biometrics 44). A NaN
+    ranks below all numbers. Both are NaN if one of the sides is empty.
     """
     values = np.where(np.isnan(values), -np.inf, values)
     high, low = values[changed], values[~changed]
     if not len(high) or not len(low):
         return np.nan, np.nan
-    won = (high[:, None] > low) + 0.5 * (high[:, None] == low)  # (changed, unchanged)
-    parts = [shares.var(ddof=1) / len(shares) for shares in (won.mean(1), won.mean(0)) if len(shares) > 1]
-    return float(won.mean()), float(np.sqrt(sum(parts)))
+    area = stats.mannwhitneyu(high, low).statistic / (len(high) * len(low))
+    ranks = stats.rankdata(np.concatenate([high, low]))
+    above = (ranks[: len(high)] - stats.rankdata(high)) / len(low)  # for each value, the share of the other side below
+    below = (ranks[len(high) :] - stats.rankdata(low)) / len(high)
+    variance = sum(shares.var(ddof=1) / len(shares) for shares in (above, below) if len(shares) > 1)
+    return float(area), float(np.sqrt(variance))

@@ -13,7 +13,6 @@ import argparse
 import copy
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,16 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import original
+import peers
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-
-from feature_vis.networks.torchvision_import import torchvision  # noqa: F401, I001 - before the peers, which import torchvision plainly
-import original
-import peers
 from feature_vis.networks.models import build, load_file, load_state
+from feature_vis.networks.torchvision_import import torchvision  # noqa: F401 - before the peers, which import torchvision plainly
 from feature_vis.objectives import Objectives, values
 from feature_vis.optimisation.prepared_networks import prepared_networks
 from feature_vis.recipe import Recipe

@@ -17,7 +17,6 @@ picture, without the loading processes'.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -26,8 +25,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 
 from feature_vis.networks.models import build
 from featurediff.training.finetune import freeze_before

@@ -33,7 +33,6 @@ from statistics import median
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the workflow's jobs have it; torch reads it once
 
 import torch

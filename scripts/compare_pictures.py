@@ -1,6 +1,6 @@
 """Compare a fine-tuned network's pictures with the base's, layer by layer, and rank all its channels.
 
-Inputs: the tables of both networks' pictures, their embeddings, the bad channels, the units' table, the embedder.
+Inputs: the tables of both networks' pictures, their embeddings, the bad channels, the channels' table, the embedder.
 Outputs: for each layer a table with one row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a summary
 by layer, the agreement of pictures and answers, the columns.
 """
@@ -12,7 +12,7 @@ from featurediff.comparison.compare import (
     PAIR_KINDS,
     compare_files,
     describe_columns,
-    join_units,
+    join_measures,
     rank_layers,
     visual_and_functional,
     write_pairs,
@@ -36,7 +36,7 @@ with job(
         pictures = [first_seed(listed_pictures(table)) for table in pair]
         bad = read_failed(given.failed, layer, [params.base, network])
         table = compare_files(embedder, pictures, embedded, bad, network=network, layer=layer)
-        tables.append(join_units(table, given.channels))
+        tables.append(join_measures(table, given.channels))
         write_table(tables[-1], folder / f"{layer}.csv", folder / f"{layer}.parquet")
         for kind in PAIR_KINDS:
             write_pairs(tables[-1], folder / layer / kind, kind, params.pairs, *pictures)

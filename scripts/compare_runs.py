@@ -4,9 +4,9 @@ channels, the data sets' splits, the embedder. Outputs: a CSV with a row a layer
 
 from feature_vis.files import write_text
 from featurediff.comparison.compare import compare_networks, describe_columns
+from featurediff.measures.channels import probe_images
 from featurediff.measures.embedder import load_embedder
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.units import probe_images
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.networks import load_network
 from featurediff.rendering.failed_pictures import read_failed
 from featurediff.rendering.picture_table import listed_pictures
@@ -26,9 +26,9 @@ with job(
     bad = {layer: read_failed(given.failed, layer, [network, control]) for layer in pictures}
     splits = dict(zip(params.probe["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, params.probe["roots"], params.probe["size"], params.probe["resize"])
-    probing = probe(*networks, list(pictures), batches, fields={}) if len(images) else None
+    responses = photo_responses(*networks, list(pictures), batches, patches=False) if len(images) else None
     embedder = load_embedder(params.embedder, given.get("embedder"), device)
-    between = compare_networks(*networks, pictures, bad, embedder, probing, network=control, train_from=None)
+    between = compare_networks(*networks, pictures, bad, embedder, responses, network=control, train_from=None)
     rankings = [read_table(file) for file in (given.ranking, given.ranking_control)]
     table = compare_runs(*rankings, between, network=network, control=control, seed=params.seed)
     write_table(table, snakemake.output.table)

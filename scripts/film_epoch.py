@@ -5,9 +5,9 @@ pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a
 from pathlib import Path
 
 from featurediff.comparison.epochs import choose_channels, find_failed_by_layer, have_pictures, measure_epoch
+from featurediff.measures.channels import probe_images
 from featurediff.measures.embedder import load_embedder
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.units import probe_images
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.networks import load_network, network_of_checkpoint
 from featurediff.rendering.failed_pictures import read_failed
 from featurediff.rendering.paths import picture_paths
@@ -36,7 +36,7 @@ with job(
 
     splits = dict(zip(shown["roots"], given.get("splits", []), strict=True))
     images, batches = probe_images(splits, shown["roots"], shown["size"], shown["resize"])
-    probing = probe(base, tuned, list(channels), batches, fields={}) if len(images) else None
+    responses = photo_responses(base, tuned, list(channels), batches, patches=False) if len(images) else None
     table = measure_epoch(
         base,
         tuned,
@@ -44,7 +44,7 @@ with job(
         bad,
         ranking,
         load_embedder(params.embedder, given.get("embedder"), device),
-        probing,
+        responses,
         network=network,
         epoch=epoch,
         train_from=params.changes_from,

@@ -1,13 +1,13 @@
-"""Compare what the units of two networks do. Inputs: both networks, the tables of their pictures, the
+"""Compare what the channels of two networks do. Inputs: both networks, the tables of their pictures, the
 data sets' splits.
 
-Outputs: a CSV with a row a unit; the probe images, selectivity by class, CKA by layer and top images as CSVs.
+Outputs: a CSV with a row a channel; the probe images, selectivity by class, CKA by layer and top images as CSVs.
 """
 
 from pathlib import Path
 
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.units import compare_units, probe_images, write_probing
+from featurediff.measures.channels import measure_channels, probe_images, write_photo_responses
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.networks import load_network
 from featurediff.rendering.picture_table import first_seed, listed_pictures
 from featurediff.runtime.job import job
@@ -23,7 +23,7 @@ with job(
     tables = zip(given.base_pictures, given.tuned_pictures, strict=True)
     pairs = [tuple(first_seed(listed_pictures(table)) for table in pair) for pair in tables]
     layers = dict(zip(params.layers, pairs, strict=True))
-    probing = probe(base, tuned, list(layers), batches, top=params.top_images) if len(images) else None
-    write_probing(Path(snakemake.output.images).parent, probing, images)
-    table = compare_units(base, tuned, layers, probing, params.changes_from)
+    responses = photo_responses(base, tuned, list(layers), batches, top=params.top_images) if len(images) else None
+    write_photo_responses(Path(snakemake.output.images).parent, responses, images)
+    table = measure_channels(base, tuned, layers, responses, params.changes_from)
     write_table(table, snakemake.output.channels)

@@ -30,7 +30,6 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> proof.Setting:
         recipe=Recipe(size=32, steps=8),
         embedder=Embedder(model, blocks=[]),
         photos=photos,
-        fields={LAYER: np.zeros((128, 16, 4))},  # where in the photographs does not matter here
         cache=tmp_path_factory.mktemp("pictures"),
     )
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.networks.models import build, state_digest
-from featurediff.measures.weight_change import effective_filters, find_makers
+from featurediff.measures.weight_change import effective_filters, find_filter_sources
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,15 @@ def network() -> nn.Module:
         return model
 
 
-@pytest.mark.parametrize("layer", ["layer4.1", "layer4.0"], ids=["one maker", "branch and shortcut"])
+@pytest.mark.parametrize("layer", ["layer4.1", "layer4.0"], ids=["one source", "branch and shortcut"])
 def test_mixed_is_what_the_channel_adds_up(network: nn.Module, layer: str) -> None:
     changes = [Change(3, "replaced", 7), Change(5, "half", 3), Change(8, "quarter", 9), Change(11, "flipped", 0)]
     changes.append(Change(12, UNCHANGED, 1))
     other = planted(network, layer, changes)
-    makers, _ = find_makers(network, layer, 1, (64, 64))
-    assert len(makers) == (1 if layer == "layer4.1" else 2)
-    for maker in makers:
-        (weight, bias), (found, found_bias) = (effective_filters(model, maker) for model in (network, other))
+    sources, _ = find_filter_sources(network, layer, 1, (64, 64))
+    assert len(sources) == (1 if layer == "layer4.1" else 2)
+    for source in sources:
+        (weight, bias), (found, found_bias) = (effective_filters(model, source) for model in (network, other))
         assert torch.equal(found[12:], weight[12:])
         assert torch.equal(found_bias[12:], bias[12:])
         for change in changes[:3]:
@@ -44,7 +44,7 @@ def test_mixed_is_what_the_channel_adds_up(network: nn.Module, layer: str) -> No
                 mixed = (1 - share) * before[change.channel] + share * before[change.other]
                 torch.testing.assert_close(after[change.channel], mixed, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(found[11], -weight[11], rtol=1e-5, atol=1e-6)
-        shift = network.get_submodule(maker.norm).bias[11].double()
+        shift = network.get_submodule(source.norm).bias[11].double()
         torch.testing.assert_close(found_bias[11] - shift, -(bias[11] - shift), rtol=1e-5, atol=1e-6)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "layer_shapes",
     "patch_tokens",
     "picture_size",
+    "require_layer_shapes",
 ]
 
 # Pixels of the square pictures that are tried on a network: the usual ones, then all that patches of 14 and 16 or
@@ -337,6 +338,20 @@ def layer_shapes(
     return found, problems
 
 
+def require_layer_shapes(
+    model: nn.Module, layers: Collection[str], size: tuple[int, int]
+) -> dict[str, tuple[tuple[int, ...], int]]:
+    """The shapes and channel axes that `layer_shapes` finds.
+
+    Raises:
+        InputError: everything that is wrong with the layers.
+    """
+    shapes, problems = layer_shapes(model, layers, size)
+    if problems:
+        raise InputError("\n".join(problems))
+    return shapes
+
+
 def _shapes(
     shadow: nn.Module, layers: Sequence[str], size: tuple[int, int], channels: int
 ) -> dict[str, tuple[int, ...] | str]:
@@ -375,7 +390,5 @@ def channel_counts(model: nn.Module, layers: Collection[str], size: tuple[int, i
     Raises:
         InputError: what is wrong with the layers, see `layer_shapes`: all at once.
     """
-    shapes, problems = layer_shapes(model, layers, size)
-    if problems:
-        raise InputError("\n".join(problems))
+    shapes = require_layer_shapes(model, layers, size)
     return {layer: shape[axis] if len(shape) > 1 else 0 for layer, (shape, axis) in shapes.items()}

@@ -19,7 +19,7 @@ from featurediff.cli.init import blocks, network_name
 from featurediff.cli.render import choose_device
 from featurediff.data.split import make_split
 from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
-from featurediff.measures.layer_selection import activations_moved, choose_channels, choose_layers, weights_moved
+from featurediff.measures.layer_selection import activations_moved, most_moved_layers, sample_channels, weights_moved
 from featurediff.networks import load_weights
 
 __all__ = ["Pair", "write_config"]
@@ -82,9 +82,9 @@ def _choose(pair: Pair, base: nn.Module, tuned: nn.Module, size: int) -> tuple[d
         photographs = (batch.to(device) for batch in _photographs(pair.probe, size))
         moved = activations_moved(base.to(device), tuned.to(device), layers, photographs, (size, size))
         what = "activations"
-    chosen = list(named) or choose_layers(moved, _LAYERS)
+    chosen = list(named) or most_moved_layers(moved, _LAYERS)
     lines = [f"{layer}: the {what} of its channels moved by {moved[layer].mean():.2g} in the mean" for layer in chosen]
-    return {layer: named.get(layer) or choose_channels(moved[layer], pair.channels) for layer in chosen}, lines
+    return {layer: named.get(layer) or sample_channels(moved[layer], pair.channels) for layer in chosen}, lines
 
 
 def _photographs(folder: Path, size: int) -> Iterator[Tensor]:

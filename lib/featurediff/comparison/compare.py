@@ -1,5 +1,5 @@
 """The files of a comparison: pictures in, tables out. The measures are in `featurediff.measures.picture_similarity`
-and in `featurediff.measures.units`, what is to be believed of them in `featurediff.statistics.mmd` and
+and in `featurediff.measures.channels`, what is to be believed of them in `featurediff.statistics.mmd` and
 `featurediff.statistics.multiple_testing`.
 """
 
@@ -16,10 +16,10 @@ from torch import nn
 
 from feature_vis.files import atomic_path
 from feature_vis.images.png import channel_of, read_picture
-from featurediff.measures import units as functional_change
+from featurediff.measures import channels as channel_measures
 from featurediff.measures.embedder import Embedder, embed_pictures
 from featurediff.measures.embeddings import load_embeddings, without_failed
-from featurediff.measures.photo_responses import Probing
+from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.measures.picture_similarity import compare_layer, most_different, most_similar, pair_picture
 from featurediff.rendering.picture_table import first_seed
 from featurediff.runtime.progress import progress
@@ -36,7 +36,7 @@ __all__ = [
     "compare_files",
     "compare_networks",
     "describe_columns",
-    "join_units",
+    "join_measures",
     "rank_layers",
     "visual_and_functional",
     "write_pairs",
@@ -103,14 +103,13 @@ def compare_files(
     return table.merge(visual, on=["network", "layer", "channel"], validate="one_to_one")
 
 
-def join_units(table: pd.DataFrame, units: str) -> pd.DataFrame:
-    """The table of a layer with the columns of `featurediff.measures.units` beside its own, and what all say together.
+def join_measures(table: pd.DataFrame, channels: str) -> pd.DataFrame:
+    """Add the columns of `featurediff.measures.channels` to the table of a layer, and the score that combines them all.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
-    of_units = read_table(units)
-    both = table.merge(of_units, on=["layer", "channel"], validate="one_to_one")
+    both = table.merge(read_table(channels), on=["layer", "channel"], validate="one_to_one")
     check_unchanged(both)
     return combined_score.add_combined_score(both)
 
@@ -133,18 +132,18 @@ def compare_networks(
     pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
     bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
     embedder: Embedder,
-    probe: Probing | None,
+    responses: PhotoResponses | None,
     nulls: Mapping[str, EmpiricalNull] | None = None,
     *,
     network: str,
     train_from: str | None,
 ) -> pd.DataFrame:
     """All measures of a few layers' channels at once: a row a channel, of `visual_change.visual_table` and
-    `functional_change.compare_units`.
+    `channel_measures.measure_channels`.
 
-    `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the faulty
-    ones of both, (channel, seed). `probe`: of both networks. `nulls`: of layers, where they are known from elsewhere.
-    `train_from`: see `compare_units`.
+    `pictures`: layer -> PNGs of base and tuned network, every seed of the same channels. `bad`: layer -> the failed
+    ones of both, (channel, seed). `responses`: of both networks. `nulls`: of layers, if they are known from elsewhere.
+    `train_from`: see `measure_channels`.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
@@ -158,8 +157,8 @@ def compare_networks(
         null = None if nulls is None else nulls[layer]
         visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), null=null))
     first = {layer: (first_seed(before), first_seed(after)) for layer, (before, after) in pictures.items()}
-    units = functional_change.compare_units(base, tuned, first, probe, train_from)
-    table = pd.concat(visual, ignore_index=True).merge(units, on=["layer", "channel"], validate="one_to_one")
+    measured = channel_measures.measure_channels(base, tuned, first, responses, train_from)
+    table = pd.concat(visual, ignore_index=True).merge(measured, on=["layer", "channel"], validate="one_to_one")
     check_unchanged(table)
     return table
 
@@ -167,7 +166,7 @@ def compare_networks(
 def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Of one network's tables: all channels, most changed first, corrected for their number; and a row a layer."""
     columns = [name for name in COLUMNS if name in tables[0] and name != "rank"]
-    others = [*functional_change.COLUMNS, *combined_score.COLUMNS]
+    others = [*channel_measures.COLUMNS, *combined_score.COLUMNS]
     columns += [name for name in others if name in tables[0] and name not in columns]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
     return ranking, summarise(ranking)
@@ -187,7 +186,7 @@ def visual_and_functional(ranking: pd.DataFrame, seed: int) -> pd.DataFrame:
 def describe_columns(columns: Mapping[str, tuple[str, str]] | None = None) -> str:
     """YAML: unit and meaning of columns by name, those of a comparison's tables where None."""
     if columns is None:
-        columns = {**functional_change.COLUMNS, **combined_score.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
+        columns = {**channel_measures.COLUMNS, **combined_score.COLUMNS, **COLUMNS, **_OWN_COLUMNS}
     described = {name: {"unit": unit, "meaning": meaning} for name, (unit, meaning) in columns.items()}
     return yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120)
 

@@ -1,7 +1,7 @@
 """Through time: chosen channels at chosen epochs of a fine-tuning, rendered from the same seeds and measured.
 
 An epoch is compared with the base just as the network that is visualized is: by
-`featurediff.statistics.multiple_testing` from pictures, by `featurediff.measures.units` on probe images, on both
+`featurediff.statistics.multiple_testing` from pictures, by `featurediff.measures.channels` on probe images, on both
 networks' pictures, and in the filters. Three things differ:
 
 - The channels are few, and chosen because they changed most in the end. Probabilities of so large a change would be
@@ -27,7 +27,7 @@ from torch import nn
 from feature_vis.networks.models import weights_digest
 from featurediff.comparison.compare import compare_networks
 from featurediff.measures.embedder import Embedder
-from featurediff.measures.photo_responses import Probing
+from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.rendering.batch import adopt, make_targets, visualize
 from featurediff.rendering.failed_pictures import find_failed
 from featurediff.rendering.paths import picture_paths
@@ -96,7 +96,7 @@ def measure_epoch(
     bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
     ranking: pd.DataFrame,
     embedder: Embedder,
-    probe: Probing | None,
+    responses: PhotoResponses | None,
     *,
     network: str,
     epoch: int,
@@ -104,17 +104,19 @@ def measure_epoch(
 ) -> pd.DataFrame:
     """A row a layer and channel: a comparison's columns but for those that need the whole layer; epoch, layer_cka.
 
-    `ranking`: of the network that is visualized. `probe`: of base and epoch, None where there are no probe images. The
-    others: see `featurediff.comparison.compare.compare_networks`.
+    `ranking`: of the network that is visualized. `responses`: of base and epoch, None if there are no probe images.
+    The others: see `featurediff.comparison.compare.compare_networks`.
 
     Raises:
         FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
     """
     nulls = {layer: _null(ranking[ranking["layer"] == layer]) for layer in pictures}
-    table = compare_networks(base, tuned, pictures, bad, embedder, probe, nulls, network=network, train_from=train_from)
+    table = compare_networks(
+        base, tuned, pictures, bad, embedder, responses, nulls, network=network, train_from=train_from
+    )
     table.insert(3, "epoch", epoch)
-    if probe is not None:
-        cka = probe.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
+    if responses is not None:
+        cka = responses.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
         table = table.merge(cka, on="layer", validate="many_to_one")
     return table.drop(columns=_UNFOUNDED)
 

@@ -1,13 +1,11 @@
 """Cross activation, 2 × 2: the base's and the tuned network's picture of a channel, each shown to both networks.
 
-Two pictures can differ although the channel has not changed: many pictures excite a channel equally well. What
-tells is whether the tuned channel still answers to the base's picture. The activation is the objective that the
-pictures were optimised for, with two differences: it is taken after the ReLU, and without transforms, of the
-picture as it was saved.
+Two pictures can differ although the channel has not changed, because many pictures excite a channel equally well. The
+better question is whether the tuned channel still responds to the base's picture. The activation is the objective of
+the pictures, with two differences: it is taken after the ReLU, and of the saved picture, without transforms.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -15,21 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.images.arrays import check_picture
-from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD, normalize
-from feature_vis.networks.activations import activations_of, layer_shapes
+from feature_vis.images.batches import picture_batches
+from feature_vis.images.colors import normalize
+from feature_vis.networks.activations import activations_of, device_of, require_layer_shapes
 from feature_vis.objectives import Objectives, values
+from featurediff.runtime.tables import join_reasons
 
-__all__ = ["COLUMNS", "cross_activation"]
+__all__ = ["COLUMNS", "cross_activation", "shared_channel_axis"]
+
+_BATCH = 32
 
 # name: (unit, meaning)
 COLUMNS = {
     "layer": ("", "dotted module name"),
     "channel": ("", "number of the channel in its layer"),
-    "base_picture_in_base": ("activation", "the base's channel, looking at the base's picture"),
-    "base_picture_in_tuned": ("activation", "the tuned network's channel, looking at the base's picture"),
-    "tuned_picture_in_base": ("activation", "the base's channel, looking at the tuned network's picture"),
-    "tuned_picture_in_tuned": ("activation", "the tuned network's channel, looking at its own picture"),
+    "base_picture_in_base": ("activation", "activation of the base's channel for the base's picture"),
+    "base_picture_in_tuned": ("activation", "activation of the tuned network's channel for the base's picture"),
+    "tuned_picture_in_base": ("activation", "activation of the base's channel for the tuned network's picture"),
+    "tuned_picture_in_tuned": ("activation", "activation of the tuned network's channel for its own picture"),
     "base_likes_tuned_picture": ("ratio", "tuned_picture_in_base / base_picture_in_base; 1: as much as its own"),
     "tuned_likes_base_picture": ("ratio", "base_picture_in_tuned / tuned_picture_in_tuned; 1: as much as its own"),
     "reason": ("", "why values of the row are empty"),
@@ -41,73 +42,72 @@ def cross_activation(
     tuned: nn.Module,
     layer: str,
     channels: Sequence[int],
-    base_pictures: Iterable[np.ndarray],
-    tuned_pictures: Iterable[np.ndarray],
-    *,
-    batch: int = 32,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> pd.DataFrame:
     """Show each channel's two pictures to both networks: a row a channel, in the given order, see `COLUMNS`.
 
-    Pictures are (H, W, 3) uint8, one for each of `channels`, as an array (N, H, W, 3) or one after the other; those
-    of a batch have one size. A batch is held in memory at a time.
+    `pairs`: for each of `channels` the base's picture and the tuned network's, (H, W, 3) uint8. One batch of them is
+    held in memory at a time.
 
     Raises:
-        InputError: a layer or channel that does not exist, too few or too many pictures, or unusable ones.
+        InputError: a layer or channel that does not exist, too few or too many pairs, or unusable pictures.
     """
-    networks = {"base": Objectives(base, mean, std), "tuned": Objectives(tuned, mean, std)}
-    pictures = {"base": iter(base_pictures), "tuned": iter(tuned_pictures)}
-    found: dict[str, list[float]] = {f"{shown}_picture_in_{name}": [] for shown in pictures for name in networks}
-    for start in range(0, len(channels), batch):
-        some = channels[start : start + batch]
-        for shown, rest in pictures.items():
-            shots = _stacked(list(islice(rest, len(some))), some, shown)  # (B, 3, H, W) in [0, 1]
+    networks = {"base": Objectives(base), "tuned": Objectives(tuned)}
+    found: dict[str, list[float]] = {f"{shown}_picture_in_{name}": [] for shown in networks for name in networks}
+    axis, done = None, 0
+    for batch in picture_batches(pairs, _BATCH):
+        some = channels[done : done + len(batch[0])]
+        done += len(batch[0])
+        if done > len(channels):
+            break
+        if axis is None:
+            axis = shared_channel_axis(base, tuned, layer, channels, (batch[0].shape[2], batch[0].shape[3]))
+        for shown, pictures in zip(networks, batch, strict=True):
             for name, network in networks.items():
-                found[f"{shown}_picture_in_{name}"] += _activations(network, layer, some, shots)
-    for shown, rest in pictures.items():
-        if next(rest, None) is not None:
-            raise InputError(f"there are more pictures of {shown} than the {len(channels)} channels")
+                found[f"{shown}_picture_in_{name}"] += _activations(network, layer, axis, some, pictures)
+    if done != len(channels):
+        raise InputError(f"{layer}: {len(channels)} channels need as many pairs of pictures")
     return _table(layer, channels, found)
 
 
-def _activations(network: Objectives, layer: str, channels: Sequence[int], pictures: Tensor) -> list[float]:
-    """Of channel b for picture b."""
+def shared_channel_axis(
+    base: nn.Module, tuned: nn.Module, layer: str, channels: Sequence[int], size: tuple[int, int]
+) -> int:
+    """The axis of the layer's channels in both networks, for pictures of `size`, (height, width).
+
+    Raises:
+        InputError: a layer or channel that does not exist, or networks that differ in the layer's number of channels.
+    """
+    (shape, axis), (other, _) = (require_layer_shapes(model, [layer], size)[layer] for model in (base, tuned))
+    name = layer or "the output"
+    if other[axis] != shape[axis]:
+        raise InputError(f"{name} differs between base and tuned network: {shape} and {other}")
+    if unknown := [channel for channel in channels if not 0 <= channel < shape[axis]]:
+        raise InputError(f"{name} has {shape[axis]} channels, 0 to {shape[axis] - 1}, not {unknown}")
+    return axis
+
+
+def _activations(network: Objectives, layer: str, axis: int, channels: Sequence[int], pictures: Tensor) -> list[float]:
+    """The activation of channel b for picture b, (B, 3, H, W)."""
     model = network.model.eval()
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    shapes, problems = layer_shapes(model, [layer], (pictures.shape[2], pictures.shape[3]))
-    if problems:
-        raise InputError("\n".join(problems))
-    inputs = normalize(pictures.to(device), network.mean, network.std)
-    with activations_of(model, [layer], axes={layer: shapes[layer][1]}) as activations, torch.no_grad():
-        answer = activations(inputs)[layer]
+    inputs = normalize(pictures.to(device_of(model)), network.mean, network.std)
+    with activations_of(model, [layer], axes={layer: axis}) as activations, torch.no_grad():
+        activation = activations(inputs)[layer]
     objectives = [network(layer, int(channel)) for channel in channels]
-    return [float(value) for value in values(objectives, lambda _source, _layer: answer, device)]
-
-
-def _stacked(pictures: list[np.ndarray], channels: Sequence[int], shown: str) -> Tensor:
-    """(B, 3, H, W) in [0, 1]"""
-    if len(pictures) < len(channels):
-        raise InputError(f"there is no picture of {shown} for channel {channels[len(pictures)]}")
-    for channel, picture in zip(channels, pictures, strict=True):
-        check_picture(picture)
-        if picture.shape != pictures[0].shape:
-            sizes = " and ".join(f"{one.shape[1]}×{one.shape[0]}" for one in (pictures[0], picture))
-            raise InputError(f"the pictures of {shown} differ in size, at channel {channel}: {sizes} px")
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    return [float(value) for value in values(objectives, lambda _source, _layer: activation, device_of(model))]
 
 
 def _table(layer: str, channels: Sequence[int], found: dict[str, list[float]]) -> pd.DataFrame:
     table = pd.DataFrame({name: np.array(values, np.float64) for name, values in found.items()})
     table.insert(0, "layer", layer)
     table.insert(1, "channel", np.array(channels, np.int64))
-    reasons: list[pd.Series] = []
+    reasons = {}
     for name, other in (("base", "tuned"), ("tuned", "base")):
         own, foreign = table[f"{name}_picture_in_{name}"], table[f"{other}_picture_in_{name}"]
         finite = np.isfinite(own) & np.isfinite(foreign)
-        excited = own > 0  # of a channel that its own picture does not excite, no share can be taken
+        excited = own > 0  # no ratio can be taken for a channel that its own picture does not excite
         table[f"{name}_likes_{other}_picture"] = (foreign / own.where(excited)).where(finite)
-        reasons.append(pd.Series("", index=table.index).mask(~finite, f"activation of {name} not finite"))
-        reasons.append(pd.Series("", index=table.index).mask(finite & ~excited, f"{name}'s picture does not excite it"))
-    table["reason"] = ["; ".join(filter(None, row)) for row in zip(*reasons, strict=True)]
+        reasons[f"activation of {name} not finite"] = ~finite
+        reasons[f"{name}'s picture does not excite it"] = finite & ~excited
+    table["reason"] = join_reasons(reasons)
     return table

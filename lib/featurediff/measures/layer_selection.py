@@ -1,8 +1,7 @@
-"""Where did two networks move apart most? For who compares them and names no layers and channels.
+"""Where did two networks move apart most? For a comparison in which no layers and channels are named.
 
-By activations on photographs, where there are some: 1 - Pearson's correlation of a channel's mean activation in both.
-By weights elsewhere: how far the filter that makes the channel moved, a share of its length
-(`featurediff.measures.weight_change`).
+With photographs the measure is 1 - Pearson's correlation of a channel's mean activation in both networks. Without, it
+is how far the filter of the channel moved, relative to its length (`featurediff.measures.weight_change`).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,42 +11,40 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.networks.activations import activations_of, layer_shapes
-from featurediff.measures.accumulators import Moments
+from feature_vis.networks.activations import activations_of, require_layer_shapes
+from featurediff.measures.activation_statistics import correlation
 from featurediff.measures.receptive_fields import maps
 from featurediff.measures.weight_change import weight_change
 
-__all__ = ["activations_moved", "choose_channels", "choose_layers", "weights_moved"]
+__all__ = ["activations_moved", "most_moved_layers", "sample_channels", "weights_moved"]
 
-Moved = dict[str, np.ndarray]  # layer -> (K,): 0 where a channel did not move, or nobody can tell
+Moved = dict[str, np.ndarray]  # layer -> (K,): 0 for a channel that did not move, or that cannot be measured
 
 
 def activations_moved(
     base: nn.Module, tuned: nn.Module, layers: Collection[str], batches: Iterable[Tensor], size: tuple[int, int]
 ) -> Moved:
-    """Show photographs to both networks: `batches`, (B, 3, height, width), of `size`, normalised, on their device.
+    """Show photographs to both networks. `batches`: (B, 3, height, width) of `size`, normalised, on their device.
 
     Raises:
-        InputError: layers that do not exist, or fewer than 3 photographs, of which no correlation can be taken.
+        InputError: layers that do not exist, or fewer than 3 photographs, which have no meaningful correlation.
     """
-    shapes, problems = layer_shapes(base, layers, size)
-    if problems:
-        raise InputError("\n".join(problems))
-    axes = {layer: axis for layer, (_, axis) in shapes.items()}
-    moments = {layer: Moments(shape[axis]) for layer, (shape, axis) in shapes.items()}
+    axes = {layer: axis for layer, (_, axis) in require_layer_shapes(base, layers, size).items()}
+    means: dict[str, list[np.ndarray]] = {layer: [] for layer in axes}  # (2, B, K) each
     with (
-        activations_of(base.eval(), layers, axes=axes) as in_base,
-        activations_of(tuned.eval(), layers, axes=axes) as in_tuned,
+        activations_of(base.eval(), axes, axes=axes) as in_base,
+        activations_of(tuned.eval(), axes, axes=axes) as in_tuned,
         torch.no_grad(),
     ):
         for pictures in batches:
-            before, after = in_base(pictures), in_tuned(pictures)
-            for layer, sums in moments.items():
-                means = (maps(side[layer]).mean(2, dtype=torch.float64) for side in (before, after))
-                sums.add(np.stack([mean.cpu().numpy() for mean in means]))
-    if min((sums.count for sums in moments.values()), default=0) < 3:
-        raise InputError("fewer than 3 photographs can be shown to the networks: nothing can be said of their answers")
-    return {layer: np.nan_to_num(1 - sums.correlation(), nan=0.0) for layer, sums in moments.items()}
+            sides = in_base(pictures), in_tuned(pictures)
+            for layer, parts in means.items():
+                of_both = (maps(side[layer]).mean(2, dtype=torch.float64).cpu().numpy() for side in sides)
+                parts.append(np.stack(list(of_both)))
+    if sum(part.shape[1] for part in next(iter(means.values()), [])) < 3:
+        raise InputError("fewer than 3 photographs can be shown to the networks: their activations cannot be compared")
+    joined = {layer: np.concatenate(parts, 1) for layer, parts in means.items()}  # (2, N, K) each
+    return {layer: np.nan_to_num(1 - correlation(activations), nan=0.0) for layer, activations in joined.items()}
 
 
 def weights_moved(base: nn.Module, tuned: nn.Module, layers: Collection[str], size: tuple[int, int]) -> Moved:
@@ -57,17 +54,17 @@ def weights_moved(base: nn.Module, tuned: nn.Module, layers: Collection[str], si
     return {layer: np.nan_to_num(found["weight_change"].to_numpy(np.float64), nan=0.0) for layer, found in rows.items()}
 
 
-def choose_layers(moved: Mapping[str, np.ndarray], count: int) -> list[str]:
-    """The `count` layers whose channels moved most, in the mean, in the network's order; none that did not move."""
+def most_moved_layers(moved: Mapping[str, np.ndarray], count: int) -> list[str]:
+    """The `count` layers whose channels moved most on average, in the network's order; never one that did not move."""
     means = {layer: float(values.mean()) for layer, values in moved.items()}
     most = sorted((layer for layer in moved if means[layer] > 0), key=lambda layer: -means[layer])[:count]
     return [layer for layer in moved if layer in most]
 
 
-def choose_channels(moved: np.ndarray, count: int) -> list[int]:
-    """Half of them those that moved most, the other half evenly spaced among the others, from most to least moved.
+def sample_channels(moved: np.ndarray, count: int) -> list[int]:
+    """Channels to compare: one half moved most, the other half is evenly spaced among the rest, by how far they moved.
 
-    What a channel changed more than its layer can be said only beside channels that were not chosen for it.
+    Whether a channel changed more than its layer can only be judged against channels that were not chosen for it.
     """
     order = np.argsort(-moved, kind="stable").tolist()
     most = (count + 1) // 2

@@ -20,7 +20,7 @@ import pandas as pd
 
 from feature_vis.errors import InputError
 from feature_vis.images.arrays import check_picture
-from featurediff.runtime.tables import read_table
+from featurediff.runtime.tables import join_reasons, read_table
 
 __all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "find_failed", "grey_channels", "grey_score", "read_failed"]
 
@@ -67,7 +67,7 @@ def find_failed(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float |
     finite = pd.Series(np.isfinite(activations).all(axis=1), index=table.index)
     stuck = finite & (activations["activation_reached"] <= activations["activation_start"])
     reasons = {"grey": grey, "activation did not rise": stuck, "activation not finite": ~finite}
-    table["reason"] = ["; ".join(reason for reason, found in reasons.items() if found[row]) for row in table.index]
+    table["reason"] = join_reasons(reasons)
     # factorize numbers the names in the order in which they come first
     order = pd.DataFrame({name: pd.factorize(table[name])[0] for name in ("network", "layer")})
     order[["channel", "seed"]] = table[["channel", "seed"]]

@@ -92,7 +92,7 @@ def whole_lines(path: str | Path) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def join_reasons(rows: Mapping[str, np.ndarray]) -> list[str]:
+def join_reasons(rows: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
     """A text for each row of a table, in which the reasons that apply to it are joined by "; ".
 
     `rows`: reason -> whether it applies, (K,) bool.

@@ -9,7 +9,7 @@ from written_pictures import CHANNELS, write
 from featurediff.comparison.compare import (
     compare_files,
     describe_columns,
-    join_units,
+    join_measures,
     rank_layers,
     visual_and_functional,
 )
@@ -51,7 +51,7 @@ def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp
         units["p_response"], units["frozen"] = random.random(12), False
         units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
         units.to_csv(tmp_path / f"{layer}.csv", index=False)
-        tables.append(join_units(table, str(tmp_path / f"{layer}.csv")))
+        tables.append(join_measures(table, str(tmp_path / f"{layer}.csv")))
     assert set(tables[0]["combined_parts"]) == {"excess + response_excess"}
     ranking, summary = rank_layers(tables)
     assert ranking["channel"].tolist()[:2] == [7, 7]

@@ -16,10 +16,10 @@ from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.comparison.compare import describe_columns, rank_layers
 from featurediff.comparison.epochs import choose_channels, find_failed_by_layer, have_pictures, measure_epoch
-from featurediff.measures.accumulators import Label
+from featurediff.measures.activation_statistics import Label
+from featurediff.measures.channels import measure_channels
 from featurediff.measures.embedder import Embedder, embed_pictures
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.units import compare_units
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.rendering.paths import picture_paths
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.unchanged import FrozenLayerChanged
@@ -72,7 +72,7 @@ def ranking(folders: tuple[Path, Path], embedder: Embedder, base: nn.Module, tun
         embedded = [embed_pictures(embedder, paths)[2] for paths in sides]
         visual = visual_table(*embedded, network="tuned", layer=layer, channels=channels)
         first = {layer: tuple(paths[: len(channels)] for paths in sides)}
-        tables.append(visual.merge(compare_units(base, tuned, first, None, None), on=["layer", "channel"]))
+        tables.append(visual.merge(measure_channels(base, tuned, first, None, None), on=["layer", "channel"]))
     return rank_layers(tables)[0]
 
 
@@ -87,9 +87,10 @@ def sides(folders: tuple[Path, Path]) -> dict[str, tuple[list[str], list[str]]]:
 def measure(base, tuned, folders, ranking, embedder, bad=(), **changes) -> pd.DataFrame:
     faulty = {layer: (set(), set(bad if layer == "layer4.1" else ())) for layer in CHOSEN}
     images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    probing = probe(base, tuned, list(CHOSEN), [(images, [Label("task", str(i % 2)) for i in range(6)])], fields={})
+    batches = [(images, [Label("task", str(i % 2)) for i in range(6)])]
+    responses = photo_responses(base, tuned, list(CHOSEN), batches, patches=False)
     settings = {"network": "tuned", "epoch": 3, "train_from": "layer4.1"} | changes
-    return measure_epoch(base, tuned, sides(folders), faulty, ranking, embedder, probing, **settings)
+    return measure_epoch(base, tuned, sides(folders), faulty, ranking, embedder, responses, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from feature_vis.networks.models import build
-from featurediff.measures.accumulators import Label
+from featurediff.measures.activation_statistics import Label
 from featurediff.measures.frozen_layers import frozen_layers
-from featurediff.measures.photo_responses import probe
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.measures.weight_change import weight_change
 from featurediff.networks import load_weights
 
@@ -29,9 +29,10 @@ def base(own: str) -> nn.Module:
 def compared(base: nn.Module, tuned: nn.Module) -> pd.DataFrame:
     """Correlation on photographs and change of the filter, a row a channel of both blocks."""
     pictures = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    probing = probe(base, tuned, LAYERS, [(pictures, [Label("photographs", "")] * len(pictures))], fields={})
+    batches = [(pictures, [Label("photographs", "")] * len(pictures))]
+    responses = photo_responses(base, tuned, LAYERS, batches, patches=False)
     weights = weight_change(base, tuned, LAYERS, size=(32, 32))
-    return probing.channels.merge(weights, on=["layer", "channel"]).set_index(["layer", "channel"])
+    return responses.channels.merge(weights, on=["layer", "channel"]).set_index(["layer", "channel"])
 
 
 def saved(own: str, model: nn.Module, folder: Path) -> nn.Module:

@@ -7,44 +7,37 @@ from small_network import Net, numpy_gram
 from torch import nn
 
 from feature_vis.errors import InputError
+from feature_vis.images.colors import normalize
 from feature_vis.networks.models import build
 from featurediff.measures.distance import cosine_similarity, gram_distance
-from featurediff.measures.embedder import Embedder, find_blocks
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-LINES = [f"layer{stage}.{place}" for stage, count in enumerate((3, 4, 6, 3), 1) for place in range(count)]
+from featurediff.measures.embedder import Embedder
 
 
-def test_blocks_of_resnet50_are_its_bottlenecks() -> None:
+def numbered(stages: str, *counts: int, first: int = 1) -> list[str]:
+    return [f"{stages}{stage}.{place}" for stage, count in enumerate(counts, first) for place in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "blocks"),
+    [
+        ("resnet50", numbered("layer", 3, 4, 6, 3)),
+        ("vgg11", [f"features.{place}" for place in (0, 3, 6, 8, 11, 13, 16, 18)]),  # its convolutions
+        ("shufflenet_v2_x0_5", numbered("stage", 4, 8, 4, first=2)),  # most of them have a branch of no layers
+    ],
+)
+def test_blocks(architecture: str, blocks: list[str]) -> None:
     with torch.device("meta"):
-        model = build("resnet50")
-    assert find_blocks(model, torch.empty(1, 3, 64, 64, device="meta")) == LINES
-
-
-def test_blocks_of_vgg_are_its_convolutions() -> None:
-    with torch.device("meta"):
-        model = build("vgg11")
-    expected = [f"features.{place}" for place in (0, 3, 6, 8, 11, 13, 16, 18)]
-    assert find_blocks(model, torch.empty(1, 3, 64, 64, device="meta")) == expected
-
-
-def test_blocks_with_an_empty_container_among_their_parts_count() -> None:
-    # the units of ShuffleNet after each stage's first have a branch of no layers
-    with torch.device("meta"):
-        model = build("shufflenet_v2_x0_5")
-    expected = [f"stage{stage}.{place}" for stage, count in ((2, 4), (3, 8), (4, 4)) for place in range(count)]
-    assert find_blocks(model, torch.empty(1, 3, 64, 64, device="meta")) == expected
+        model = build(architecture)
+    assert Embedder(model).blocks == blocks
 
 
 def test_embedding_and_grams_match_numpy(net: Net) -> None:
     batch = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    embedder = Embedder(net, mean=MEAN, std=STD)
+    embedder = Embedder(net)
     assert (embedder.head, embedder.blocks) == ("head", ["body.0", "body.2"])
     embedding, grams = embedder(batch)
     with torch.no_grad():
-        normalised = (batch - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-        first = net.body[0](normalised)
+        first = net.body[0](normalize(batch))
         second = net.body[2](first.clamp(0, 0.1))
         expected = (second - 0.01).clamp(min=0).mean((2, 3))
     torch.testing.assert_close(embedding, expected)  # dropout is off
@@ -69,8 +62,8 @@ def test_distances_are_those_of_embeddings_and_grams(net: Net) -> None:
 def test_embedding_of_a_convolution_classifier_is_averaged_over_places() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     batch = torch.rand(2, 3, 8, 8)
-    embedding, _ = Embedder(model, mean=(0, 0, 0), std=(1, 1, 1))(batch)
-    torch.testing.assert_close(embedding, model[0](batch).mean((2, 3)))
+    embedding, _ = Embedder(model)(batch)
+    torch.testing.assert_close(embedding, model[0](normalize(batch)).mean((2, 3)))
 
 
 def test_no_hooks_stay_even_after_an_error(net: Net) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from featurediff.measures.accumulators import Label
+from featurediff.measures.activation_statistics import Label
 from featurediff.measures.frozen_layers import frozen_layers, layers_before
-from featurediff.measures.photo_responses import probe
+from featurediff.measures.photo_responses import photo_responses
 from featurediff.measures.weight_change import weight_change
 from featurediff.statistics.unchanged import FrozenLayerChanged, check_frozen
 from featurediff.training.finetune import freeze_before
@@ -52,7 +52,7 @@ def trained(base: nn.Module, train_from: str) -> nn.Module:
 
 def tables_of(base: nn.Module, tuned: nn.Module) -> list[pd.DataFrame]:
     pictures = torch.randn(8, 3, 12, 12, generator=torch.Generator().manual_seed(2))
-    probed = probe(base, tuned, LAYERS, [(pictures, [Label("task", "class")] * 8)], top=2)
+    probed = photo_responses(base, tuned, LAYERS, [(pictures, [Label("task", "class")] * 8)], top=2)
     return [table.assign(network="dogs") for table in (probed.channels, weight_change(base, tuned, LAYERS))]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.networks.models import build
-from featurediff.measures.layer_selection import activations_moved, choose_channels, choose_layers, weights_moved
+from featurediff.measures.layer_selection import activations_moved, most_moved_layers, sample_channels, weights_moved
 
 SIZE = (32, 32)
 LAYERS = ["1", "2"]
@@ -33,8 +33,8 @@ def test_weights(base: nn.Module, tuned: nn.Module) -> None:
     moved = weights_moved(base, tuned, LAYERS, SIZE)
     assert not moved["1"].any()
     assert np.flatnonzero(moved["2"]).tolist() == [5]
-    assert choose_layers(moved, 2) == ["2"]
-    assert 5 in choose_channels(moved["2"], 1)
+    assert most_moved_layers(moved, 2) == ["2"]
+    assert 5 in sample_channels(moved["2"], 1)
 
 
 def test_activations(base: nn.Module, tuned: nn.Module) -> None:
@@ -51,16 +51,16 @@ def test_activations(base: nn.Module, tuned: nn.Module) -> None:
 
 def test_layers_come_in_the_networks_order_and_only_those_that_moved() -> None:
     moved = {"a": np.array([0.1, 0.1]), "b": np.array([0.0, 0.5]), "c": np.zeros(2), "d": np.array([0.2, 0.3])}
-    assert choose_layers(moved, 2) == ["b", "d"]
-    assert choose_layers(moved, 9) == ["a", "b", "d"]
-    assert choose_layers({"c": np.zeros(2)}, 2) == []
+    assert most_moved_layers(moved, 2) == ["b", "d"]
+    assert most_moved_layers(moved, 9) == ["a", "b", "d"]
+    assert most_moved_layers({"c": np.zeros(2)}, 2) == []
 
 
 def test_half_of_the_channels_are_the_most_moved() -> None:
     moved = np.arange(100.0)
-    chosen = choose_channels(moved, 10)
+    chosen = sample_channels(moved, 10)
     assert len(chosen) == 10
     assert chosen[-5:] == [95, 96, 97, 98, 99]
     assert chosen[:5] == [0, 24, 47, 70, 94]
-    assert choose_channels(moved[:4], 10) == [0, 1, 2, 3]
-    assert choose_channels(moved[:1], 10) == [0]
+    assert sample_channels(moved[:4], 10) == [0, 1, 2, 3]
+    assert sample_channels(moved[:1], 10) == [0]

@@ -1,6 +1,5 @@
-"""The tables of a probing against NumPy on all values at once."""
+"""The tables of responses to photographs, against NumPy on all values at once."""
 
-import gc
 import tracemalloc
 from collections.abc import Iterator
 
@@ -12,8 +11,8 @@ from torch import Tensor, nn
 
 from feature_vis.errors import InputError
 from feature_vis.networks.activations import activations_of
-from featurediff.measures.accumulators import Label
-from featurediff.measures.photo_responses import COLUMNS, Probing, probe
+from featurediff.measures.activation_statistics import Label
+from featurediff.measures.photo_responses import COLUMNS, PhotoResponses, photo_responses
 from featurediff.measures.receptive_fields import receptive_fields
 
 LAYERS = ["body.1", "body.3", "head"]
@@ -59,12 +58,12 @@ def rows_of(table: pd.DataFrame, layer: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def probed() -> tuple[Net, Net, Tensor, Probing]:
+def probed() -> tuple[Net, Net, Tensor, PhotoResponses]:
     base, tuned, pictures = Net(1), Net(2), images(23)
-    return base, tuned, pictures, probe(base, tuned, LAYERS, batches(pictures, [9, 1, 13]), top=4)
+    return base, tuned, pictures, photo_responses(base, tuned, LAYERS, batches(pictures, [9, 1, 13]), top=4)
 
 
-def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     base, tuned, pictures, found = probed
     for layer in LAYERS:
         before, after = (read(net, layer, pictures).mean(2) for net in (base, tuned))
@@ -83,9 +82,9 @@ def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, Probing]) -> None:
             np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6, err_msg=f"{layer} {name}")
 
 
-def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     base, tuned, pictures, found = probed
-    other = probe(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4)
+    other = photo_responses(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4)
     for name in ("channels", "selectivity", "layers", "top_images"):
         # a picture's own activation depends on the batch it is in, by float32's rounding
         pd.testing.assert_frame_equal(getattr(found, name), getattr(other, name), rtol=1e-5, atol=1e-6)
@@ -93,7 +92,7 @@ def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, Probing]) -> Non
 
 def test_a_network_beside_itself_is_unchanged() -> None:
     net = Net(1)
-    found = probe(net, net, LAYERS, batches(images(12), [5, 7]), top=3)
+    found = photo_responses(net, net, LAYERS, batches(images(12), [5, 7]), top=3)
     alive = found.channels[found.channels["reason"] == ""]
     assert len(alive) > 10
     assert (alive["correlation"] == 1).all()
@@ -103,20 +102,17 @@ def test_a_network_beside_itself_is_unchanged() -> None:
     np.testing.assert_allclose(found.layers[["cka", "cka_biased"]], 1, rtol=1e-12)
 
 
-def test_columns_are_all_explained(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_columns_are_all_explained(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     found = probed[3]
     tables = (found.channels, found.selectivity, found.layers, found.top_images)
     assert {name for table in tables for name in table} == set(COLUMNS)
 
 
-def test_hooks_are_gone(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_hooks_are_gone(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     assert not [m for net in probed[:2] for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
 
 
-# The streamed sums.
-
-
-def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     _, tuned, pictures, found = probed
     rows = rows_of(found.selectivity, "body.3")
     assert rows["task"].unique().tolist() == ["cars", "dogs"]
@@ -137,10 +133,7 @@ def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, Probing]) -
     assert negative["reason"].str.contains("negative class means").any()
 
 
-# Top images.
-
-
-def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     base, tuned, pictures, found = probed
     rows = rows_of(found.top_images, "body.3")
     fields = receptive_fields(base, ["body.3"], (16, 16))["body.3"]
@@ -153,22 +146,19 @@ def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Te
         assert [row.left, row.top, row.right, row.bottom] == fields[row.channel, place].tolist()
 
 
-def test_where_no_fields_are_given_only_the_corners_are_empty(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_without_patches_only_the_corners_are_empty(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     base, tuned, pictures, full = probed
-    found = probe(base, tuned, LAYERS, batches(pictures, [7, 60]), top=4, fields={})
+    found = photo_responses(base, tuned, LAYERS, batches(pictures, [7, 60]), top=4, patches=False)
     corners = ["left", "top", "right", "bottom"]
     assert found.top_images[corners].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.top_images.drop(columns=corners), full.top_images.drop(columns=corners))
     pd.testing.assert_frame_equal(found.channels, full.channels)
 
 
-def test_a_layer_without_a_map_has_no_place_in_it(probed: tuple[Net, Net, Tensor, Probing]) -> None:
+def test_a_layer_without_a_map_has_no_place_in_it(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
     rows = rows_of(probed[3].top_images, "head")
     assert rows["row"].isna().all()
     assert (rows[["left", "top", "right", "bottom"]] == [0, 0, 15, 15]).all(axis=None)  # 7 strides of 2 from 3 px
-
-
-# What cannot be measured.
 
 
 def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
@@ -179,7 +169,7 @@ def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
         tuned.body[0].weight[1] *= 1e-7  # what is left of it is rounding
         tuned.body[0].bias[1] = 1
         tuned.body[0].weight[2] = torch.nan
-    found = probe(base, tuned, ["body.1"], batches(images(9), [4, 5]), top=2)
+    found = photo_responses(base, tuned, ["body.1"], batches(images(9), [4, 5]), top=2)
     rows = found.channels
     assert rows["reason"][:3].tolist() == [
         "constant in the base; top images tie with others",
@@ -201,7 +191,7 @@ def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
 
 
 def test_too_few_images_say_so() -> None:
-    found = probe(Net(1), Net(2), ["body.1"], batches(images(2), [2]), top=2)
+    found = photo_responses(Net(1), Net(2), ["body.1"], batches(images(2), [2]), top=2)
     assert found.channels[["correlation", "scale_ratio", "top_overlap"]].isna().all(axis=None)
     assert found.channels["reason"].str.startswith("fewer than 3 probe images").all()
     assert found.layers.loc[0, "reason"] == "fewer than 4 probe images"
@@ -211,46 +201,32 @@ def test_bad_input_is_refused() -> None:
     net = Net(1)
     some = list(batches(images(4), [4]))
     with pytest.raises(InputError, match="no probe images"):
-        probe(net, net, LAYERS, [])
+        photo_responses(net, net, LAYERS, [])
     with pytest.raises(InputError, match="no layers"):
-        probe(net, net, [], some)
+        photo_responses(net, net, [], some)
     with pytest.raises(InputError, match=r"body\.1"):
-        probe(net, net, ["body.l"], some)
+        photo_responses(net, net, ["body.l"], some)
     with pytest.raises(InputError, match="16×16 and 12×12"):
-        probe(net, net, LAYERS, [*some, *batches(images(2, 12), [2])])
+        photo_responses(net, net, LAYERS, [*some, *batches(images(2, 12), [2])])
     with pytest.raises(InputError, match="3 labels"):
-        probe(net, net, LAYERS, [(some[0][0], some[0][1][:3])])
+        photo_responses(net, net, LAYERS, [(some[0][0], some[0][1][:3])])
     with pytest.raises(InputError, match="uint8"):
-        probe(net, net, LAYERS, [(some[0][0].byte(), some[0][1])])
+        photo_responses(net, net, LAYERS, [(some[0][0].byte(), some[0][1])])
     with pytest.raises(InputError, match=r"head differs .*\(5,\) and \(6,\)"):
-        probe(net, Net(1, classes=6), LAYERS, some)
+        photo_responses(net, Net(1, classes=6), LAYERS, some)
 
 
-def test_memory_does_not_grow_with_the_images() -> None:
+def test_memory_grows_by_the_means_alone() -> None:
     net = Net(1)
-    fields = receptive_fields(net, LAYERS, (16, 16))
 
     def peak(count: int) -> int:
-        def stream() -> Iterator[tuple[Tensor, list[Label]]]:
-            for number in range(count):
-                gc.collect()  # what only waits to be freed does not count
-                yield images(8, seed=number), LABELS * 2
-
+        stream = ((images(8, seed=number), LABELS * 2) for number in range(count))
         tracemalloc.start()
-        probe(net, net, LAYERS, stream(), fields=fields)
+        photo_responses(net, net, LAYERS, stream, patches=False)
         _, highest = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return highest
 
     peak(4)  # what is loaded once
-    gc.freeze()  # else each collection looks at all of torch again
-    try:
-        # The least of three: what another thread of this process takes meanwhile is no growth.
-        few, many = (min(peak(count) for _ in range(3)) for count in (20, 60))
-    finally:
-        gc.unfreeze()
-    # 320 more images, whose means alone, if kept, would be 19 * 2 * 8 bytes each: 97 kB
-    assert many - few < 5_000
-
-
-# Receptive fields.
+    # 320 more images: their means are 2 * 19 float64 each, 97 kB in all; their maps would be 1.7 MB in float32
+    assert peak(60) - peak(20) < 300_000

@@ -11,7 +11,8 @@ from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
-from featurediff.measures.picture_responses import COLUMNS, compare_answers, picture_response, show_pictures
+from featurediff.measures import picture_responses as module
+from featurediff.measures.picture_responses import COLUMNS, compare_activations, picture_activations, picture_responses
 
 CHANNELS = 14
 
@@ -45,7 +46,7 @@ def pictures() -> np.ndarray:
 
 def test_it_is_the_rank_correlation_before_the_relu(base, tuned, pictures) -> None:
     channels = [5, 0, 3, 13, 1, 2, 4, 6, 7, 8, 9]
-    table = picture_response(base, tuned, "0", channels, pictures)
+    table = picture_responses(base, tuned, "0", channels, pictures)
     shown = (pictures / 255 - IMAGENET_MEAN) / IMAGENET_STD
     answers = []
     for network in (base, tuned):
@@ -62,20 +63,21 @@ def test_it_is_the_rank_correlation_before_the_relu(base, tuned, pictures) -> No
 
 
 def test_excess_is_the_log_distance_above_the_layers_middle(base, tuned, pictures) -> None:
-    table = picture_response(base, tuned, "0", range(CHANNELS), pictures)
+    table = picture_responses(base, tuned, "0", range(CHANNELS), pictures)
     logs = np.log(1 - table["picture_correlation"].to_numpy())
     middle = np.median(logs)
     below = middle - logs[logs < middle]
     assert table["response_excess"].to_numpy() == pytest.approx((logs - middle) / (1.4826 * np.median(below)))
 
 
-def test_batches_and_order_decide_nothing(base, tuned, pictures) -> None:
-    whole = picture_response(base, tuned, "0", range(CHANNELS), pictures)["picture_correlation"]
-    backwards = show_pictures(base, tuned, "0", range(CHANNELS), iter(pictures[::-1]), batch=7)  # (2, 40, K)
-    parts = compare_answers("0", range(CHANNELS), backwards)["picture_correlation"]
+def test_batches_and_order_decide_nothing(base, tuned, pictures, monkeypatch) -> None:
+    whole = picture_responses(base, tuned, "0", range(CHANNELS), pictures)["picture_correlation"]
+    monkeypatch.setattr(module, "_BATCH", 7)
+    backwards = picture_activations(base, tuned, "0", range(CHANNELS), iter(pictures[::-1]))  # (2, 40, K)
+    parts = compare_activations("0", range(CHANNELS), backwards)["picture_correlation"]
     assert parts.to_numpy() == pytest.approx(whole.to_numpy(), abs=1e-5)
     sizes = [*pictures[:20, :4], *pictures[20:]]  # pictures of two sizes
-    assert picture_response(base, tuned, "0", range(CHANNELS), sizes)["picture_correlation"].notna().all()
+    assert picture_responses(base, tuned, "0", range(CHANNELS), sizes)["picture_correlation"].notna().all()
 
 
 def test_scale_and_shift_decide_nothing(base, tuned, pictures) -> None:
@@ -84,13 +86,13 @@ def test_scale_and_shift_decide_nothing(base, tuned, pictures) -> None:
         for tensor in other[0][0].parameters():
             tensor *= 4  # exact in floating point
     pd.testing.assert_frame_equal(
-        picture_response(base, other, "0", range(CHANNELS), pictures),
-        picture_response(base, tuned, "0", range(CHANNELS), pictures),
+        picture_responses(base, other, "0", range(CHANNELS), pictures),
+        picture_responses(base, tuned, "0", range(CHANNELS), pictures),
     )
 
 
 def test_an_unchanged_layer_is_exactly_unchanged(base, pictures) -> None:
-    table = picture_response(base, copy.deepcopy(base), "0", range(CHANNELS), pictures)
+    table = picture_responses(base, copy.deepcopy(base), "0", range(CHANNELS), pictures)
     assert (table["picture_correlation"] == 1).all()
     assert (table["p_response"] == 1).all()
     assert table["response_excess"].isna().all()
@@ -98,20 +100,20 @@ def test_an_unchanged_layer_is_exactly_unchanged(base, pictures) -> None:
 
 
 def test_where_no_number_can_be_had_there_is_a_reason(base, tuned, pictures) -> None:
-    few = picture_response(base, tuned, "0", [0, 1], pictures[:9])
+    few = picture_responses(base, tuned, "0", [0, 1], pictures[:9])
     assert few["picture_correlation"].isna().all()
     assert set(few["reason"]) == {"9 pictures of the layer, 10 are needed"}
-    two = picture_response(base, tuned, "0", [0, 1], pictures)
+    two = picture_responses(base, tuned, "0", [0, 1], pictures)
     assert two["picture_correlation"].notna().all()
     assert set(two["reason"]) == {"response_excess: 2 channels of the layer can be compared, 10 are needed"}
     dead, broken = copy.deepcopy(tuned), copy.deepcopy(tuned)
     with torch.no_grad():
         dead[0][0].weight[2] = 0
         broken[0][0].weight[4] = torch.nan
-    table = picture_response(base, dead, "0", range(CHANNELS), pictures)
+    table = picture_responses(base, dead, "0", range(CHANNELS), pictures)
     assert table.loc[2, ["picture_correlation", "response_excess", "p_response"]].isna().all()
     assert table.loc[2, "reason"] == "the activation is the same for all pictures"
-    table = picture_response(base, broken, "0", range(CHANNELS), pictures)
+    table = picture_responses(base, broken, "0", range(CHANNELS), pictures)
     assert np.isnan(table.loc[4, "picture_correlation"])
     assert table.loc[4, "reason"] == "activation not finite"
     assert table.drop(index=4)["response_excess"].notna().all()
@@ -119,10 +121,10 @@ def test_where_no_number_can_be_had_there_is_a_reason(base, tuned, pictures) -> 
 
 def test_bad_input_is_refused(base, tuned, pictures) -> None:
     with pytest.raises(InputError, match="14 channels, 0 to 13, not \\[14\\]"):
-        picture_response(base, tuned, "0", [0, 14], pictures)
+        picture_responses(base, tuned, "0", [0, 14], pictures)
     with pytest.raises(InputError, match="there is no layer"):
-        picture_response(base, tuned, "9", [0], pictures)
+        picture_responses(base, tuned, "9", [0], pictures)
     with pytest.raises(InputError, match="uint8"):
-        picture_response(base, tuned, "0", [0], pictures / 255)
+        picture_responses(base, tuned, "0", [0], pictures / 255)
     with pytest.raises(InputError, match="differs between base and tuned"):
-        picture_response(base, nn.Sequential(nn.Conv2d(3, 5, 1)), "0", [0], pictures)
+        picture_responses(base, nn.Sequential(nn.Conv2d(3, 5, 1)), "0", [0], pictures)

@@ -18,7 +18,12 @@ from featurediff.measures.picture_similarity import (
 
 
 def test_the_same_picture_twice_has_no_distance(net: Net) -> None:
-    rows = list(compare_pictures(Embedder(net), [(p, p.copy()) for p in pictures(5)], batch=2))
+    rows = list(
+        compare_pictures(
+            Embedder(net),
+            [(p, p.copy()) for p in pictures(5)],
+        )
+    )
     assert rows == [{"cosine": 1.0, "gram_body.0": 0.0, "gram_body.2": 0.0}] * 5
 
 
@@ -26,7 +31,8 @@ def test_batches_change_nothing_and_sizes_may_change_on_the_way(net: Net) -> Non
     pairs = list(zip(pictures(3), pictures(3, seed=1), strict=True))
     pairs[1:1] = zip(pictures(2, 24), pictures(2, 24, seed=1), strict=True)
     embedder = Embedder(net)
-    together, alone = (pd.DataFrame(compare_pictures(embedder, pairs, batch=size)) for size in (4, 1))
+    together = pd.DataFrame(compare_pictures(embedder, pairs))
+    alone = pd.DataFrame([row for pair in pairs for row in compare_pictures(embedder, [pair])])
     assert len(together) == 5
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
 
@@ -40,9 +46,9 @@ def test_no_more_than_a_batch_is_waited_for(net: Net) -> None:
             taken += 1
             yield tuple(pictures(2, seed=taken))
 
-    rows = compare_pictures(Embedder(net), endless(), batch=3)
+    rows = compare_pictures(Embedder(net), endless())
     next(rows)
-    assert taken <= 4
+    assert taken <= 9
 
 
 def test_two_sizes_in_a_pair_are_refused(net: Net) -> None:
@@ -73,7 +79,7 @@ def test_layer_table_ranks_the_sound_channels(net: Net) -> None:
 
 def test_rows_stand_beside_their_channels(net: Net) -> None:
     table = layer_table(net).set_index("channel")
-    rows = list(compare_pictures(Embedder(net), zip(pictures(6), pictures(6, seed=1), strict=True), batch=6))
+    rows = list(compare_pictures(Embedder(net), zip(pictures(6), pictures(6, seed=1), strict=True)))
     assert table["cosine"].loc[[9, 2, 7, 5, 0, 4]].tolist() == [row["cosine"] for row in rows]
 
 
@@ -95,8 +101,8 @@ def test_exactly_k_pairs_and_ties_by_channel() -> None:
 
 
 def test_pair_picture_puts_the_base_left() -> None:
-    pair = np.asarray(pair_picture(Image.new("RGB", (5, 6), "red"), Image.new("RGB", (5, 6), "blue"), gap=3))
-    assert pair.shape == (6, 13, 3)
+    pair = np.asarray(pair_picture(Image.new("RGB", (5, 6), "red"), Image.new("RGB", (5, 6), "blue")))
+    assert pair.shape == (6, 14, 3)
     assert (pair[:, :5] == (255, 0, 0)).all()
-    assert (pair[:, 5:8] == 255).all()
-    assert (pair[:, 8:] == (0, 0, 255)).all()
+    assert (pair[:, 5:9] == 255).all()
+    assert (pair[:, 9:] == (0, 0, 255)).all()

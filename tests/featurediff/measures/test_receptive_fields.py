@@ -1,13 +1,11 @@
 """Receptive fields against changed pixels and against the formula."""
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
-from feature_vis.errors import InputError
 from feature_vis.networks.models import build
-from featurediff.measures.receptive_fields import crop, receptive_fields
+from featurediff.measures.receptive_fields import receptive_fields
 
 
 class Odd(nn.Module):
@@ -45,7 +43,7 @@ def changed_units(net: nn.Module, size: tuple[int, int]) -> np.ndarray:
 
 def test_receptive_fields_are_the_pixels_that_matter() -> None:
     size = (9, 12)
-    boxes = receptive_fields(Odd(), [""], size, batch=5)[""]  # closed ReLUs included
+    boxes = receptive_fields(Odd(), [""], size)[""]  # closed ReLUs included
     seen = changed_units(Odd(slope=0.3).double(), size)
     assert boxes.shape[:2] == seen.shape[:2]
     empty = 0
@@ -93,11 +91,3 @@ def test_measuring_fields_leaves_the_network_alone() -> None:
     assert net.training
     assert net.first.weight.dtype == torch.float32
     assert not [module for module in net.modules() if module._forward_hooks]
-
-
-def test_crop_is_the_patch_in_the_box() -> None:
-    picture = np.arange(5 * 7 * 3).reshape(5, 7, 3)
-    np.testing.assert_array_equal(crop(picture, (2, 1, 6, 4)), picture[1:4, 2:6])
-    for box in ((0, 0, 8, 5), (3, 0, 3, 5), (-1, 0, 3, 5), (0, 0, 0, 0)):
-        with pytest.raises(InputError, match="7×5"):
-            crop(picture, box)

@@ -15,15 +15,15 @@ from feature_vis.networks.models import build, head_name, load_state, replace_he
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
-from featurediff.measures.accumulators import Label
+from featurediff.measures.activation_statistics import Label
+from featurediff.measures.channels import measure_channels
 from featurediff.measures.cross_activation import cross_activation
 from featurediff.measures.distance import gram_matrix
 from featurediff.measures.embedder import Embedder
 from featurediff.measures.frozen_layers import frozen_layers, layers_before
-from featurediff.measures.photo_responses import probe
-from featurediff.measures.picture_responses import picture_response
+from featurediff.measures.photo_responses import photo_responses
+from featurediff.measures.picture_responses import picture_responses
 from featurediff.measures.receptive_fields import receptive_fields
-from featurediff.measures.units import compare_units
 from featurediff.measures.weight_change import weight_change
 from featurediff.training.finetune import freeze_before
 
@@ -154,17 +154,17 @@ def test_pictures_climb_and_are_compared(case: Case, base: nn.Module, tuned: nn.
         results = list(render([unit(case.block, channel) for channel in range(5)], recipe))
         assert all(result.activation_reached > result.activation_start for result in results)
         shots.append([result.picture for result in results])
-    crossed = cross_activation(base, tuned, case.block, range(5), *shots)
+    crossed = cross_activation(base, tuned, case.block, range(5), zip(*shots, strict=True))
     assert np.isfinite(crossed["base_picture_in_tuned"]).all()
-    response = picture_response(base, tuned, case.block, range(5), [*shots[0], *shots[1]])
+    response = picture_responses(base, tuned, case.block, range(5), [*shots[0], *shots[1]])
     assert (response["picture_correlation"] < 1).all()
-    same = picture_response(base, base, case.block, range(5), [*shots[0], *shots[1]])
+    same = picture_responses(base, base, case.block, range(5), [*shots[0], *shots[1]])
     assert (same["picture_correlation"] == 1).all()
 
 
 def test_photographs_probe_it(case: Case, base: nn.Module, tuned: nn.Module) -> None:
     pictures = torch.rand(12, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    found = probe(base, tuned, [case.block], [(pictures, [Label("photographs", "")] * 12)], top=3)
+    found = photo_responses(base, tuned, [case.block], [(pictures, [Label("photographs", "")] * 12)], top=3)
     means = [tokens_by_hand(model, case, pictures).double().mean(1).numpy() for model in (base, tuned)]  # (B, K)
     expected = [np.corrcoef(means[0][:, channel], means[1][:, channel])[0, 1] for channel in range(16)]
     np.testing.assert_allclose(found.channels["correlation"], expected, atol=1e-5)
@@ -217,7 +217,7 @@ def test_units_of_a_block_are_compared_in_one_table(
         for channel in range(6):
             paths[side].append(str(tmp_path / name / f"channel{channel}.png"))
             write_picture(paths[side][-1], random.integers(0, 256, (*SIZE, 3), np.uint8), {})
-    table = compare_units(base, tuned, {case.block: tuple(paths)}, None, None)
+    table = measure_channels(base, tuned, {case.block: tuple(paths)}, None, None)
     assert len(table) == 6
     assert not table["frozen"].any()
     assert (table["weight_change"] > 0).all()

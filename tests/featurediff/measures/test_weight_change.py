@@ -12,7 +12,7 @@ from feature_vis.errors import InputError
 from feature_vis.networks.activations import activations_of
 from feature_vis.networks.models import build
 from feature_vis.networks.torchvision_import import torchvision
-from featurediff.measures.weight_change import COLUMNS, effective_filters, find_makers, weight_change
+from featurediff.measures.weight_change import COLUMNS, effective_filters, find_filter_sources, weight_change
 
 
 def drifted(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -35,28 +35,28 @@ def resnet() -> nn.Module:
 
 def made_from_filters(model: nn.Module, layer: str, pictures: Tensor) -> Tensor:
     """The layer's channels from what enters the convolutions found, (B, K, h, w), by products of patches."""
-    makers, reasons = find_makers(model, layer, 1, (32, 32))
+    sources, reasons = find_filter_sources(model, layer, 1, (32, 32))
     assert set(reasons) == {""}
     entered: dict[str, Tensor] = {}
     hooks = [
-        model.get_submodule(maker.name).register_forward_pre_hook(
-            lambda _m, inputs, name=maker.name: entered.__setitem__(name, inputs[0].clone())
+        model.get_submodule(source.name).register_forward_pre_hook(
+            lambda _m, inputs, name=source.name: entered.__setitem__(name, inputs[0].clone())
         )
-        for maker in makers
+        for source in sources
     ]
     with torch.no_grad():
         model(pictures)
     for hook in hooks:
         hook.remove()
     total = torch.zeros(())
-    for maker in makers:
-        module = model.get_submodule(maker.name)
-        weight, bias = effective_filters(model, maker)
+    for source in sources:
+        module = model.get_submodule(source.name)
+        weight, bias = effective_filters(model, source)
         patches = nn.functional.unfold(
-            entered[maker.name].double(), module.kernel_size, padding=module.padding, stride=module.stride
+            entered[source.name].double(), module.kernel_size, padding=module.padding, stride=module.stride
         )  # (B, D, places)
         maps = weight @ patches + bias.unsqueeze(1)  # (B, K, places)
-        total = total + maps[:, maker.sources]
+        total = total + maps[:, source.channels]
     return total
 
 

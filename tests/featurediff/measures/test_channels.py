@@ -13,8 +13,8 @@ from torch import nn
 from feature_vis.images.png import write_picture
 from feature_vis.networks.models import build
 from featurediff.data.split import make_split, write_split
-from featurediff.measures.photo_responses import Probing, probe
-from featurediff.measures.units import COLUMNS, compare_units, probe_images, write_probing
+from featurediff.measures.channels import COLUMNS, measure_channels, probe_images, write_photo_responses
+from featurediff.measures.photo_responses import PhotoResponses, photo_responses
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
 LAYERS = ("layer3.1", "layer4.1")
@@ -79,8 +79,8 @@ def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(dat
 
 def test_the_unit_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures, tmp_path) -> None:
     images, batches = probe_images(*data, 32, None)
-    probing = probe(base, tuned, LAYERS, batches, top=2)
-    table = compare_units(base, tuned, pictures, probing, "layer4.1").set_index(["layer", "channel"])
+    probing = photo_responses(base, tuned, LAYERS, batches, top=2)
+    table = measure_channels(base, tuned, pictures, probing, "layer4.1").set_index(["layer", "channel"])
     assert set(table.reset_index()) <= set(COLUMNS)
     assert table["frozen"].tolist() == [True, True, False, False]
     changed, others = table.loc[("layer4.1", 1)], table.drop(index=("layer4.1", 1))
@@ -89,13 +89,13 @@ def test_the_unit_whose_filter_changed_stands_out_of_one_table(base, tuned, data
     assert (others[["weight_change"]] == 0).all(axis=None)
     assert others["correlation"].dropna().to_numpy() == pytest.approx(1)
     assert table.loc["layer3.1", "base_picture_in_base"].equals(table.loc["layer3.1", "base_picture_in_tuned"])
-    write_probing(tmp_path / "probe", probing, images)
+    write_photo_responses(tmp_path / "probe", probing, images)
     assert len(pd.read_csv(tmp_path / "probe" / "images.csv")) == 4
     assert pd.read_csv(tmp_path / "probe" / "layers.csv")["layer"].tolist() == list(LAYERS)
 
 
 def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
-    table = compare_units(base, tuned, pictures, None, None)
+    table = measure_channels(base, tuned, pictures, None, None)
     assert table["correlation"].isna().all()
     assert set(table["probe_reason"]) == {"there are no probe images"}
     assert table["weight_change"].notna().all()
@@ -103,14 +103,16 @@ def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
 
 def test_a_layer_that_was_to_stand_still_and_moved_stops_the_run(base, tuned, pictures) -> None:
     with pytest.raises(FrozenLayerChanged, match=r"layer4\.1"):
-        compare_units(base, tuned, pictures, None, "fc")
+        measure_channels(base, tuned, pictures, None, "fc")
 
 
 def test_what_was_probed_is_written_and_where_nothing_was_the_tables_are_empty(tmp_path: Path) -> None:
     row = pd.DataFrame({"layer": ["layer4"], "cka": [0.5]})
     images = pd.DataFrame({"image": [0]})
-    write_probing(tmp_path / "probed", Probing(channels=row, selectivity=row, layers=row, top_images=row), images)
-    write_probing(tmp_path / "none", None, images)
+    write_photo_responses(
+        tmp_path / "probed", PhotoResponses(channels=row, selectivity=row, layers=row, top_images=row), images
+    )
+    write_photo_responses(tmp_path / "none", None, images)
     for name in ("selectivity", "layers", "top_images"):
         pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "probed" / f"{name}.csv"), row)
         assert (tmp_path / "none" / f"{name}.csv").read_text() == "layer\n"
