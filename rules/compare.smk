@@ -28,7 +28,7 @@ rule embed_pictures:
         "../scripts/embed_pictures.py"
 
 
-rule compare_units:
+rule measure_channels:
     input:
         digests=lambda wildcards: [f"{RESULTS}/{name}/network.sha256" for name in (plan.base, wildcards.tuned)],
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),

@@ -1,4 +1,4 @@
-"""Networks of an experiment on disk: weights, architecture and class names in one file, their digest beside it."""
+"""Networks on disk: weights, architecture and class names in one file, and their digest in another."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Network:
-    """A network as the steps after training need it; `epoch` is None where it was not trained here."""
+    """Everything that is stored of a network. `epoch` is None for a network that was not trained in this experiment."""
 
     architecture: str
     state: dict[str, Tensor]
@@ -37,17 +37,17 @@ class Network:
     epoch: int | None = None
 
     def module(self) -> nn.Module:
-        """The network itself, in `eval` mode."""
+        """The `nn.Module`, in `eval` mode."""
         return load_state(self.architecture, self.state, "the network's file")
 
     def digest(self) -> str:
-        """Of all weights and statistics, and of the source where the network is the user's own."""
+        """SHA-256 of all weights and statistics, and of the source file if the architecture is the user's own."""
         digest, source = state_digest(self.state), source_digest(self.architecture)
         return hashlib.sha256(f"{digest} {source}".encode()).hexdigest() if source else digest
 
 
 def save_network(path: str | Path, network: Network) -> None:
-    """Write it whole or not at all."""
+    """Write a network, whole or not at all."""
     content = {
         "architecture": network.architecture,
         "model": network.state,
@@ -61,7 +61,7 @@ def load_network(path: str | Path) -> Network:
     """Read what `save_network` wrote.
 
     Raises:
-        InputError: a file that is missing, cut off, or not of this kind.
+        InputError: a file that is missing, cut off, or something else.
     """
     loaded = _load_own(path)
     try:
@@ -71,10 +71,11 @@ def load_network(path: str | Path) -> Network:
 
 
 def load_weights(architecture: str, weights: str, *, headless: bool = False) -> Network:
-    """A network with its library's weights of that name, or with those of a state dict's path.
+    """A network with named weights of its library, or with the weights in a file.
 
-    A file may be a plain state dict, or a checkpoint with one under any of `feature_vis.networks.state_dicts.WRAPPERS`.
-    `headless`: it may lack the head, see `feature_vis.networks.models.load_state`.
+    `weights`: a name such as `IMAGENET1K_V2`, or the path of a state dict, or of a checkpoint that holds one under any of
+    the keys in `feature_vis.networks.state_dicts.WRAPPERS`. `headless`: the file may lack the head, see
+    `feature_vis.networks.models.load_state`.
     """
     if is_weights_name(weights):
         return Network(architecture, build(architecture, weights=weights).state_dict())
@@ -87,7 +88,7 @@ def network_of_checkpoint(path: str | Path, architecture: str) -> Network:
     """The network in a checkpoint of `featurediff.training.finetune.finetune`.
 
     Raises:
-        InputError: a file that is missing, cut off, or not of this kind.
+        InputError: a file that is missing, cut off, or something else.
     """
     loaded = _load_own(path)
     try:
@@ -97,10 +98,10 @@ def network_of_checkpoint(path: str | Path, architecture: str) -> Network:
 
 
 def read_digest(path: str | Path) -> str:
-    """Read a digest that was written beside a network, 64 hex digits.
+    """Read the digest of a network, 64 hex digits, from its file.
 
     Raises:
-        InputError: no such file, or one that is empty or cut off.
+        InputError: a file that is missing, empty or cut off.
     """
     try:
         digest = Path(path).read_text(encoding="utf-8").strip()
@@ -112,7 +113,7 @@ def read_digest(path: str | Path) -> str:
 
 
 def _load_own(path: str | Path) -> dict[str, Any]:
-    """A file that this workflow wrote and can write again."""
+    """Load a file that the workflow wrote and can write again."""
     try:
         return load_file(path)
     except InputError as error:
@@ -120,12 +121,12 @@ def _load_own(path: str | Path) -> dict[str, Any]:
 
 
 def start_network(architecture: str, weights: str | None, other: Network | None, seed: int) -> nn.Module:
-    """What training starts from: another network of the experiment, weights by name or path, or a seeded draw."""
+    """The model that training starts from: another network of the experiment, given weights, or a seeded draw."""
     if other is not None:
         return other.module()
     if weights is not None:
         return load_weights(architecture, weights).module()
-    # torchvision draws from the global generator: use a private state of it
+    # torchvision draws from the global generator: its state is restored afterwards
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "start"))
         return build(architecture)

@@ -1,4 +1,4 @@
-"""How far two pictures are from each other in a network's eyes.
+"""How far apart two pictures are in the representation of a network.
 
 Two measures: the cosine between the embeddings of the pictures (what enters the network's last layer), and the
 distance between the Gram matrices of each block's feature maps (texture, regardless of place).

@@ -1,4 +1,4 @@
-"""The files of embeddings, .npz: written by one job, read by those that compare."""
+"""Embeddings in .npz files: one job writes them, and those that compare networks read them."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -12,13 +12,13 @@ __all__ = ["load_embeddings", "save_embeddings", "without_failed"]
 
 
 def save_embeddings(path: Path, channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray) -> None:
-    """Write what `measures.embedder.embed_pictures` finds: channels (K,), seeds (S,), embeddings (K, S, D)."""
+    """Write what `featurediff.measures.embedder.embed_pictures` returns: channels (K,), seeds (S,), embeddings (K, S, D)."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
 
 
 def load_embeddings(path: str | Path, failed: Collection[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Channels (K,) and embeddings (K, S, D) of `save_embeddings`; NaN for `failed` pictures, (channel, seed).
+    """Read channels (K,) and embeddings (K, S, D), with NaN for the `failed` pictures, (channel, seed).
 
     Raises:
         InputError: a file that is missing, empty or cut off.
@@ -36,7 +36,7 @@ def load_embeddings(path: str | Path, failed: Collection[tuple[int, int]]) -> tu
 def without_failed(
     channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, failed: Collection[tuple[int, int]]
 ) -> np.ndarray:
-    """Embeddings (K, S, D) with NaN for `failed` pictures, (channel, seed); those of other channels are passed over."""
+    """A copy of embeddings (K, S, D) with NaN for the `failed` pictures, (channel, seed); other channels are ignored."""
     embeddings = embeddings.copy()
     for channel, seed in failed:
         embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan

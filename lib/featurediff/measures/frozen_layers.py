@@ -44,8 +44,8 @@ def layers_before(model: nn.Module, train_from: str | None, layers: Iterable[str
 def frozen_layers(base: nn.Module, tuned: nn.Module, layers: Iterable[str], promised: Iterable[str] = ()) -> list[str]:
     """Those of the layers whose weights and statistics, and all before them, are equal in both networks.
 
-    `promised`: layers that training was told to leave alone, from `layers_before`. The weights by themselves cannot
-    tell that such a layer drifted: it would no longer count as frozen, and nobody would look.
+    `promised`: layers that training was told to leave alone, from `layers_before`. Without them a layer that drifted by
+    mistake would no longer count as frozen, and nobody would notice.
 
     Raises:
         FrozenLayerChanged: promised layers that differ.
