@@ -3,7 +3,7 @@
 from feature_vis.files import atomic_path
 from feature_vis.images.png import channel_of, read_picture
 from featurediff.rendering.picture_table import first_seed, listed_pictures
-from featurediff.report.figures import contact_sheet
+from featurediff.report.contact_sheet import contact_sheet
 from featurediff.runtime.job import job
 
 with job(snakemake.log[0], snakemake.resources.runtime):

@@ -101,7 +101,7 @@ def test_the_browser_is_in_the_order_of_ranks_and_sorts_by_each_column(visit: Op
     best = table.sort_values("rank").iloc[:3]
     assert labels(tab)[:3] == [f"{row.layer}:{row.channel}" for row in best.itertuples()]
     tab.select_option("#choose-sort", "correlation")
-    expect(tab.locator("#order")).to_have_text("▲ rising")
+    expect(tab.locator("#order")).to_have_text("▲ ascending")
     lowest, highest = (table.loc[table["correlation"].agg(which)] for which in ("idxmin", "idxmax"))
     expect(tab.locator(".grid .card b").first).to_have_text(f"{lowest['layer']}:{lowest['channel']}")
     tab.click("#order")
@@ -134,7 +134,7 @@ def test_search_finds_a_channel_and_opens_it(visit: Open) -> None:
     tab.press("#search", "Enter")
     expect(tab.locator("h1")).to_have_text("layer4.1:17")
     tab.goto(tab.url.partition("#")[0] + "#/browser?q=nothing:99")
-    expect(tab.get_by_text("No channel is like that.")).to_be_visible()
+    expect(tab.get_by_text("No channel matches.")).to_be_visible()
 
 
 def test_a_view_that_is_sent_is_the_view_that_is_seen(visit: Open) -> None:
@@ -143,7 +143,7 @@ def test_a_view_that_is_sent_is_the_view_that_is_seen(visit: Open) -> None:
     tab.select_option("#choose-sort", "weight_change")
     tab.fill("#search", "layer4.1")
     expect(tab.locator("#count")).to_have_text(f"{LAYERS['layer4.1']} of {TOTAL} channels")
-    expect(tab.locator("#order")).to_have_text("▼ falling")
+    expect(tab.locator("#order")).to_have_text("▼ descending")
     address = tab.evaluate("location.hash")
     again = visit(address)
     assert labels(again) == labels(tab)
@@ -194,7 +194,7 @@ def test_the_film_follows_its_slider(visit: Open) -> None:
 def test_a_channel_of_its_own_recipe_and_one_that_is_not_there(visit: Open) -> None:
     tab = visit("#/channel/layer3.1:1")
     tab.locator("summary", has_text="recipe of these pictures").click()
-    expect(tab.locator("section[aria-labelledby=again] dd", has_text="this channel's own")).to_contain_text("512")
+    expect(tab.locator("section[aria-labelledby=again] dd", has_text="set for this channel")).to_contain_text("512")
     tab.evaluate("console.warn = () => {}")  # what follows is a user's mistake, and said on the page
     tab.evaluate("location.hash = '#/channel/layer9:1'")
     expect(tab.locator("main")).to_contain_text("There is no channel layer9:1")
@@ -205,7 +205,7 @@ def test_a_page_without_its_results_still_shows_its_tiles(visit: Open, index: Pa
     tab = visit("#/browser", page=tmp_path / "alone" / "index.html")
     assert tab.locator(".grid .tile").count() > 20
     tab = visit(CHANNEL, page=tmp_path / "alone" / "index.html", lost_files=True)
-    expect(tab.locator("table.pictures tbody tr").first).to_contain_text("The full-size file is not beside this page.")
+    expect(tab.locator("table.pictures tbody tr").first).to_contain_text("The full-size file is missing.")
     assert tab.locator("table.pictures .tile").count() == 3
 
 

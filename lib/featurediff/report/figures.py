@@ -1,10 +1,9 @@
-"""Plots and contact sheets: tables and pictures in, a figure or an image out. Nothing here touches pyplot's state.
+"""Figures from tables, without pyplot and its global state.
 
-Equal input gives equal bytes with one version of matplotlib and Pillow: no date and no version is written.
+Equal input gives equal bytes with the same version of matplotlib: neither a date nor a version is written.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
 
-from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
+from featurediff.report.palette import LABEL, PALETTE
 
 __all__ = [
-    "LABEL",
-    "PALETTE",
     "change_over_epochs",
     "confusion_matrix",
-    "contact_sheet",
-    "fitted",
     "save_figure",
     "similarity_boxplot",
     "training_curves",
 ]
 
-# Okabe & Ito 2008: told apart under the common colour-blindnesses. Its yellow is left out, too pale on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-
-# Of `change_over_epochs`: title, unit, value of an unchanged channel, and the measure from the table's rows.
+# The panels of `change_over_epochs`: title, unit, value of an unchanged channel, and the measure from the table.
 _CHANGES: tuple[tuple[str, str, float, Callable[[pd.DataFrame], pd.Series]], ...] = (
     ("Pictures", "distance to the base's, 1 - cosine", 0.0, lambda rows: 1 - rows["paired_similarity"]),
     ("Activation on probe images", "1 - correlation with the base", 0.0, lambda rows: 1 - rows["correlation"]),
@@ -43,19 +34,16 @@ _CHANGES: tuple[tuple[str, str, float, Callable[[pd.DataFrame], pd.Series]], ...
     ("Filters", "relative change of weights", 0.0, lambda rows: rows["weight_change"]),
 )
 
-# Up to this many values a box is drawn with its single points: quartiles of few values hide how few they are.
+# With at most this many values, a box shows every value: quartiles alone would hide how few there are.
 _FEW = 100
 _INK = "#333333"
-# Between black and white in contrast: readable on a light and on a dark page (4.5 : 1 on white).
-LABEL = "#767676"
 
 
 def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
-    """Cosine similarity to the base network, a group of boxes a layer, a colour a network.
+    """Cosine similarity to the base network: a group of boxes for each layer, a colour for each network.
 
     `tables`: of `featurediff.measures.picture_similarity.compare_layer`. Failed channels are left out. Boxes span the
-    quartiles with the median, whiskers the 5th to 95th percentile; single points are drawn as well where there are
-    few.
+    quartiles with the median, whiskers the 5th to 95th percentile. Every value is drawn where there are few.
     """
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["network", "layer", "cosine"])
     if len(table):
@@ -82,7 +70,7 @@ def similarity_boxplot(tables: Sequence[pd.DataFrame]) -> Figure:
 
 
 def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss, accuracy and learning rate over epochs; a colour a network, validation solid, training dashed.
+    """Loss, accuracy and learning rate over epochs: a colour for each network, validation solid, training dashed.
 
     `logs`: network -> columns epoch, train_loss, val_loss, train_accuracy, val_accuracy (0 to 1), learning_rate.
     """
@@ -92,7 +80,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
         for axis, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
             axis.plot(log["epoch"], log[f"val_{name}"] * factor, label=f"{network}, validation", **style)
             axis.plot(log["epoch"], log[f"train_{name}"] * factor, "--", label=f"{network}, training", **style)
-        # rates are often equal: earlier lines are wider, so that they show from below the later ones
+        # rates are often equal: earlier lines are wider, so that they remain visible below later ones
         rate.plot(log["epoch"], log["learning_rate"], linewidth=1.5 + 2.5 * (len(logs) - 1 - number), **style)
     for axis, title, unit in (
         (loss, "Loss", "cross-entropy (nats)"),
@@ -113,10 +101,10 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Of each class (row) the share of its pictures that is taken for each class (column), in per cent.
+    """For each class (row), the share of its photographs that is predicted as each class (column), in per cent.
 
-    `confusion`: (classes, classes) pictures. Up to 40 classes are named, of up to 20 the squares have their number; the
-    row of a class without pictures is empty.
+    `confusion`: (classes, classes) photographs. Up to 40 classes are named, and up to 20 have numbers in their squares.
+    The row of a class without photographs is empty.
     """
     count = len(class_names)
     named, numbered = count <= 40, count <= 20
@@ -143,11 +131,11 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str]) -> Figur
 
 
 def change_over_epochs(table: pd.DataFrame) -> Figure:
-    """When in training each layer changes: four measures against the epoch, a line a layer, median and quartiles.
+    """When in training each layer changes: four measures by epoch, with median and quartiles for each layer.
 
     `table`: of `featurediff.comparison.epochs.measure_epoch`, all epochs of one network. The lines start at the base,
-    which is what an unchanged network is. Dotted: the median noise floor, the distance of two seeds' pictures, where
-    there is one.
+    where nothing has changed. The dotted line is the median noise floor, the distance between the pictures of two
+    seeds, where there is one.
     """
     figure, axes = _figure(len(_CHANGES), width=13.5)
     layers = table.groupby("layer", sort=False)
@@ -179,57 +167,15 @@ def change_over_epochs(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def contact_sheet(
-    pictures: Iterable[tuple[int, np.ndarray | Image.Image]],
-    columns: int | None = None,
-    size: int | None = None,
-    gap: int = 6,
-) -> Image.Image:
-    """All pictures on one sheet, in the given order, each with its channel's number above it.
-
-    `pictures`: (channel, picture), (H, W, 3) uint8 or an image. `columns`: pictures in a row, fewer where there
-    are fewer. `size`: pixels of a tile's side; pictures are fitted into it. Where they are None, 10 columns of
-    96 px, above 512 pictures 32 of 48 px. The background is transparent and the numbers are grey, so that the
-    sheet suits light and dark pages.
-
-    Raises:
-        InputError: no picture, or a layout without room.
-    """
-    tiles = list(pictures)
-    if not tiles:
-        raise InputError("a contact sheet needs at least one picture")
-    many = len(tiles) > 512
-    columns = (32 if many else 10) if columns is None else columns
-    size = (48 if many else 96) if size is None else size
-    if columns < 1 or size < 16 or gap < 0:
-        raise InputError(f"a contact sheet of {columns} columns with tiles of {size} px, gap {gap}, has no room")
-    columns = min(columns, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    font_size = max(10, size // 6)
-    font = ImageFont.load_default(font_size)
-    label = font_size + 4
-    width, height = size + gap, size + gap + label
-    # transparent, but of the labels' colour: the smoothed edges of letters mix with it
-    sheet = Image.new("RGBA", (columns * width + gap, rows * height + gap), f"{LABEL}00")
-    draw = ImageDraw.Draw(sheet)
-    for place, (channel, picture) in enumerate(tiles):
-        left, top = gap + place % columns * width, gap + place // columns * height
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        shrunk = fitted(image.convert("RGB"), size)
-        draw.text((left, top), str(channel), fill=LABEL, font=font)
-        sheet.paste(shrunk, (left + (size - shrunk.width) // 2, top + label + (size - shrunk.height) // 2))
-    return sheet
-
-
-def save_figure(figure: Figure, path: str | Path, dpi: int = 150) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     FigureCanvasAgg(figure)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format="png", metadata={"Software": None})
+        figure.savefig(temporary, dpi=150, format="png", metadata={"Software": None})
 
 
 def _figure(panels: int, width: float) -> tuple[Figure, list[Axes]]:
-    """A white figure with `panels` axes side by side, without needless lines; width in inches."""
+    """A white figure with `panels` axes side by side, without superfluous lines; width in inches."""
     figure = Figure(figsize=(width, 3.6), layout=ConstrainedLayoutEngine(wspace=0.06), facecolor="white")
     axes = [figure.add_subplot(1, panels, 1 + panel) for panel in range(panels)]
     for axis in axes:
@@ -243,7 +189,8 @@ def _figure(panels: int, width: float) -> tuple[Figure, list[Axes]]:
 
 
 def _color(number: int) -> str:
-    return PALETTE[number % len(PALETTE)]
+    colors = (*PALETTE, "#000000")
+    return colors[number % len(colors)]
 
 
 def _box(axis: Axes, values: np.ndarray, place: float, width: float, color: str) -> None:
@@ -255,7 +202,7 @@ def _box(axis: Axes, values: np.ndarray, place: float, width: float, color: str)
         whis=(5, 95),
         manage_ticks=False,
         patch_artist=True,
-        showfliers=not few,  # the points below show every value
+        showfliers=not few,  # every value is drawn below
         boxprops={"facecolor": f"{color}33", "edgecolor": color},
         medianprops={"color": color, "linewidth": 2},
         whiskerprops={"color": color},
@@ -263,24 +210,17 @@ def _box(axis: Axes, values: np.ndarray, place: float, width: float, color: str)
         flierprops={"marker": ".", "markersize": 3, "markeredgecolor": color, "alpha": 0.5},
     )
     if few:
-        # sideways by the golden ratio: even, and the same every time
+        # spread sideways by the golden ratio: evenly, and the same every time
         sideways = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.6 * width
         axis.plot(place + sideways, values, ".", color=color, markersize=5, alpha=0.6, markeredgewidth=0)
 
 
 def _tick(table: pd.DataFrame, layer: str, networks: list[str]) -> str:
-    """The layer's name, and how many channels each of its boxes stands for."""
+    """The layer's name, and the number of channels in each of its boxes."""
     found = table.loc[table["layer"] == layer, "network"].value_counts()
     return f"{layer}\nn = {', '.join(str(found.get(network, 0)) for network in networks)}"
 
 
 def _say_if_empty(axis: Axes, count: int) -> None:
     if count == 0:
-        axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center", color="#767676")
-
-
-def fitted(image: Image.Image, size: int) -> Image.Image:
-    """Scaled so that the longer side is `size` pixels."""
-    scale = size / max(image.size)
-    wanted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image if image.size == wanted else image.resize(wanted, Image.Resampling.LANCZOS)
+        axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center", color=LABEL)

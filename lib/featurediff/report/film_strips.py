@@ -1,13 +1,13 @@
-"""Films to look at: a strip and an animation of each channel.
+"""The film of a channel: a strip and an animation.
 
-A strip, `channel<k>.png`, is a sprite: the base's picture and that of each epoch, left to right, all of one size and
-at one pitch, below a band with their labels. Its notes (`feature_vis.images.png.read_notes`) say
+A strip, `channel<k>.png`, has the base's picture and the picture of each epoch from left to right, all of one size and
+at one pitch, below their labels. Its notes (`feature_vis.images.png.read_notes`) are
 
     {"layer": "layer4.1", "channel": 3, "frames": ["base", 0, 2, 5], "width": 96, "height": 96, "pitch": 100, "top": 16}
 
-Frame i is what lies from (i * pitch, top) to (i * pitch + width, top + height), in pixels. The animation,
-`channel<k>.webp`, shows the same frames, each with its label, for ever. What is not picture is transparent and the
-labels are grey, so that both suit light and dark pages. Equal pictures give equal bytes.
+Frame i covers the pixels from (i * pitch, top) to (i * pitch + width, top + height). The animation, `channel<k>.webp`,
+shows the same frames with their labels in a loop. Around the pictures both are transparent, and the labels are grey, so
+that they suit light and dark pages. Equal pictures give equal bytes.
 """
 
 import shutil
@@ -22,28 +22,29 @@ from PIL import Image, ImageDraw, ImageFont
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from feature_vis.images.png import read_picture, write_with_notes
-from featurediff.report.figures import LABEL, fitted
+from featurediff.report.palette import LABEL
+from featurediff.report.thumbnails import fitted
 
 __all__ = ["Tiles", "make_tiles", "write_animation", "write_films", "write_strip"]
 
-# Larger pictures are shown smaller: a strip of nine at 400 px would be 3600 px wide and take 3 MB, for every channel.
+# Larger pictures are shrunk: a strip of nine at 400 px would be 3600 px wide and take 3 MB, for every channel.
 LARGEST = 192
 
 GAP = 4  # pixels between frames
 
-# Milliseconds of a frame; the last, which is where it all leads to, is held.
+# Milliseconds for which a frame, and the last frame, is shown.
 _EACH, _LAST = 600, 1800
 
 
 class Tiles(NamedTuple):
-    """A channel's frames, each below its label, and where the frames are in the strip that they make."""
+    """A channel's frames, each below its label, and the layout of their strip."""
 
     images: list[Image.Image]
     layout: dict[str, Any]
 
 
 def make_tiles(pictures: Sequence[np.ndarray], frames: Sequence[str | int]) -> Tiles:
-    """From a channel's pictures, (H, W, 3) uint8, and what each is: `base`, or the number of an epoch.
+    """From a channel's pictures, (H, W, 3) uint8; `frames`: `base` or the number of an epoch, for each.
 
     Raises:
         InputError: pictures that differ in size.
@@ -62,7 +63,7 @@ def make_tiles(pictures: Sequence[np.ndarray], frames: Sequence[str | int]) -> T
     top = round(1.4 * size)
     images = []
     for image, label in zip(shown, labels, strict=True):
-        # transparent, but of the labels' colour: the smoothed edges of letters mix with it
+        # transparent, but in the labels' colour, with which the smoothed edges of the letters mix
         tile = Image.new("RGBA", (wide, top + height), f"{LABEL}00")
         ImageDraw.Draw(tile).text((0, 0), label, fill=LABEL, font=font)
         tile.paste(image, (0, top))
@@ -71,7 +72,7 @@ def make_tiles(pictures: Sequence[np.ndarray], frames: Sequence[str | int]) -> T
 
 
 def write_strip(path: Path, tiles: Tiles, notes: dict[str, Any]) -> None:
-    """Write the tiles side by side as PNG; its notes are the layout and `notes`."""
+    """Write the tiles side by side as PNG, with the layout and `notes` as its notes."""
     pitch = tiles.layout["pitch"]
     strip = Image.new("RGBA", (pitch * len(tiles.images) - GAP, tiles.images[0].height), f"{LABEL}00")
     for place, tile in enumerate(tiles.images):
@@ -80,7 +81,7 @@ def write_strip(path: Path, tiles: Tiles, notes: dict[str, Any]) -> None:
 
 
 def write_animation(path: Path, tiles: Tiles) -> None:
-    """Write the tiles one after the other as WebP, for ever."""
+    """Write the tiles as an animated WebP that loops."""
     first, *rest = tiles.images
     duration = [_EACH] * len(rest) + [_LAST]
     with atomic_path(path) as temporary:
@@ -88,14 +89,14 @@ def write_animation(path: Path, tiles: Tiles) -> None:
 
 
 def write_films(table: pd.DataFrame, folder: Path, base: Path, store: Path) -> None:
-    """Write strip and animation of each channel of a layer; what was in the folder before is removed.
+    """Write the strip and the animation of each channel of a layer; earlier content of the folder is removed.
 
     `table`: rows of `featurediff.comparison.epochs.measure_epoch` with columns layer, channel, epoch, of one layer.
-    `base`: folder of the base's pictures, `store`: of the epochs', both by layer. The pictures are those of the first
-    seed.
+    `base`: the folder of the base's pictures; `store`: of the epochs'; both have a folder for each layer. The pictures
+    are those of the first seed.
 
     Raises:
-        InputError: pictures that are gone, all of them.
+        InputError: some pictures are missing; all of them are named.
     """
     (layer,), epochs = table["layer"].unique(), sorted(int(epoch) for epoch in table["epoch"].unique())
     files = {
@@ -104,7 +105,7 @@ def write_films(table: pd.DataFrame, folder: Path, base: Path, store: Path) -> N
     }
     if gone := [str(path) for paths in files.values() for path in paths if not path.exists()]:
         tables = f"{store.parent / 'film'}/epoch*.csv"
-        raise InputError("\n  ".join([f"pictures of films are gone: delete {tables} and run again", *gone]))
+        raise InputError("\n  ".join([f"pictures of films are missing: delete {tables} and run again", *gone]))
     shutil.rmtree(folder, ignore_errors=True)
     for channel, paths in files.items():
         tiles = make_tiles([read_picture(path)[0] for path in paths], ["base", *epochs])

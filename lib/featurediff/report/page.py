@@ -1,10 +1,11 @@
-"""Write the page: `index.html`, its own scripts and style, and the run as scripts of data.
+"""Write the page: `index.html`, its scripts and style, and the data of the run.
 
-A page from `file://` may not fetch, but may load scripts. So every piece of data is a script that hands one value over,
-`featurediff.receive("run", {…})`, and is loaded when a view needs it: the run at once, a column when something is
-sorted or drawn by it, 64 channels with all that is known of them when one of them is opened.
+A page from `file://` may load scripts, but not fetch data. So every piece of data is a script that hands over a value,
+`featurediff.receive("run", {…})`, and is loaded when a view needs it: the run at once, a column when channels are
+sorted or drawn by it, and all data of 64 channels when one of them is opened.
 
-Below the page's folder: `page/` its code, `data/` these scripts, `thumbs/` the sheets, `vega.js` the library of charts.
+The page's folder holds `page/` with its code, `data/` with these scripts, `thumbs/` with the sheets of thumbnails, and
+`vega.js`, the library that draws charts.
 """
 
 import json
@@ -17,6 +18,7 @@ import pandas as pd
 
 from feature_vis.files import write_text
 from featurediff.rendering.channels import number_ranges
+from featurediff.report.palette import DARK_PALETTE, PALETTE
 from featurediff.report.sources import Sources
 from featurediff.report.tables import column_meanings, failed_rows, json_value
 from featurediff.report.thumbnails import ACROSS, PER_SHEET
@@ -38,16 +40,16 @@ _SCRIPTS = (
     "main.js",
 )
 
-# What the page's scripts read of a class's and of a top image's row, by place.
+# The columns that the page's scripts read by their places.
 _SELECTIVITY = ("task", "selectivity_base", "selectivity_tuned", "class_base", "class_tuned", "reason")
 _TOP = ("network", "image", "activation", "maximum", "tied", "left", "top", "right", "bottom")
 
 
 def write_page(folder: Path, sources: Sources, facts: Mapping[str, Any]) -> None:
-    """Write `index.html`, `page/` and `data/` into `folder`; what these two held before is removed.
+    """Write `index.html`, `page/` and `data/` into `folder`; earlier content of these two is removed.
 
-    `facts`: `tile`, pixels of a tile's side; `command`, how the workflow is started; `links`, title -> path of further
-    files; and what the overview says of the run, by name.
+    `facts`: `tile`, pixels of a tile's side; `command`, which starts the workflow; `links`, title -> path of other
+    files; and what the overview shows of the run.
     """
     for name in ("page", "data"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -61,7 +63,7 @@ def write_page(folder: Path, sources: Sources, facts: Mapping[str, Any]) -> None
 
 
 def data_script(key: str, value: Any) -> str:
-    """A script that hands `value` to the page; nothing in it ends a script or a line early."""
+    """A script that hands `value` to the page. No text in it can end the script or a line early."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for sign in "<\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -69,14 +71,14 @@ def data_script(key: str, value: Any) -> str:
 
 
 def chart_library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, without an address in it that a browser would load."""
+    """Vega, Vega-Lite and Vega-Embed as one script, which loads nothing from elsewhere."""
     import vl_convert
 
     return vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
 
 
 def _pieces(sources: Sources, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Key and value of every script of data."""
+    """The key and the value of every data script."""
     columns: dict[str, list[str]] = {}
     recipes: dict[str, dict[str, Any]] = {}
     layers: dict[str, list[int]] = {}
@@ -126,12 +128,13 @@ def _run(
         "cka": {network: _records(sources.probe(network)["layers"]) for network in sources.tuned},
         "controls": _records(sources.controls),
         "failed": failed_rows(sources.failed),
+        "palette": {"light": PALETTE, "dark": DARK_PALETTE},
         "sheets": {"across": ACROSS, "per_sheet": PER_SHEET},
     }
 
 
 def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All that is known of a network's channels, `PER_SHEET` a script."""
+    """All data of a network's channels, `PER_SHEET` channels in a script."""
     reasons = {
         (row.layer, row.channel, row.seed): row.reason
         for row in sources.failed[sources.failed["network"] == network].itertuples()
@@ -169,7 +172,7 @@ def _rows(sources: Sources, network: str, table: pd.DataFrame, notes: Mapping[st
 
 
 def _evidence(sources: Sources, network: str) -> dict[tuple[str, int], dict[str, Any]]:
-    """(layer, channel) -> class selectivity by task, top images by network, and the film, where there are such."""
+    """(layer, channel) -> class selectivity by task, top images by network, and the film, where there are any."""
     found: dict[tuple[str, int], dict[str, Any]] = {}
     probe = sources.probe(network)
     tiles = {image: tile for tile, image in enumerate(probe["shown"]["image"])}
@@ -190,7 +193,7 @@ def _evidence(sources: Sources, network: str) -> dict[tuple[str, int], dict[str,
 
 
 def _keyed(table: pd.DataFrame, fields: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows as ((layer, channel), field, …); none of a table that has none, and then no columns."""
+    """Rows as ((layer, channel), field, …); none of an empty table, which may lack the columns."""
     if len(table):
         for layer, channel, *rest in table[["layer", "channel", *fields]].itertuples(index=False, name=None):
             yield (layer, channel), *(json_value(value) for value in rest)
@@ -201,7 +204,7 @@ def _probe(sources: Sources, network: str) -> dict[str, Any]:
     names = list(dict.fromkeys(shown["data"]))
     return {
         **sources.probe_sheets(network),
-        # a photograph without a class has an empty one, which a table reads as missing
+        # a photograph without a class has an empty name, which is read back as missing
         "images": [[row.path, json_value(row.class_name) or "", row.data] for row in shown.itertuples()],
         "data": names,
     }

@@ -1,8 +1,8 @@
-"""The pictures of a network, small, many on a sheet: a browser loads a few sheets and not thousands of files.
+"""Small versions of a network's pictures, on sheets: a browser loads a few sheets instead of thousands of files.
 
-A sheet holds `PER_SHEET` tiles in rows of `ACROSS`, in the order of channels. Few tiles a sheet, because channels that
-stand together once they are sorted by a number are spread over all sheets: what a screen needs is then decoded soon.
-Beside its sheets a layer has a JSON file with what the PNGs say of themselves.
+A sheet holds `PER_SHEET` tiles in rows of `ACROSS`, in the order of the channels. Sheets are small, because
+channels that are sorted by some number come from all sheets, and those of a screen must be decoded soon. Beside its
+sheets, a layer has a JSON file with the notes of its PNGs.
 """
 
 import json
@@ -18,7 +18,16 @@ from feature_vis.errors import InputError
 from feature_vis.files import atomic_path, write_text
 from feature_vis.images.png import channel_of, peek_notes, read_picture, seed_of
 
-__all__ = ["ACROSS", "PER_SHEET", "layer_notes", "sheet_name", "tile_size", "write_sheets", "write_thumbnails"]
+__all__ = [
+    "ACROSS",
+    "PER_SHEET",
+    "fitted",
+    "layer_notes",
+    "sheet_name",
+    "tile_size",
+    "write_sheets",
+    "write_thumbnails",
+]
 
 ACROSS = 8
 PER_SHEET = ACROSS * ACROSS
@@ -35,12 +44,21 @@ def tile_size(pictures: int) -> int:
     return 64 if pictures > 4096 else 96
 
 
+def fitted(image: Image.Image, size: int, reducing_gap: float | None = None) -> Image.Image:
+    """Scaled so that the longer side is `size` pixels; `reducing_gap` is Pillow's, and makes it faster."""
+    scale = size / max(image.size)
+    wanted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    if image.size == wanted:
+        return image
+    return image.resize(wanted, Image.Resampling.LANCZOS, reducing_gap=reducing_gap)
+
+
 def write_thumbnails(
     folder: Path, layer: str, paths: Sequence[str | Path], tile: int, workers: int = 1
 ) -> dict[str, Any]:
-    """Write a layer's sheets and `<layer>.json`, which is returned: see `layer_notes`.
+    """Write a layer's sheets and `<layer>.json`; returns the content of the latter, see `layer_notes`.
 
-    `paths`: PNGs of every seed, `…/[seed<s>/]channel<k>.png`; the first seed's are shown.
+    `paths`: PNGs of every seed, `…/[seed<s>/]channel<k>.png`. The sheets show those of the first seed.
     """
     first = sorted((path for path in paths if seed_of(path) == 0), key=channel_of)
     write_sheets(folder, layer, [partial(_open, path) for path in first], tile, workers)
@@ -52,9 +70,9 @@ def write_thumbnails(
 def write_sheets(
     folder: Path, stem: str, pictures: Sequence[Callable[[], Image.Image | None]], tile: int, workers: int = 1
 ) -> int:
-    """Write `<stem>-<number>.webp` from pictures that are opened when their turn comes; returns how many.
+    """Write `<stem>-<number>.webp` from pictures, each opened when it is needed; returns the number of sheets.
 
-    A picture is fitted into its tile, centred; one that is None leaves its tile transparent.
+    A picture is fitted into its tile and centred; where there is None, the tile stays transparent.
     """
     chunks = [pictures[start : start + PER_SHEET] for start in range(0, len(pictures), PER_SHEET)]
 
@@ -69,11 +87,11 @@ def write_sheets(
 
 
 def layer_notes(paths: Iterable[str | Path]) -> dict[str, Any]:
-    """What a layer's PNGs say, without decoding them.
+    """The notes of a layer's PNGs, whose pixels are not decoded.
 
-    `channels`: their numbers, sorted. `recipe`: the settings that most channels share; `own`: channel -> settings
-    that differ from it. `pictures`: channel -> one [seed, activation_start, activation_reached, steps, trajectory] a
-    seed; the trajectory is empty where the PNG holds none.
+    `channels`: their numbers, sorted. `recipe`: the settings that most channels share. `own`: channel -> the settings
+    that differ from it. `pictures`: channel -> [seed, activation_start, activation_reached, steps, trajectory] for
+    each seed; the trajectory is empty where the PNG has none.
 
     Raises:
         InputError: a PNG without notes.
@@ -85,7 +103,7 @@ def layer_notes(paths: Iterable[str | Path]) -> dict[str, Any]:
         try:
             recipe, *values = (notes[name] for name in ("recipe", "activation_start", "activation_reached", "steps"))
         except KeyError as error:
-            raise InputError(f"{path} does not say its {error.args[0]}: delete it and run again") from None
+            raise InputError(f"{path} lacks the note {error.args[0]}: delete it and run again") from None
         if seed == 0:
             recipes[channel] = recipe
         pictures.setdefault(channel, []).append([seed, *values, notes.get("trajectory", [])])
@@ -113,10 +131,8 @@ def _sheet(pictures: Sequence[Image.Image | None], tile: int) -> Image.Image:
     for place, picture in enumerate(pictures):
         if picture is None:
             continue
-        scale = tile / max(picture.size)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        small = picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        small = fitted(picture, tile, reducing_gap=3.0)
         left, top = place % ACROSS * tile, place // ACROSS * tile
-        sheet.paste(small, (left + (tile - size[0]) // 2, top + (tile - size[1]) // 2))
+        sheet.paste(small, (left + (tile - small.width) // 2, top + (tile - small.height) // 2))
     opaque = sheet.getchannel("A").getextrema() == (255, 255)
     return sheet.convert("RGB") if opaque else sheet

@@ -1,4 +1,4 @@
-"""What the plots and sheets show, read back from the figure or the pixels, and that their bytes stand still."""
+"""What the figures show, read back from the figure, and that their bytes are reproducible."""
 
 import numpy as np
 import pandas as pd
@@ -6,16 +6,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from feature_vis.errors import InputError
 from featurediff.report.figures import (
-    PALETTE,
     change_over_epochs,
     confusion_matrix,
-    contact_sheet,
     save_figure,
     similarity_boxplot,
     training_curves,
 )
+from featurediff.report.palette import PALETTE
 
 
 def similarity(network: str, layer: str, cosine: list[float], failed: tuple[int, ...] = ()) -> pd.DataFrame:
@@ -97,50 +95,13 @@ def test_nothing_to_plot_is_said(figure, tmp_path) -> None:
     assert Image.open(tmp_path / "empty.png").size[0] > 100
 
 
-def test_png_bytes_stand_still_and_name_no_software(tmp_path) -> None:
+def test_png_bytes_are_reproducible_and_name_no_software(tmp_path) -> None:
     files = [tmp_path / "one.png", tmp_path / "two.png"]
     for file in files:
-        save_figure(similarity_boxplot([similarity("dogs", "layer4.2", [0.1, 0.5])]), file, dpi=50)
+        save_figure(similarity_boxplot([similarity("dogs", "layer4.2", [0.1, 0.5])]), file)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert "Software" not in Image.open(files[0]).info
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]
-
-
-def test_contact_sheet_places_pictures_in_rows() -> None:
-    colors = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    pictures = [(channel, np.full((32, 32, 3), color, np.uint8)) for channel, color in enumerate(colors)]
-    sheet = contact_sheet(pictures, columns=2, size=32, gap=4)
-    pixels = np.asarray(sheet)
-    label = sheet.height // 2 - 32 - 4 - 2
-    assert sheet.size == (2 * 36 + 4, 2 * (36 + label) + 4)
-    for color, (row, column) in zip(colors, [(0, 0), (0, 1), (1, 0)], strict=True):
-        top, left = 4 + row * (36 + label) + label, 4 + column * 36
-        assert (pixels[top : top + 32, left : left + 32] == (*color, 255)).all()
-    assert pixels[:, :4, 3].max() == 0  # transparent between the tiles
-
-
-def test_contact_sheet_writes_each_channels_number() -> None:
-    sheets = [
-        np.asarray(contact_sheet([(channel, np.zeros((32, 32, 3), np.uint8))], size=32)) for channel in (7, 1276, 7)
-    ]
-    above = [sheet[: sheet.shape[0] - 38, :, 3] for sheet in sheets]  # the alpha of the label's strip
-    assert all(strip.max() > 150 for strip in above)
-    assert above[1].astype(int).sum() > 2 * above[0].astype(int).sum()  # four digits hold more ink than one
-    assert (above[0] == above[2]).all()
-
-
-def test_contact_sheet_takes_other_shapes_and_many_pictures() -> None:
-    tall = Image.new("L", (10, 40), 255)
-    assert contact_sheet([(0, tall)], size=20, gap=0).size[0] == 20
-    tiny = np.zeros((4, 4, 3), np.uint8)
-    assert contact_sheet([(channel, tiny) for channel in range(600)]).width < 2000
-
-
-def test_contact_sheet_without_room_is_refused() -> None:
-    with pytest.raises(InputError, match="at least one"):
-        contact_sheet([])
-    with pytest.raises(InputError, match="0 columns"):
-        contact_sheet([(0, np.zeros((4, 4, 3), np.uint8))], columns=0)
 
 
 def through_time() -> pd.DataFrame:

@@ -1,22 +1,22 @@
 "use strict";
-/* The browser of channels: filters, order and search, all of it in the address. */
+/* All channels as cards, with filters, order and search. The address holds all of it. */
 (() => {
   const { h, run, grid, number, count, label, link, column, titled } = featurediff;
 
   const LEVEL = 0.05; // false discovery rate
   const DEFAULTS = { network: "", layer: "", pictures: "", change: "", sort: "rank", order: "", q: "" };
   const CHANGES = [
-    ["", "any change"],
-    ["significant", "significant, either way"],
-    ["visual", "changed at all (q_visual < 5 %)"],
-    ["excess", "beyond drift (q_excess < 5 %)"],
-    ["none", "not significant"],
+    ["", "any"],
+    ["significant", "either kind (q < 5 %)"],
+    ["visual", "pictures changed (q_visual < 5 %)"],
+    ["excess", "changed beyond drift (q_excess < 5 %)"],
+    ["none", "neither kind"],
   ];
-  const DESCENDING = /^(excess|visual_change|activation|mean_shift|weight_change|failed|gram_|mismatched)/;
+  const DESCENDS = /^(excess|visual_change|activation|mean_shift|weight_change|failed|gram_|mismatched)/;
 
-  const falls = (state) => (state.order ? state.order === "falling" : DESCENDING.test(state.sort));
+  const descends = (state) => (state.order ? state.order === "descending" : DESCENDS.test(state.sort));
 
-  /* `layer4.2:1276`, `layer4`, `:12`, `1276`, `dogs`; words are all to be met. */
+  /* `layer4.2:1276`, `layer4`, `:12`, `1276`, `dogs`; a channel must match every word. */
   function matcher(text) {
     const words = text.trim().split(/\s+/).filter(Boolean).map((word) => {
       const exact = /^([^:]*):(\d+)$/.exec(word);
@@ -32,7 +32,7 @@
     return Object.fromEntries(await Promise.all(networks.map(async (network) => [network, (await column(network, name)) || []])));
   }
 
-  /* [network, place] of every channel that the state asks for, in its order; and the values it is sorted by. */
+  /* [network, place] of every channel that passes the filters, sorted, and the values that they are sorted by. */
   async function choose(state) {
     const networks = state.network ? [state.network] : run.tuned.length ? run.tuned : run.names;
     const [values, visual, excess, failed, failedInBase] = await Promise.all([
@@ -55,25 +55,25 @@
     for (const network of networks) {
       for (let place = 0; place < run.size; place += 1) {
         if (layer >= 0 && run.layerOf[place] !== layer) continue;
-        if (state.pictures === "sound" && hasFailed(network, place)) continue;
+        if (state.pictures === "usable" && hasFailed(network, place)) continue;
         if (state.pictures === "failed" && !hasFailed(network, place)) continue;
         if (change(network, place) && asked(network, place)) chosen.push([network, place]);
       }
     }
     const value = ([network, place]) => values[network][place];
-    if (state.sort !== "channel") chosen.sort(ordered(value, falls(state)));
-    else if (falls(state)) chosen.reverse();
+    if (state.sort !== "channel") chosen.sort(ordered(value, descends(state)));
+    else if (descends(state)) chosen.reverse();
     return { chosen, value, significant: (n, p) => [below(visual, n, p), below(excess, n, p)], hasFailed };
   }
 
-  /* What has no value comes last, whichever way the order goes; equal values stay in the page's order. */
-  function ordered(value, falling) {
+  /* Channels without a value come last in either order; equal values keep the page's order. */
+  function ordered(value, descending) {
     return (first, second) => {
       const a = value(first);
       const b = value(second);
       const none = (one) => one === null || one === undefined;
       if (none(a) || none(b)) return none(a) - none(b);
-      return (a < b ? -1 : a > b ? 1 : 0) * (falling ? -1 : 1);
+      return (a < b ? -1 : a > b ? 1 : 0) * (descending ? -1 : 1);
     };
   }
 
@@ -92,9 +92,9 @@
     const [visual, excess] = found.significant(network, place);
     const value = state.sort === "channel" ? "" : `${state.sort} ${number(found.value([network, place]))}`;
     const marks = [
-      visual ? h("span", { class: "mark", title: "the pictures differ: q_visual < 5 %" }, "changed") : null,
-      excess ? h("span", { class: "mark strong", title: "more than its layer drifted: q_excess < 5 %" }, "beyond drift") : null,
-      found.hasFailed(network, place) ? h("span", { class: "mark failed", title: "a picture of it failed" }, "failed") : null,
+      visual ? h("span", { class: "mark", title: "The pictures changed: q_visual < 5 %." }, "changed") : null,
+      excess ? h("span", { class: "mark strong", title: "They changed more than the layer drifted: q_excess < 5 %." }, "beyond drift") : null,
+      found.hasFailed(network, place) ? h("span", { class: "mark failed", title: "A picture of this channel failed." }, "failed") : null,
     ];
     return h("a", { class: "card", href: link("channel", label(place), { network: network === run.base ? "" : network }) },
       featurediff.pair(network, place, 72),
@@ -125,9 +125,9 @@
       const all = (state.network || !run.tuned.length ? 1 : run.tuned.length) * run.size;
       told.textContent = `${count(found.chosen.length)} of ${count(all)} channels`;
       featurediff.say(told.textContent);
-      empty.replaceChildren(found.chosen.length ? "" : "No channel is like that. ", found.chosen.length ? "" : h("a", { href: "#/browser" }, "Show all"));
-      turnButton.textContent = falls(state) ? "▼ falling" : "▲ rising";
-      turnButton.setAttribute("aria-label", `Order: ${falls(state) ? "falling" : "rising"}`);
+      empty.replaceChildren(found.chosen.length ? "" : "No channel matches. ", found.chosen.length ? "" : h("a", { href: "#/browser" }, "Show all channels"));
+      turnButton.textContent = descends(state) ? "▼ descending" : "▲ ascending";
+      turnButton.setAttribute("aria-label", `Order: ${descends(state) ? "descending" : "ascending"}`);
       cards.show(found.chosen.length);
     }
 
@@ -147,20 +147,20 @@
         }
       },
     });
-    const turnButton = h("button", { type: "button", class: "quiet", id: "order", onclick: () => { state.order = falls(state) ? "rising" : "falling"; show(); } });
+    const turnButton = h("button", { type: "button", class: "quiet", id: "order", onclick: () => { state.order = descends(state) ? "ascending" : "descending"; show(); } });
     const all = run.tuned.length > 1 ? [["", "all fine-tuned"]] : run.tuned.length ? [["", run.tuned[0]]] : [];
     const controls = h("form", { class: "controls", role: "search", onsubmit: (event) => event.preventDefault() },
       h("label", { class: "field" }, h("span", {}, "Search"), search),
       select("network", "Network", [...all, ...run.names.map((name) => [name, name]).filter(([name]) => run.tuned.length !== 1 || name !== run.tuned[0])], state.network, changed),
       select("layer", "Layer", [["", "all layers"], ...run.layers.map(({ name }) => [name, name])], state.layer, changed),
-      select("pictures", "Pictures", [["", "all"], ["sound", "sound"], ["failed", "failed"]], state.pictures, changed),
+      select("pictures", "Pictures", [["", "all"], ["usable", "usable"], ["failed", "failed"]], state.pictures, changed),
       select("change", "Change", CHANGES, state.change, changed),
       select("sort", "Sort by", sortable(), state.sort, changed),
       turnButton,
       featurediff.csvButton("channels.csv", () => [...new Set(["network", "layer", "channel", state.sort])], () => found.chosen.map(([network, place]) =>
         ({ network, layer: run.layers[run.layerOf[place]].name, channel: run.channelOf[place], [state.sort]: found.value([network, place]) }))));
     const body = h("div", { class: "view" }, h("h1", {}, "Browse channels"),
-      h("p", { class: "note" }, run.tuned.length ? `Left of each pair the channel's picture in ${run.base}, right in the fine-tuned network. ` : "", "Arrow keys move from card to card."),
+      h("p", { class: "note" }, run.tuned.length ? `${featurediff.pairNote()} ` : "", "The arrow keys move from card to card."),
       controls, told, empty, cards.element);
     return { element: body, title: "Browse channels", ready: show, close: cards.close };
   };

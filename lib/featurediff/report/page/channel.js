@@ -1,22 +1,22 @@
 "use strict";
-/* One channel: its pictures in every network, their difference, its numbers, its recipe, and how to make it again. */
+/* One channel: its pictures in every network, their difference, its numbers, its recipe, and how to render it again. */
 (() => {
   const { h, run, number, label, link, channel, figure, scale } = featurediff;
 
   const size = () => (innerWidth < 560 ? 104 : 168); // CSS pixels of a picture
 
-  function words(network, values) {
-    if (values.frozen === true) return `${network}: the layer is frozen; nothing of it changed.`;
+  function summary(network, values) {
+    if (values.frozen === true) return `${network}: this layer was frozen and did not change.`;
     const parts = [];
     if (values.rank !== null && values.rank !== undefined) parts.push(`rank ${number(values.rank)} of ${number(run.size)}`);
-    if (values.paired_similarity !== null) parts.push(`similarity ${number(values.paired_similarity)}${values.floor !== null ? `, noise floor ${number(values.floor)}` : ""}`);
-    const found = [["q_visual", "changed at all"], ["q_excess", "beyond drift"]].filter(([name]) => values[name] !== null && values[name] !== undefined);
-    for (const [name, what] of found) parts.push(`${what}: ${values[name] < featurediff.LEVEL ? "yes" : "not shown"} (q ${number(values[name])})`);
-    if (values.correlation !== null) parts.push(`answers to probe images correlate with ${number(values.correlation)}`);
+    if (values.paired_similarity !== null) parts.push(`similarity ${number(values.paired_similarity)}${values.floor !== null ? ` (noise floor ${number(values.floor)})` : ""}`);
+    const found = [["q_visual", "pictures changed"], ["q_excess", "changed beyond drift"]].filter(([name]) => values[name] !== null && values[name] !== undefined);
+    for (const [name, what] of found) parts.push(`${what}: ${values[name] < featurediff.LEVEL ? "yes" : "no evidence"} (q = ${number(values[name])})`);
+    if (values.correlation !== null) parts.push(`correlation of the responses to probe images: ${number(values.correlation)}`);
     return `${network}: ${parts.length ? parts.join("; ") : values.reason || "nothing could be compared"}.`;
   }
 
-  /* ---- pictures: a column a network, a row a seed ---- */
+  /* ---- pictures: a column for each network, a row for each seed ---- */
 
   function pictureTable(place, known) {
     const seeds = known[run.base].pictures.map(([seed]) => seed);
@@ -25,7 +25,7 @@
       if (!one) return h("td", {}, "–");
       const [, start, reached, , , reason] = one;
       return h("td", {}, featurediff.picture(network, place, seed, size()),
-        h("span", { class: "caption", title: `started at ${number(start)}` }, `activation ${number(reached)}`), reason ? h("span", { class: "mark failed" }, reason) : null);
+        h("span", { class: "caption", title: `activation at the start: ${number(start)}` }, `activation ${number(reached)}`), reason ? h("span", { class: "mark failed" }, reason) : null);
     };
     const head = h("tr", {}, h("td", {}), run.names.map((network) => h("th", { scope: "col" }, network)));
     const line = (seed) => h("tr", {}, h("th", { scope: "row" }, `seed ${seed}`), run.names.map((network) => cell(network, seed)));
@@ -34,7 +34,7 @@
       h("table", { class: "pictures" }, h("thead", {}, head), h("tbody", {}, line(seeds[0]), differences(place)), further));
   }
 
-  /* The difference is made by the browser: |base − tuned|, brighter where it is larger. */
+  /* The browser computes the difference |base − tuned|: the brighter, the larger. */
   function differences(place) {
     if (!run.tuned.length) return null;
     const strength = h("input", { type: "range", min: "1", max: "8", step: "0.5", value: "2", id: "strength" });
@@ -42,7 +42,7 @@
     const boxes = run.tuned.map((network) => {
       const layers = [run.base, network].map((name) => h("img", { src: featurediff.file(name, place, 0), alt: "", width: size(), height: size(), loading: "lazy" }));
       const box = h("span", { class: "difference", role: "img", "aria-label": `Difference of ${label(place)} between ${run.base} and ${network}`, style: { width: `${size()}px`, height: `${size()}px` } }, layers);
-      layers[0].addEventListener("error", () => box.replaceWith(h("span", { class: "note" }, "needs the full-size files")));
+      layers[0].addEventListener("error", () => box.replaceWith(h("span", { class: "note" }, "The difference needs the full-size files.")));
       return [network, box];
     });
     strength.addEventListener("input", () => {
@@ -65,14 +65,14 @@
         values.forEach((value, at) => rows.push({ network, seed, step: values.length > 1 ? Math.round((at * (steps - 1)) / (values.length - 1)) : 0, activation: value }));
       }
     }
-    if (!rows.length) return h("p", { class: "note" }, "These pictures were rendered before their course was kept; pictures rendered from now on hold it.");
+    if (!rows.length) return h("p", { class: "note" }, "These pictures were rendered by an older version, which did not record the activation at each step.");
     const ends = run.names.map((network) => {
       const of = rows.filter((row) => row.network === network && row.seed === 0);
       return of.length ? `${network} from ${number(of[0].activation)} to ${number(of[of.length - 1].activation)}` : null;
     });
     const names = run.names;
     return figure({
-      title: "How the activation rose", note: "While the picture was optimised, under that step's transforms; a line a seed.",
+      title: "Activation during optimisation", note: "The objective at each step, under that step's transforms. There is a line for each seed.",
       alt: `Activation over the steps of the optimizer, first seed: ${ends.filter(Boolean).join("; ")}.`,
       rows, columns: ["network", "seed", "step", "activation"], file: `${label(place).replace(":", "_")}_trajectories.csv`, height: 230,
       spec: () => ({
@@ -105,7 +105,7 @@
       const [low, high] = (INTERVALS[name] || []).map((end) => values[end]);
       const text = typeof values[name] === "string" ? values[name] : number(values[name]);
       const interval = low !== null && low !== undefined ? h("span", { class: "interval" }, `${number(low)} to ${number(high)}`) : null;
-      return h("td", { class: typeof values[name] === "string" ? null : "n", title: typeof values[name] === "number" ? String(values[name]) : null }, text, interval);
+      return h("td", { class: typeof values[name] === "string" ? "words" : "n", title: typeof values[name] === "number" ? String(values[name]) : null }, text, interval);
     };
     const kept = names.filter((name) => !/reason$/.test(name) || run.names.some((network) => known[network].values[name]));
     const line = (name) => h("tr", {},
@@ -115,27 +115,27 @@
     const heads = [["column"], ["unit"], ...[...run.tuned, run.base].map((network) => [network, "n"])];
     const rest = kept.filter((name) => !MAIN.includes(name));
     return [featurediff.table("Main numbers", heads, MAIN.filter((name) => kept.includes(name)).map(line)),
-      h("details", {}, h("summary", {}, `${rest.length} further numbers`), featurediff.table("Further numbers", heads, rest.map(line))),
-      h("p", { class: "note" }, "Small print below a number: its 95 % interval over seeds. A dash: no number, the row's reason says why. "),
+      h("details", {}, h("summary", {}, `${rest.length} more numbers`), featurediff.table("More numbers", heads, rest.map(line))),
+      h("p", { class: "note" }, "The small print below a number is its 95 % interval over seeds. A dash means that there is no number; the row reason says why. "),
       featurediff.csvButton(`${label(place).replace(":", "_")}.csv`, () => ["column", "unit", ...run.names], rows)];
   }
 
   function recipe(place, known) {
     const settings = { ...run.data.recipes[run.layers[run.layerOf[place]].name], ...known[run.base].own };
     const text = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : number(value));
-    return h("details", {}, h("summary", {}, "The recipe of these pictures"), h("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [
-      h("dt", {}, name), h("dd", {}, text(value), known[run.base].own && name in known[run.base].own ? h("span", { class: "mark" }, "this channel's own") : null)])));
+    return h("details", {}, h("summary", {}, "Recipe of these pictures"), h("dl", { class: "facts" }, Object.entries(settings).map(([name, value]) => [
+      h("dt", {}, name), h("dd", {}, text(value), known[run.base].own && name in known[run.base].own ? h("span", { class: "mark" }, "set for this channel") : null)])));
   }
 
-  /* ---- files, and the lines that make them again ---- */
+  /* ---- files, and the command that makes them again ---- */
 
   function files(place, known) {
     const seeds = known[run.base].pictures.map(([seed]) => seed);
     const list = run.names.map((network) => h("li", {}, h("b", {}, network), " ", seeds.map((seed) => [h("a", { href: featurediff.file(network, place, seed) }, seed ? `seed${seed}/channel${run.channelOf[place]}.png` : `${run.data.results}/${network}/pictures/${run.layers[run.layerOf[place]].name}/channel${run.channelOf[place]}.png`), " "])));
     const path = (network, seed) => `${run.data.results}/${network}/pictures/${run.layers[run.layerOf[place]].name}/${seed ? `seed${seed}/` : ""}channel${run.channelOf[place]}.png`;
     const all = run.names.flatMap((network) => seeds.map((seed) => featurediff.quoted(path(network, seed)))).join(" ");
-    return [h("ul", { class: "files" }, list), h("p", {}, "To render just this channel again, in all networks and from every seed:"), command(`rm -f ${all} && ${run.data.command} ${all}`),
-      h("p", { class: "note" }, "An override for this channel in the config, visualize.layers.…overrides, renders it again without deleting anything.")];
+    return [h("ul", { class: "files" }, list), h("p", {}, "To render only this channel again, in every network and from every seed:"), command(`rm -f ${all} && ${run.data.command} ${all}`),
+      h("p", { class: "note" }, "To render it with other settings, add an override for this channel to the config (visualize.layers.<layer>.overrides). Nothing has to be deleted for that.")];
   }
 
   function command(text) {
@@ -144,7 +144,7 @@
         await navigator.clipboard.writeText(text);
         copy.textContent = "Copied";
       } catch {
-        getSelection().selectAllChildren(code); // without the right to copy: selected, so that a key copies it
+        getSelection().selectAllChildren(code); // the page may not write to the clipboard: the text is selected, so that Ctrl+C copies it
         copy.textContent = "Selected";
       }
       featurediff.say(copy.textContent);
@@ -165,14 +165,14 @@
     return {
       title: label(place),
       element: h("div", { class: "view" },
-        h("nav", { class: "steps", "aria-label": "Channels" }, step(-1, "Channel before"), step(1, "Channel after")),
+        h("nav", { class: "steps", "aria-label": "Channels" }, step(-1, "Previous channel"), step(1, "Next channel")),
         h("h1", {}, label(place)),
-        h("ul", { class: "verdicts" }, ordered.map((network) => h("li", {}, words(network, known[network].values)))),
+        h("ul", { class: "verdicts" }, ordered.map((network) => h("li", {}, summary(network, known[network].values)))),
         section("pictures", "Pictures", pictureTable(place, known)),
-        evidence.film.length ? section("film", "Through the epochs", evidence.film) : null,
-        evidence.top.length ? section("top", "What excites it most", evidence.top) : null,
+        evidence.film.length ? section("film", "Epoch by epoch", evidence.film) : null,
+        evidence.top.length ? section("top", "Photographs that activate it most", evidence.top) : null,
         evidence.selectivity ? section("classes", "Class selectivity", evidence.selectivity) : null,
-        section("course", "Course of the optimisation", trajectories(place, known)),
+        section("course", "Optimisation", trajectories(place, known)),
         section("numbers", "All numbers", numbers(place, known)),
         section("again", "Recipe and files", recipe(place, known), files(place, known))),
     };

@@ -1,7 +1,7 @@
 "use strict";
 /*
- * Charts by Vega-Lite. Each is a figure with a title, the plot, its data as a table and as CSV; the plot's text alternative
- * says what a reader would see. Points lead to their channel by click, and by the links in the table.
+ * Charts by Vega-Lite. Each is a figure with a title, the plot, and its data as a table and as CSV. The plot's text
+ * alternative says what can be seen in it. A click on a point opens its channel, and so does the link in the table.
  */
 (() => {
   const { h, run, count, number, script } = featurediff;
@@ -25,12 +25,12 @@
     };
   }
 
-  /* Colour by network, the floor and the base grey. */
+  /* A colour for each network; grey for the noise floor and the base. */
   function scale(names) {
     return { domain: names, range: names.map((name) => featurediff.color(name)) };
   }
 
-  /* ---- CSV: quoted, and no cell that a spreadsheet would run: see featurediff/runtime/csv_injection.py ---- */
+  /* ---- CSV: no cell that a spreadsheet would run as a formula, see featurediff/runtime/csv_injection.py ---- */
 
   const FORMULA = /(?:^|(?<=[;\t\r\n]))(["']*)(?=[=+\-@\t\r＝＋－＠])/g;
 
@@ -53,7 +53,7 @@
     setTimeout(() => URL.revokeObjectURL(made), 10_000);
   }
 
-  /* `columns` and `rows`: functions, asked when the button is pressed. */
+  /* `columns` and `rows`: functions that are called when the button is pressed. */
   function csvButton(file, columns, rows) {
     return h("button", { type: "button", class: "quiet", onclick: () => download(file, columns(), rows()) }, `CSV`, h("span", { class: "unseen" }, ` of ${file}`));
   }
@@ -61,11 +61,11 @@
   /* ---- the figure ---- */
 
   /*
-   * `spec`: () => Vega-Lite without its data; `rows`, `columns`: the data as drawn and as downloaded; `alt`: what is seen;
+   * `spec`: () => Vega-Lite without its data; `rows`, `columns`: the data as drawn and as downloaded; `alt`: what it shows;
    * `link`: row => address, of a point; `file`: name of the download.
    */
   function figure({ title, spec, rows, columns, alt, file, link, note, height = 260 }) {
-    const canvas = h("div", { "aria-hidden": "true" }); // Vega writes its own words on what it draws into
+    const canvas = h("div", { "aria-hidden": "true" }); // Vega writes its own label on the element that it draws into
     const plot = h("div", { class: "plot", role: "img", "aria-label": alt, style: { "min-height": `${height}px` } }, canvas);
     const table = h("details", { class: "data" }, h("summary", {}, "Data as a table"));
     table.addEventListener("toggle", () => table.open && table.children.length < 2 && table.append(dataTable(columns, rows, link)));
@@ -111,11 +111,11 @@
         const text = number(row[name]);
         return h("td", { class: typeof row[name] === "number" ? "n" : null }, at === 0 && link && link(row) ? h("a", { href: link(row) }, text) : text);
       }));
-    const rest = rows.length > most ? h("p", { class: "note" }, `The first ${most} of ${count(rows.length)} rows; the CSV has all.`) : null;
+    const rest = rows.length > most ? h("p", { class: "note" }, `These are the first ${most} of ${count(rows.length)} rows. The CSV file has all of them.`) : null;
     return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Data of the chart" }, h("table", {}, h("thead", {}, head), h("tbody", {}, shown.map(line))), rest);
   }
 
-  /* Quantiles of numbers, nulls left out: [5 %, 25 %, 50 %, 75 %, 95 %]. */
+  /* Quantiles of numbers, without the nulls: [5 %, 25 %, 50 %, 75 %, 95 %]. */
   function quantiles(values, shares = [0.05, 0.25, 0.5, 0.75, 0.95]) {
     const sorted = values.filter((value) => value !== null && value !== undefined).sort((a, b) => a - b);
     if (!sorted.length) return null;

@@ -1,5 +1,5 @@
 "use strict";
-/* Two networks side by side: their scatters, the channels that changed most in either, and a map of all pictures. */
+/* Two networks side by side: scatter plots, the channels that changed most in either, and a map of all pictures. */
 (() => {
   const { h, run, number, label, link, column, figure, load, scale, unit } = featurediff;
 
@@ -18,7 +18,7 @@
     return rows;
   }
 
-  /* Rank correlation, to say in words what a scatter shows. */
+  /* Rank correlation, for the text that stands beside a scatter plot. */
   function spearman(rows, x, y) {
     if (rows.length < 3) return null;
     const ranks = (name) => {
@@ -46,12 +46,12 @@
     if (!rows.length) return h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, title)), h("p", { class: "note" }, alt));
     const layers = run.layers.map(({ name }) => name);
     return figure({
-      title, note: `${rows.length} channels; rank correlation ${rho === null ? "not defined" : number(rho)}. A point opens its channel.`, alt, rows, columns: ["channel", "layer", x, y], file, height,
+      title, note: `${rows.length} channels; rank correlation ${rho === null ? "not defined" : number(rho)}. Click a point to open its channel.`, alt, rows, columns: ["channel", "layer", x, y], file, height,
       spec: () => ({
         mark: { type: "point", filled: true, size: rows.length > 1500 ? 12 : 42, opacity: 0.7, cursor: "pointer" },
         encoding: {
           x: axis(x), y: axis(y), shape: { field: "layer", type: "nominal", scale: { domain: layers }, title: null },
-          color: { field: "layer", type: "nominal", title: null, scale: { domain: layers, range: featurediff.dark() ? ["#4FA8DC", "#F08A4B", "#3CC79B", "#E3A3C6", "#8FD0F5", "#F2BC4A"] : ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"] } },
+          color: { field: "layer", type: "nominal", title: null, scale: { domain: layers, range: featurediff.palette() } },
           tooltip: [{ field: "channel" }, { field: x, format: ".4g" }, { field: y, format: ".4g" }],
         },
       }),
@@ -65,7 +65,7 @@
     return first.filter((row) => other.has(row.channel)).map((row) => ({ channel: row.channel, layer: row.layer, [a]: row[measure], [b === a ? `${b} ` : b]: other.get(row.channel) }));
   }
 
-  /* base | a | b of the channels with the best rank in either */
+  /* The pictures in the base, a and b, of the channels with the best rank in either. */
   async function most(a, b, layer, many = 12) {
     const ranks = await Promise.all([a, b].map((network) => column(network, "rank")));
     const similar = await Promise.all([a, b].map((network) => column(network, "paired_similarity")));
@@ -79,7 +79,7 @@
       [a, ...(b === a ? [] : [b])].map((network, at) => h("span", { class: "line soft" }, h("span", {}, `${network}: rank ${number(ranks[at][place])}`), h("span", {}, `similarity ${number(similar[at][place])}`)))))));
   }
 
-  /* ---- the map: tiles where there is room for one, dots for the rest ---- */
+  /* ---- the map: pictures where there is room for one, dots for the others ---- */
 
   async function pcaMap(layerName, network) {
     const layer = run.layers.find(({ name }) => name === layerName);
@@ -89,7 +89,7 @@
     const range = (values) => [Math.min(...values), Math.max(...values) === Math.min(...values) ? Math.min(...values) + 1 : Math.max(...values)];
     const [xr, yr] = [range(xs), range(ys)];
     const size = 44;
-    const field = h("div", { class: "pca-map", role: "group", "aria-label": `Pictures of ${layerName} in ${network} by their two principal components; arrow keys go from picture to picture` });
+    const field = h("div", { class: "pca-map", role: "group", "aria-label": `Pictures of ${layerName} in ${network} by their two principal components; the arrow keys move from picture to picture` });
     const lines = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     const rows = found[network].map((point, at) => (point ? { channel: label(layer.first + at), PC1: point[0], PC2: point[1] } : null)).filter(Boolean);
 
@@ -143,7 +143,7 @@
     });
     new ResizeObserver(draw).observe(field);
     const share = explained.map((one) => `${(100 * one).toFixed(1)} %`);
-    return h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, `Pictures of ${layerName} in ${network}`), h("span", { class: "note" }, `Principal components of their embeddings, all networks together: PC1 (${share[0]} of the variance) to the right, PC2 (${share[1]}) upwards. Near pictures look alike. A line leads from where the channel was in ${run.base}.`)),
+    return h("figure", { class: "chart" }, h("figcaption", {}, h("b", {}, `Pictures of ${layerName} in ${network}`), h("span", { class: "note" }, `A picture's place is given by the first two principal components of the embeddings of all networks: PC1 (${share[0]} of the variance) to the right, PC2 (${share[1]}) upwards. Pictures that look alike lie close together. Point at a picture to see a line from its place in ${run.base}.`)),
       field, h("div", { class: "tools" }, featurediff.csvButton(`pca_map_${layerName}_${network}.csv`, () => ["channel", "PC1", "PC2"], () => rows)));
   }
 
@@ -169,7 +169,7 @@
       const { a, b, visual, functional } = state;
       const names = { [visual]: `${visual}${unit(visual) ? ` (${unit(visual)})` : ""}`, [functional]: `${functional}${unit(functional) ? ` (${unit(functional)})` : ""}` };
       const pairs = await Promise.all([...new Set([a, b])].map(async (network) => [network, inLayer(await points(network, [...new Set([visual, functional])]))]));
-      charts.replaceChildren(...pairs.map(([network, rows]) => scatter({ title: `${network}: what is seen against what is done`, rows, x: visual, y: functional, names, file: `${network}_${visual}_${functional}.csv` })));
+      charts.replaceChildren(...pairs.map(([network, rows]) => scatter({ title: `${network}: visual against functional change`, rows, x: visual, y: functional, names, file: `${network}_${visual}_${functional}.csv` })));
       if (a !== b) {
         const rows = inLayer(await both(a, b, visual));
         agreement.replaceChildren(scatter({ title: `${visual} in ${a} and in ${b}`, rows, x: a, y: b, names: { [a]: `${a}: ${names[visual]}`, [b]: `${b}: ${names[visual]}` }, file: `${a}_${b}_${visual}.csv` }));
@@ -188,11 +188,11 @@
       title: "Compare", ready: show,
       element: h("div", { class: "view" }, h("h1", {}, run.tuned.length > 1 ? "Compare two networks" : "Compare"),
         h("form", { class: "controls", onsubmit: (event) => event.preventDefault() },
-          featurediff.select("a", "One network", networks, state.a, changed), featurediff.select("b", "The other", networks, state.b, changed),
+          featurediff.select("a", "First network", networks, state.a, changed), featurediff.select("b", "Second network", networks, state.b, changed),
           featurediff.select("layer", "Layer", [["", "all layers"], ...run.layers.map(({ name }) => [name, name])], state.layer, changed),
           featurediff.select("visual", "Visual change", measures, state.visual, changed), featurediff.select("functional", "Functional change", measures, state.functional, changed)),
         h("section", { "aria-labelledby": "scatter" }, h("h2", { id: "scatter" }, "Visual against functional change"), charts, agreement),
-        h("section", { "aria-labelledby": "either" }, h("h2", { id: "either" }, "Most changed in either"), order, cards),
+        h("section", { "aria-labelledby": "either" }, h("h2", { id: "either" }, "Most changed in either network"), order, cards),
         h("section", { "aria-labelledby": "pca-map" }, h("h2", { id: "pca-map" }, "Map of pictures"),
           h("div", { class: "controls" }, featurediff.select("pca_layer", "Layer", run.layers.map(({ name }) => [name, name]), state.pca_layer, changed), featurediff.select("pca_network", "Network", run.names.map((name) => [name, name]), state.pca_network, changed)), map)),
     };

@@ -1,6 +1,6 @@
 "use strict";
 /*
- * The page's one namespace. Text from data goes into text nodes and attributes only, by `h`: nothing here parses HTML.
+ * The page's one namespace. Text from data only gets into text nodes and attributes, through `h`: nothing here parses HTML.
  *
  * Data comes from scripts that call `featurediff.receive(key, value)`; `load(key)` adds such a script once.
  */
@@ -25,7 +25,7 @@ window.featurediff = (() => {
       const element = document.createElement("script");
       element.src = address;
       element.onload = resolve;
-      element.onerror = () => reject(new Error(`${address} is missing: was the folder of the report copied as a whole?`));
+      element.onerror = () => reject(new Error(`${address} is missing. Was the whole folder of the report copied?`));
       document.head.append(element);
     });
   }
@@ -55,7 +55,7 @@ window.featurediff = (() => {
     return element;
   }
 
-  /* A path as a shell takes it: whatever stands in it, it is one word. */
+  /* A path as one word of a shell command, whatever characters it has. */
   function quoted(text) {
     return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replace(/'/g, "'\\''")}'`;
   }
@@ -106,7 +106,7 @@ window.featurediff = (() => {
     return `#/${path}${asked ? `?${asked}` : ""}`;
   }
 
-  /* Another state of the view that is open: the address changes, and nothing is drawn anew. */
+  /* Put another state of the open view into the address, without drawing the view again. */
   function replace(view, rest, query) {
     history.replaceState(null, "", link(view, rest, query));
   }
@@ -141,7 +141,7 @@ window.featurediff = (() => {
     return `${run.layers[run.layerOf[place]].name}:${run.channelOf[place]}`;
   }
 
-  /* A column of a network's table, a value a place; null where the network has no such column. */
+  /* A column of a network's table, a value for each place; null where the network has no such column. */
   async function column(network, name) {
     const place = run.data.columns[network].indexOf(name);
     return place < 0 ? null : load(`networks/${network}/column-${place}`);
@@ -172,24 +172,22 @@ window.featurediff = (() => {
     document.getElementById("said").textContent = text;
   }
 
-  const colors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"];
-
-  /* Light enough for a dark page where that is what is shown. */
-  const darkColors = ["#4FA8DC", "#F08A4B", "#3CC79B", "#E3A3C6", "#8FD0F5", "#F2BC4A"];
-
   function dark() {
     const chosen = document.documentElement.dataset.theme;
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   }
 
+  /* The colours of report/palette.py that suit the page as it is shown. */
+  const palette = () => (dark() ? run.data.palette.dark : run.data.palette.light);
+
+  /* A fine-tuned network's colour; grey for the base and the noise floor. */
   function color(network) {
-    const palette = dark() ? darkColors : colors;
     const place = run.tuned.indexOf(network);
-    return place < 0 ? (dark() ? "#a0a5ab" : "#6b7076") : palette[place % palette.length];
+    return place < 0 ? (dark() ? "#a0a5ab" : "#6b7076") : palette()[place % palette().length];
   }
 
   return {
     receive, load, script, h, number, count, percent, seconds, address, link, replace, run, prepare, label, column, channel,
-    unit, titled, say, dark, color, quoted, views: {},
+    unit, titled, say, dark, palette, color, quoted, views: {},
   };
 })();

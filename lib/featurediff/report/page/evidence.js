@@ -1,5 +1,5 @@
 "use strict";
-/* Of one channel: its film through the epochs, the probe images that excite it most, and the classes it prefers. */
+/* One channel's film over the epochs, the photographs that activate it most, and the classes that it prefers. */
 (() => {
   const { h, run, number, label, load, figure, scale } = featurediff;
 
@@ -47,7 +47,7 @@
       play.textContent = "Play";
     }
     show(last);
-    return h("div", { class: "film" }, h("h3", {}, network), frame, h("label", { for: id, class: "unseen" }, `Epoch of ${network}`), slider, h("div", { class: "tools" }, told, play, h("a", { href: source.replace(/png$/, "webp") }, "animation")));
+    return h("div", { class: "film" }, h("h3", {}, network), frame, h("label", { for: id, class: "unseen" }, `Epoch of ${network}`), slider, h("div", { class: "tools" }, told, play, h("a", { href: source.replace(/png$/, "webp") }, "Animation")));
   }
 
   function rise(place, films) {
@@ -70,7 +70,7 @@
     });
   }
 
-  /* ---- probe images, with the patch that the unit at the maximum can see ---- */
+  /* ---- photographs, with the receptive field at the map's maximum ---- */
 
   function image(network, probe, [tile, activation, maximum, tied, left, top, right, bottom], size) {
     const [path, class_, data] = probe.images[tile];
@@ -78,16 +78,16 @@
     const spoken = `${class_}, ${data}: activation ${number(activation)}`;
     const known = left !== null && right > left && bottom > top && !(left <= 0 && top <= 0 && right >= probe.size && bottom >= probe.size);
     const patch = known ? h("span", { class: "patch", style: { left: `${left * scale_}px`, top: `${top * scale_}px`, width: `${(right - left) * scale_}px`, height: `${(bottom - top) * scale_}px` } }) : null;
-    return h("li", { title: `${path}, ${data}; maximum ${number(maximum)}${tied ? "; as exciting as one that is not shown" : ""}` },
+    return h("li", { title: `${path}, ${data}; maximum ${number(maximum)}${tied ? "; tied with a photograph that is not shown" : ""}` },
       h("span", { class: "probe" }, featurediff.probeTile(network, tile, size, spoken), patch), h("span", { class: "caption" }, class_), h("span", { class: "caption soft" }, number(activation)));
   }
 
   async function topImages(network, top) {
     const probe = await load(`networks/${network}/probe`);
-    const row = (name, list, words) => h("div", { class: "strip" }, h("h4", {}, words), list.length ? h("ul", {}, list.map((one) => image(network, probe, one, 76))) : h("p", { class: "note" }, "No image excites it."));
+    const row = (name, list, words) => h("div", { class: "strip" }, h("h4", {}, words), list.length ? h("ul", {}, list.map((one) => image(network, probe, one, 76))) : h("p", { class: "note" }, "No photograph activates it."));
     const shared = new Set(top.base.map(([tile]) => tile).filter((tile) => top.tuned.some(([other]) => other === tile))).size;
     return h("div", { class: "probes" }, h("h3", {}, `${run.base} and ${network}`), row("base", top.base, `before: ${run.base}`), row("tuned", top.tuned, `after: ${network}`),
-      h("p", { class: "note" }, `${shared} of ${top.base.length} images are in both lists. Below an image: its class, and the mean of the channel's map. Framed: what the unit at the map's maximum can see; without a frame it sees the whole image.`));
+      h("p", { class: "note" }, `${shared} of ${top.base.length} photographs are in both lists. Below each are its class and the mean of the channel's activation map. A frame marks the receptive field at the map's maximum; without a frame it is the whole photograph.`));
   }
 
   /* ---- classes ---- */
@@ -96,8 +96,8 @@
     const lines = networks.flatMap((network) => (known[network].evidence.selectivity || []).map(([task, before, after, classBefore, classAfter, reason]) => h("tr", {},
       h("th", { scope: "row" }, network), h("td", {}, task), h("td", { class: "n" }, number(before)), h("td", {}, classBefore ?? "–"), h("td", { class: "n" }, number(after)), h("td", {}, classAfter ?? "–"), h("td", {}, reason || ""))));
     if (!lines.length) return null;
-    const heads = [["network"], ["classes of"], ["before (0 to 1)", "n"], ["preferred class"], ["after (0 to 1)", "n"], ["preferred class"], [""]];
-    return [featurediff.table("Class selectivity", heads, lines), h("p", { class: "note" }, "Largest class mean less the mean of the others, over their sum: 0 answers to all classes alike, 1 to one class alone (Morcos 2018).")];
+    const heads = [["network"], ["classes of"], ["selectivity before", "n"], ["preferred class before"], ["selectivity after", "n"], ["preferred class after"], [""]];
+    return [featurediff.table("Class selectivity", heads, lines), h("p", { class: "note" }, "Selectivity is the largest class mean minus the mean of the other classes, divided by their sum (Morcos et al. 2018): 0 where the channel responds to all classes alike, 1 where it responds to one class only.")];
   }
 
   featurediff.evidence = async (place, known, networks) => {

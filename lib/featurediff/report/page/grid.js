@@ -1,7 +1,7 @@
 "use strict";
 /*
- * A grid of any number of cards that scrolls with the page: only those near the window are in the document. All cards have
- * one size. Arrow keys, Home, End, Page Up and Page Down move the focus; Tab goes through the cards as they stand.
+ * A grid of any number of cards of one size that scrolls with the page: only the cards near the window are in the document.
+ * The arrow keys, Home, End, Page Up and Page Down move the focus; Tab goes from card to card.
  */
 (() => {
   const { h } = featurediff;
@@ -32,7 +32,7 @@
       return [first, Math.max(first, last)];
     }
 
-    /* Cards enter in their order, so that the order of the document is that of the eye. */
+    /* Cards are inserted in their order, so that the document has the order that is seen. */
     function fill() {
       asked = false;
       if (!list.isConnected) return;
@@ -63,7 +63,7 @@
       }
     }
 
-    /* Another set of cards: all are made anew. */
+    /* Show another set of cards; all of them are made again. */
     function show(number) {
       total = number;
       cards.clear();

@@ -22,7 +22,7 @@
     };
     const body = [...groups].map(([key, rows]) => {
       const all = h("details", { open: groups.size <= 3 && rows.length <= 40 }, h("summary", {}, h("b", {}, key), `: ${count(rows.length)} ${rows.length === 1 ? "picture" : "pictures"}`));
-      const fill = () => all.open && all.children.length < 2 && all.append(table(key, [["first seed"], ["channel"], ["seed", "n"], ["score", "n"], ["reason"]], rows.map(line)));
+      const fill = () => all.open && all.children.length < 2 && all.append(table(key, [["picture (first seed)"], ["channel"], ["seed", "n"], ["score", "n"], ["reason"]], rows.map(line)));
       all.addEventListener("toggle", fill);
       fill();
       return all;
@@ -33,8 +33,8 @@
       title: "Failed pictures",
       element: h("div", { class: "view" }, h("h1", {}, "Failed pictures"),
         run.data.failed.length
-          ? [h("p", {}, "Pictures that stayed grey, whose channel was not excited more than at the start, or whose activation is no number. They are left out of every comparison. The score is the picture's distance to uniform grey (root of the summed squares, grey levels)."), h("p", {}, featurediff.csvButton("failed_pictures.csv", () => columns, rows)), body]
-          : h("p", {}, "None: every picture rose above its start and none stayed grey.")),
+          ? [h("p", {}, "A picture failed if it stayed grey, if its channel's activation did not rise above the start, or if that activation is not a finite number. Failed pictures are left out of every comparison. The score is the picture's Euclidean distance to uniform grey, in grey levels."), h("p", {}, featurediff.csvButton("failed_pictures.csv", () => columns, rows)), body]
+          : h("p", {}, "No picture failed: every activation rose above its start, and no picture stayed grey.")),
     };
   };
 
@@ -44,7 +44,7 @@
     return {
       title: "What the columns mean",
       element: h("div", { class: "view" }, h("h1", {}, "What the columns mean"),
-        h("p", {}, "The same names stand in the tables below ", h("code", {}, "results/compare"), " and on this page."),
+        h("p", {}, "The columns of this page and of the tables below ", h("code", {}, "results/compare"), "."),
         h("p", {}, featurediff.csvButton("columns.csv", () => ["column", "unit", "meaning"], () => rows)),
         table("Columns", [["column"], ["unit"], ["meaning"]], rows.map((row) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, row.column)), h("td", {}, row.unit || "–"), h("td", {}, row.meaning))))),
     };

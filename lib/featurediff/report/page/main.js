@@ -1,5 +1,5 @@
 "use strict";
-/* Which view is open, the colours, and what is kept of a view when one comes back to it. */
+/* Which view is open, its colours, and how far it was scrolled when the reader left it. */
 (() => {
   const { h, run, load } = featurediff;
 
@@ -20,7 +20,7 @@
     try {
       made = await make({ ...asked, keep: () => { at = location.hash; } });
     } catch (error) {
-      made = { element: h("div", { class: "view" }, h("h1", {}, "This cannot be shown"), h("p", {}, error.message), h("p", {}, h("a", { href: "#/browser" }, "Browse all channels"))), title: "Error" };
+      made = { element: h("div", { class: "view" }, h("h1", {}, "This view cannot be shown"), h("p", {}, error.message), h("p", {}, h("a", { href: "#/browser" }, "Browse all channels"))), title: "Error" };
       console.warn(error);
     }
     if (mine !== turn) return;
@@ -48,7 +48,7 @@
     const root = document.documentElement;
     const tell = () => {
       const now = root.dataset.theme || "";
-      const words = { "": ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] }[now];
+      const words = { "": ["◐", "follow the system"], light: ["☀", "light"], dark: ["☾", "dark"] }[now];
       button.textContent = words[0];
       button.setAttribute("aria-label", `Colours: ${words[1]}`);
       button.title = `Colours: ${words[1]}`;

@@ -1,14 +1,14 @@
 "use strict";
-/* What was run, and what came of it. */
+/* What was run, and what was found. */
 (() => {
   const { h, run, number, count, percent, seconds, label, link, column, figure, quantiles, scale } = featurediff;
 
   const FLOOR = "noise floor";
   const MEASURES = {
-    between_similarity: "other noise in each network",
+    between_similarity: "different noise in the two networks",
     paired_similarity: "the same noise in both networks",
   };
-  const FEW = 120; // up to so many channels every value is drawn
+  const FEW = 120; // every value is drawn up to so many channels
 
   function networksTable() {
     const heads = [["network"], ["architecture"], ["weights"], ["data"], ["classes", "n"], ["epoch", "n"], ["training accuracy", "n"], ["validation accuracy", "n"]];
@@ -30,10 +30,10 @@
     const total = Object.values(steps).reduce((sum, one) => sum + one, 0);
     const rows = [
       ["layers", run.layers.map((layer) => `${layer.name} (${count(layer.count)} channels)`).join(", ")],
-      ["pictures", `${seeds.seeds} of every channel, each from its own noise; seed ${seeds.seed}`],
+      ["pictures", `${seeds.seeds} of every channel, each from different noise; seed ${seeds.seed}`],
       ["embedder", embedder],
       ["device", devices.join("; ")],
-      ["time", total ? `${seconds(total)} in jobs: ${Object.entries(steps).slice(0, 4).map(([step, one]) => `${step.replace(/_\d+$/, "")} ${seconds(one)}`).join(", ")}` : "–"],
+      ["time", total ? `${seconds(total)} of jobs: ${Object.entries(steps).slice(0, 4).map(([step, one]) => `${step.replace(/_\d+$/, "")} ${seconds(one)}`).join(", ")}` : "–"],
       ["project", revision ? `git ${revision}` : "no git revision"],
       ["versions", Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")],
       ["written", made],
@@ -45,13 +45,13 @@
     const names = [...new Set(Object.values(run.data.recipes).flatMap((recipe) => Object.keys(recipe)))];
     const text = (value) => (value === undefined ? "–" : typeof value === "object" && value !== null ? JSON.stringify(value) : number(value));
     const layers = Object.keys(run.data.recipes);
-    return h("details", {}, h("summary", {}, "The recipe of the pictures, by layer"),
+    return h("details", {}, h("summary", {}, "Recipe of the pictures, by layer"),
       h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Recipe" }, h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "setting"), layers.map((layer) => h("th", { scope: "col" }, layer)))),
         h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, name), layers.map((layer) => h("td", {}, text(run.data.recipes[layer][name])))))))));
   }
 
-  /* ---- the distribution of similarity, with the floor ---- */
+  /* ---- the distribution of similarity, with the noise floor ---- */
 
   async function similarities(measure) {
     const rows = [];
@@ -89,7 +89,7 @@
     const names = [FLOOR, ...run.tuned];
     const alt = boxes.length
       ? `Similarity of pictures to ${run.base} by layer. ${boxes.map((box) => `${box.layer}, ${box.shown}: median ${number(box.median)}, 5 to 95 % from ${number(box.low)} to ${number(box.high)}`).join(". ")}.`
-      : "No similarities: one seed a channel, or no network was fine-tuned.";
+      : "There are no similarities: no network was fine-tuned, or no channel has a usable pair of pictures.";
     const place = (row) => {
       const step = 0.84 / names.length;
       return run.layers.findIndex(({ name }) => name === row.layer) + step * (names.indexOf(row.shown) - (names.length - 1) / 2);
@@ -106,8 +106,8 @@
     const y = (field) => ({ field, type: "quantitative", title: "similarity (cosine)", scale: { zero: false, nice: true } });
     const told = [{ field: "shown", title: "what" }, { field: "layer" }, { field: "channels" }, ...["low", "q1", "median", "q3", "high"].map((field) => ({ field, format: ".3f" }))];
     return figure({
-      title: "How alike the pictures still are",
-      note: `Box: the middle half of the channels; line: 5 to 95 %; thick: the median.${points.length ? " A point is a channel, and opens it." : ""}`,
+      title: `Similarity of the pictures to those of ${run.base}`,
+      note: `A box holds the middle half of the channels, with the median; its line runs from the 5th to the 95th percentile.${points.length ? " A point is a channel: click to open it." : ""}`,
       alt, height: 300, file: `similarity_${measure}.csv`,
       rows: drawn, columns: ["layer", "shown", "channels", "low", "q1", "median", "q3", "high"],
       spec: () => ({
@@ -133,24 +133,24 @@
     const holder = h("div", {});
     const start = has ? "between_similarity" : "paired_similarity";
     const put = async (measure) => holder.replaceChildren(await distribution(measure));
-    const chooser = featurediff.select("measure", "Base and tuned picture from", Object.entries(MEASURES), start, (_, measure) => put(measure));
+    const chooser = featurediff.select("measure", "Pictures compared start from", Object.entries(MEASURES), start, (_, measure) => put(measure));
     await put(start);
     return h("section", { "aria-labelledby": "change" }, h("h2", { id: "change" }, "How much changed"),
       h("p", {}, has
-        ? `The noise floor is what chance does: two pictures of one channel in one network that start from other noise. Where a network's box lies below the floor's, its pictures changed. Pairs from the same noise start alike and stay more alike, so they may lie above the floor.`
-        : "With one seed a channel there is no noise floor: how much chance does is not known. Set seeds: 4 to measure it."),
+        ? "The noise floor is the similarity of two pictures of one channel in one network that start from different noise. Where a network's box lies below the noise floor, its pictures changed. Two pictures that start from the same noise stay more alike, so their similarity may lie above the floor."
+        : "With one seed there is no noise floor, so change cannot be told from chance. Set seeds: 4 in the config to measure the floor."),
       chooser, holder);
   }
 
   /* ---- shares ---- */
 
   function shares() {
-    const words = { visual: "changed at all", excess: "whose pictures changed beyond the layer's drift", response: "whose answers to pictures changed beyond the layer's drift", combined: "changed by all measures together" };
+    const tests = { visual: "whose pictures changed", excess: "whose pictures changed beyond the layer's drift", response: "whose responses to pictures changed beyond the layer's drift", combined: "that changed by all measures combined" };
     const rows = run.data.summary.filter((row) => row.share !== null).map((row) => ({
-      network: row.network, layer: row.layer, test: words[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
+      network: row.network, layer: row.layer, test: tests[row.test] || row.test, share: 100 * row.share, low: 100 * row.share_low, high: 100 * row.share_high, changed: row.changed, tested: row.tested, channels: row.channels,
     }));
     const untested = run.data.summary.filter((row) => row.share === null && row.layer === "all");
-    const told = untested.map((row) => h("p", { class: "note" }, `${row.network}, ${words[row.test] || row.test}: no share, ${row.reason || "nothing could be tested"}.`));
+    const told = untested.map((row) => h("p", { class: "note" }, `${row.network}, ${tests[row.test] || row.test}: there is no share, ${row.reason || "nothing could be tested"}.`));
     if (!rows.length) return h("div", {}, told);
     const alt = rows.map((row) => `${row.network}, ${row.layer}, ${row.test}: ${row.changed} of ${row.tested}, ${number(row.share)} %, 95 % interval ${number(row.low)} to ${number(row.high)} %`).join(". ");
     const layers = [...run.layers.map(({ name }) => name), "all"];
@@ -160,7 +160,7 @@
     return h("div", {}, h("div", { class: "two" }, [...new Set(rows.map((row) => row.test))].map((test) => {
       const some = rows.filter((row) => row.test === test);
       return figure({
-        title: `Share of channels ${test}`, note: "At a false discovery rate of 5 % over all channels of a network; line: 95 % interval.",
+        title: `Share of channels ${test}`, note: "At a false discovery rate of 5 % over all channels of a network. A line is a 95 % interval.",
         alt, height: 60 + 22 * layers.length * Math.max(1, run.tuned.length), file: `shares_${test.replace(/\W+/g, "_")}.csv`,
         rows: some, columns: ["network", "layer", "test", "channels", "tested", "changed", "share", "low", "high"],
         spec: () => ({
@@ -171,29 +171,29 @@
     })), told);
   }
 
-  /* ---- layers as a whole, and second runs ---- */
+  /* ---- whole layers, and control runs ---- */
 
   function wholes() {
     const cka = Object.entries(run.data.cka).filter(([, rows]) => rows.length);
     const of = (rows, layer) => (rows.find((row) => row.layer === layer.name) || {}).cka;
     const table = cka.length ? [
       h("h3", {}, "Layers as a whole"),
-      h("p", { class: "note" }, `Linear CKA of a layer's answers to the probe images in ${run.base} and in the network (unbiased): 1 where they say the same of the images.`),
+      h("p", { class: "note" }, `Linear CKA, unbiased, between a layer's responses to the probe images in ${run.base} and in the other network: 1 where both arrange the images alike.`),
       featurediff.table("CKA by layer", [["layer"], ...cka.map(([network]) => [network, "n"])], run.layers.map((layer) =>
         h("tr", {}, h("th", { scope: "row" }, layer.name), cka.map(([, rows]) => h("td", { class: "n" }, number(of(rows, layer))))))),
     ] : null;
     const within = (row, name) => [number(row[name]), row[`${name}_low`] === null ? null : h("span", { class: "interval" }, `${number(row[`${name}_low`])} to ${number(row[`${name}_high`])}`)];
     const controls = run.data.controls.length ? [
       h("h3", {}, "The task or the run?"),
-      h("p", { class: "note" }, "A control is a second run of the same training with another seed. Shared: the cosine between the changes of both runs, 1 the same, 0 nothing in common; small print: 95 % interval."),
+      h("p", { class: "note" }, "A control is a second run of the same training with another seed. Shared is the cosine between the changes of the two runs: 1 where they are the same, 0 where they have nothing in common. The small print is the 95 % interval."),
       featurediff.table("Controls", [["network"], ["control"], ["layer"], ["measure"], ["channels", "n"], ["shared", "n"], ["rank correlation", "n"], ["changed in both", "n"], ["by chance", "n"]], run.data.controls.map((row) =>
         h("tr", {}, h("th", { scope: "row" }, row.network), h("td", {}, row.control), h("td", {}, row.layer), h("td", {}, row.measure), h("td", { class: "n" }, number(row.channels)),
           h("td", { class: "n" }, within(row, "shared")), h("td", { class: "n" }, within(row, "spearman")), h("td", { class: "n" }, number(row.changed_both)), h("td", { class: "n" }, number(row.by_chance))))),
     ] : null;
     const agreement = run.data.agreement.length ? [
-      h("h3", {}, "Do pictures and answers agree?"),
-      h("p", { class: "note" }, "Spearman's rank correlation, over a layer's channels, of how far the pictures moved and how far the answers to probe images did; small print: 95 % interval."),
-      featurediff.table("Agreement of visual and functional change", [["network"], ["layer"], ["of the pictures"], ["of the answers"], ["channels", "n"], ["rank correlation", "n"]], run.data.agreement.map((row) =>
+      h("h3", {}, "Do pictures and responses agree?"),
+      h("p", { class: "note" }, "Spearman's rank correlation over the channels of a layer: do the channels whose pictures changed most also respond most differently to the probe images? The small print is the 95 % interval."),
+      featurediff.table("Agreement of visual and functional change", [["network"], ["layer"], ["change of the pictures"], ["change of the responses"], ["channels", "n"], ["rank correlation", "n"]], run.data.agreement.map((row) =>
         h("tr", {}, h("th", { scope: "row" }, row.network), h("td", {}, row.layer), h("td", {}, row.first), h("td", {}, row.second), h("td", { class: "n" }, number(row.channels)),
           h("td", { class: "n" }, row.spearman === null ? row.reason : within(row, "spearman"))))),
     ] : null;
@@ -239,17 +239,17 @@
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
       h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
-      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, "No channel has a rank: with one seed a channel there is no floor to rank against. ", h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
+      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, "No channel has a rank: with one seed there is no noise floor to rank against. ", h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
   }
 
   featurediff.views.overview = async () => {
     const charts = run.tuned.length ? [await distributions(), shares(), wholes()] : [];
     const cards = run.tuned.length ? h("section", { "aria-labelledby": "most" }, h("h2", { id: "most" }, "Most changed channels"),
-      h("p", { class: "note" }, `Left the channel's picture in ${run.base}, right in the fine-tuned network.`), await Promise.all(run.tuned.map((network) => most(network)))) : null;
+      h("p", { class: "note" }, featurediff.pairNote()), await Promise.all(run.tuned.map((network) => most(network)))) : null;
     const links = h("section", { "aria-labelledby": "files" }, h("h2", { id: "files" }, "Files"), h("ul", { class: "files" }, Object.entries(run.data.links).map(([words, file]) => h("li", {}, h("a", { href: file }, words)))),
-      h("p", { class: "note" }, "Files and full-size pictures lie beside this page's folder; to send the page, send the folder of results, without its checkpoints."));
+      h("p", { class: "note" }, "These files and the full-size pictures are outside this page's folder. To send the page to somebody, send the whole folder of results; its checkpoints can be left out."));
     const element = h("div", { class: "view" }, h("h1", {}, run.data.title),
-      h("p", { class: "lead" }, `One picture is made for each channel of a network: the input that excites it most. Here the pictures of ${run.base} stand beside those of the networks fine-tuned from it.`),
+      h("p", { class: "lead" }, `Every channel of a network has a picture: an input that is optimised to activate the channel as strongly as possible. This page compares the pictures of ${run.base} with those of the networks that were fine-tuned from it.`),
       h("section", { "aria-labelledby": "run" }, h("h2", { id: "run" }, "What was run"), networksTable(), facts(), recipes(), classes()),
       cards, charts, curves(), links);
     return { element, title: "Overview" };

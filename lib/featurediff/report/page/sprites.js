@@ -1,5 +1,5 @@
 "use strict";
-/* Pictures: tiles out of sheets, and full-size files with a tile in their place where the file is not there. */
+/* Pictures: tiles cut out of sheets, and full-size files, which a tile replaces where the file is missing. */
 (() => {
   const { h, run, label } = featurediff;
 
@@ -17,7 +17,7 @@
     return h("span", { class: "tile", style, ...attributes });
   }
 
-  /* The small picture of a channel in a network, `size` CSS pixels wide. Decorative where `named` is false. */
+  /* The small picture of a channel in a network, `size` CSS pixels wide; hidden from screen readers unless `named`. */
   function tile(network, place, size, named = true) {
     const layer = run.layers[run.layerOf[place]];
     const within = place - layer.first;
@@ -31,13 +31,13 @@
     return cut(`${relative(network, "probe")}-${Math.floor(number / per)}`, size, number % per, size, { role: "img", "aria-label": spoken });
   }
 
-  /* Where the PNG lies, from the page. */
+  /* The PNG's address, relative to the page. */
   function file(network, place, seed) {
     const folder = `../${relative(network, "pictures", run.layers[run.layerOf[place]].name)}`;
     return `${folder}/${seed ? `seed${seed}/` : ""}channel${run.channelOf[place]}.png`;
   }
 
-  /* The PNG itself, to be opened; its tile where the page was copied without the results. */
+  /* A link to the PNG that shows it; the tile where the page was copied without the results. */
   function picture(network, place, seed, size) {
     const source = file(network, place, seed);
     const image = h("img", {
@@ -50,17 +50,19 @@
     });
     const opened = h("a", { href: source, target: "_blank", rel: "noopener", class: "full" }, image);
     image.addEventListener("error", () => {
-      const lost = h("span", { class: "note" }, "The full-size file is not beside this page.");
+      const lost = h("span", { class: "note" }, "The full-size file is missing.");
       opened.replaceWith(seed === 0 ? h("span", {}, tile(network, place, size), lost) : lost);
     });
     return opened;
   }
 
-  /* Base | tuned, as on every card. */
+  /* The pictures of the base and of a fine-tuned network, side by side. */
   function pair(network, place, size, named = false) {
     const shown = network === run.base ? [run.base] : [run.base, network];
     return h("span", { class: "pair" }, shown.map((name) => tile(name, place, size, named)));
   }
 
-  Object.assign(featurediff, { tile, probeTile, file, picture, pair });
+  const pairNote = () => `Each pair shows the channel's picture in ${run.base} on the left and in the fine-tuned network on the right.`;
+
+  Object.assign(featurediff, { tile, probeTile, file, picture, pair, pairNote });
 })();
