@@ -73,8 +73,8 @@ def load_network(path: str | Path) -> Network:
 def load_weights(architecture: str, weights: str, *, headless: bool = False) -> Network:
     """A network with named weights of its library, or with the weights in a file.
 
-    `weights`: a name such as `IMAGENET1K_V2`, or the path of a state dict, or of a checkpoint that holds one under any of
-    the keys in `feature_vis.networks.state_dicts.WRAPPERS`. `headless`: the file may lack the head, see
+    `weights`: a name such as `IMAGENET1K_V2`, or the path of a state dict, or of a checkpoint that holds one under any
+    of the keys in `feature_vis.networks.state_dicts.WRAPPERS`. `headless`: the file may lack the head, see
     `feature_vis.networks.models.load_state`.
     """
     if is_weights_name(weights):

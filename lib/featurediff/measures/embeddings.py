@@ -12,7 +12,7 @@ __all__ = ["load_embeddings", "save_embeddings", "without_failed"]
 
 
 def save_embeddings(path: Path, channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray) -> None:
-    """Write what `featurediff.measures.embedder.embed_pictures` returns: channels (K,), seeds (S,), embeddings (K, S, D)."""
+    """Write the result of `featurediff.measures.embedder.embed_pictures`: (K,), (S,) and (K, S, D)."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, channels=channels, seeds=seeds, embeddings=embeddings)
 
@@ -36,7 +36,7 @@ def load_embeddings(path: str | Path, failed: Collection[tuple[int, int]]) -> tu
 def without_failed(
     channels: np.ndarray, seeds: np.ndarray, embeddings: np.ndarray, failed: Collection[tuple[int, int]]
 ) -> np.ndarray:
-    """A copy of embeddings (K, S, D) with NaN for the `failed` pictures, (channel, seed); other channels are ignored."""
+    """A copy of embeddings (K, S, D) with NaN for `failed` pictures, (channel, seed); other channels are ignored."""
     embeddings = embeddings.copy()
     for channel, seed in failed:
         embeddings[np.ix_(channels == channel, seeds == seed)] = np.nan
