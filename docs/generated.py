@@ -145,27 +145,41 @@ def commands_page() -> str:
 
 
 def package_page(package: Path) -> str:
-    """Of every module that says what is public: its docstring, and signature and docstring of each public name."""
+    """A section per folder of the package, with its `__init__`'s docstring, and in it a section per module.
+
+    A module is described if it says what is public: by its docstring, and each public name's signature and docstring.
+    """
     parts = []
-    for file in sorted(package.rglob("*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        public = next((ast.literal_eval(node.value) for node in tree.body if _assigns(node) == "__all__"), [])
-        if not public:
-            continue
-        module = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-        parts.append(f"## {module}\n\n```{{py:module}} {module}\n```\n\n{_markdown(ast.get_docstring(tree))}")
-        known = {_assigns(node) or getattr(node, "name", None): node for node in tree.body}
-        sources = {
-            alias.asname or alias.name: node.module
-            for node in tree.body
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-        parts += [
-            _described(name, known[name]) if name in known else f"`{name}` is that of `{sources[name]}`."
-            for name in public
-        ]
-    return "\n\n".join(parts)
+    for folder in [package, *sorted(path.parent for path in package.rglob("*/__init__.py"))]:
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+        parts.append(f"## {_dotted(folder, package)}\n\n{_markdown(docstring)}")
+        parts += [_module(file, _dotted(file, package)) for file in sorted(folder.glob("*.py"))]
+    return "\n\n".join(filter(None, parts))
+
+
+def _dotted(path: Path, package: Path) -> str:
+    return ".".join(path.relative_to(package.parent).with_suffix("").parts)
+
+
+def _module(file: Path, name: str) -> str:
+    """The module's section; empty if the module names nothing as public, or is a folder's `__init__`."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    declared = next((node.value for node in tree.body if _assigns(node) == "__all__"), None)
+    if declared is None or file.name == "__init__.py":
+        return ""
+    public = ast.literal_eval(declared)
+    known = {_assigns(node) or getattr(node, "name", None): node for node in tree.body}
+    sources = {
+        alias.asname or alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    head = f"### {name}\n\n```{{py:module}} {name}\n```\n\n{_markdown(ast.get_docstring(tree))}"
+    described = [
+        _described(each, known[each]) if each in known else f"`{each}` is that of `{sources[each]}`." for each in public
+    ]
+    return "\n\n".join([head, *described])
 
 
 def _assigns(node: ast.AST) -> str | None:

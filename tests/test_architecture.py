@@ -13,7 +13,7 @@ from places import REPOSITORY
 LIB = REPOSITORY / "lib"
 # From the ground up: a module may import from its own floor and from those on earlier lines.
 FLOORS = """
-feature_vis.errors feature_vis.files feature_vis.seeding
+feature_vis.errors feature_vis.files feature_vis.seeding feature_vis.lazy
 feature_vis.images
 feature_vis.transforms feature_vis.regularizers feature_vis.parameterizations feature_vis.networks
 feature_vis.objectives feature_vis.recipe

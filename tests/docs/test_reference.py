@@ -76,7 +76,7 @@ def test_a_key_says_what_it_may_be(generated: ModuleType) -> None:
 @pytest.mark.parametrize("package", ["feature_vis", "featurediff"])
 def test_every_public_name_is_on_the_page(generated: ModuleType, package: str) -> None:
     page = generated.package_page(REPOSITORY / "lib" / package)
-    sections = {part.partition("\n")[0]: part for part in re.split(r"^## ", page, flags=re.M)}
+    sections = {part.partition("\n")[0]: part for part in re.split(r"^### ", page, flags=re.M)}
     for file in (REPOSITORY / "lib" / package).rglob("*.py"):
         declared = re.search(r"^__all__ = \[(.*?)\]", file.read_text(), flags=re.M | re.S)
         if declared is None or file.name == "__init__.py":
@@ -88,8 +88,10 @@ def test_every_public_name_is_on_the_page(generated: ModuleType, package: str) -
 
 
 def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType, tmp_path: Path) -> None:
-    (tmp_path / "thing").mkdir()
-    (tmp_path / "thing" / "part.py").write_text(
+    (tmp_path / "thing" / "inner").mkdir(parents=True)
+    (tmp_path / "thing" / "__init__.py").write_text('"""A package."""')
+    (tmp_path / "thing" / "inner" / "__init__.py").write_text('"""A folder."""')
+    (tmp_path / "thing" / "inner" / "part.py").write_text(
         '"""Reads <name> and `<code>`."""\n\n__all__ = ["SIZE", "Box", "read"]\n\nSIZE = 3\n\n\n'
         'def read(path: str, *, size: int = 2) -> int:\n    """Read it.\n\n    Raises:\n        ValueError: no\n'
         '            such.\n        OSError: broken.\n    """\n\n\n'
@@ -97,7 +99,7 @@ def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType,
         "    def _hidden(self): ...\n"
     )
     page = generated.package_page(tmp_path / "thing")
-    assert "## thing.part" in page
+    assert "## thing\n\nA package.\n\n## thing.inner\n\nA folder.\n\n### thing.inner.part\n" in page
     assert "Reads &lt;name> and `<code>`." in page
     assert "{py:function} read(path: str, *, size: int=2) -> int\nRead it." in page
     assert "**Raises** `ValueError`: no such.; `OSError`: broken." in page
