@@ -32,8 +32,8 @@ import torch
 from planting import KINDS, UNCHANGED, Change, area_under_curve, draw_changes, drifted, planted
 from torch import Tensor, nn
 
-from feature_vis.networks.activations import require_layer_shapes
 from feature_vis.networks.models import weights_digest
+from feature_vis.networks.structure import require_layer_shapes
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render

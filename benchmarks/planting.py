@@ -19,7 +19,7 @@ from scipy import stats
 from torch import nn
 
 from feature_vis.errors import InputError, close_names
-from feature_vis.networks.activations import call_order, require_layer_shapes
+from feature_vis.networks.structure import call_order, require_layer_shapes
 from feature_vis.seeding import derive_seed, generator
 from featurediff.measures.weight_change import FilterSource, find_filter_sources
 

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "arrays": ["check_picture"],
+        "batches": [],
         "colors": ["IMAGENET_COLORS", "IMAGENET_MEAN", "IMAGENET_STD", "normalize"],
         "fourier": [],
         "image_files": ["read_image"],

@@ -24,8 +24,8 @@ from feature_vis.errors import InputError, close_names
 from feature_vis.files import atomic_path
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
 from feature_vis.networks import user_module
-from feature_vis.networks.activations import call_order
 from feature_vis.networks.state_dicts import fitted, mismatches
+from feature_vis.networks.structure import call_order
 from feature_vis.networks.torchvision_import import torchvision
 
 __all__ = [

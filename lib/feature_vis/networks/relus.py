@@ -1,6 +1,6 @@
-"""What a forward pass does at its ReLUs: what enters and leaves the last one of a layer, and a gradient where none is.
+"""What a forward pass does at its ReLUs: what enters and leaves a layer's last one, and a gradient where none passes.
 
-`activations` says what both are for.
+`feature_vis.networks.activations` says what both are for.
 """
 
 import math
@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["RedirectedRelu", "ReluWatch", "Target"]
+__all__ = ["LayerRecord", "RedirectedRelu", "ReluRecorder"]
 
 
 class RedirectedRelu(torch.autograd.Function):
-    """A ReLU, also one with an upper limit, that lets a picture whose unit is off climb out.
+    """A ReLU, with or without an upper limit, that passes a gradient to a picture for which the channel is off.
 
-    Forward, it is a ReLU. Backward, a picture for which the ordinary gradient is zero everywhere gets the gradient
-    of the identity instead, but for the positions that are off already and would be pushed lower. Decided for each
-    picture of a batch by itself. Source: lucid `misc/redirected_relu_grad.py`. There it is taken away after the
-    first steps; here it stays, since it changes nothing for a picture that has a gradient.
+    Forward, it is a ReLU. Backward, a picture whose ordinary gradient is zero everywhere gets the gradient of the
+    identity instead, except at positions that are off already and would be pushed lower. This is decided for each
+    picture of a batch by itself. Source: lucid `misc/redirected_relu_grad.py`. There it is removed after the first
+    steps. Here it stays, since it changes nothing for a picture that has a gradient.
     """
 
     @staticmethod
@@ -44,33 +44,36 @@ class RedirectedRelu(torch.autograd.Function):
         return torch.where(stuck.view(-1, *[1] * (gradient.dim() - 1)), redirected, ordinary), None, None
 
 
-class Target:
-    """One layer under watch: the last ReLU met inside it, and its answer."""
+class LayerRecord:
+    """What one forward pass recorded of a layer: its output, and the last ReLU inside it."""
 
     def __init__(self) -> None:
         self.ends_in_relu = False
         self.clear()
 
     def clear(self) -> None:
-        self.watched = False  # else the network runs for somebody else
-        self.inside = False
-        self.entered: Tensor | None = None  # the last ReLU
-        self.left: Tensor | None = None
+        self.is_recording = False  # False while the network runs for somebody else
+        self.is_inside = False  # between entering and leaving the layer
+        self.relu_input: Tensor | None = None
+        self.relu_output: Tensor | None = None
         self.output: Any = None
 
 
-class ReluWatch(TorchFunctionMode):
-    """Notes for each target what entered its last ReLU and what left it, module or function alike."""
+class ReluRecorder(TorchFunctionMode):
+    """While active, notes for each layer what entered and left its last ReLU, be it a module, function or method.
+
+    With `redirect`, every ReLU passes a `RedirectedRelu`'s gradient. `met_relu`: whether there was one.
+    """
 
     _RELUS = frozenset([F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6])
     _LIMITED = frozenset([F.hardtanh, F.hardtanh_])  # what `nn.ReLU6` calls, with its limits
     _IN_PLACE = frozenset([F.relu_, torch.relu_, Tensor.relu_, F.hardtanh_])
 
-    def __init__(self, targets: Collection[Target]) -> None:
+    def __init__(self, records: Collection[LayerRecord]) -> None:
         super().__init__()
-        self.targets = targets
+        self.records = records
         self.redirect = False
-        self.met = False
+        self.met_relu = False
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -79,21 +82,21 @@ class ReluWatch(TorchFunctionMode):
         upper = self._upper_limit(func, args, kwargs)
         if upper is None:
             return func(*args, **kwargs)
-        self.met = True
+        self.met_relu = True
         before = args[0] if args else kwargs["input"]
-        inside = [target for target in self.targets if target.inside]
+        inside = [record for record in self.records if record.is_inside]
         # an in-place ReLU overwrites what entered it: keep a copy, which carries the gradient on
         entered = before.clone() if inside else None
         if self.redirect:
             left = RedirectedRelu.apply(before, upper, func in self._IN_PLACE or bool(kwargs.get("inplace")))
         else:
             left = func(*args, **kwargs)
-        for target in inside:
-            target.entered, target.left = entered, left
+        for record in inside:
+            record.relu_input, record.relu_output = entered, left
         return left
 
     def _upper_limit(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> float | None:
-        """Of a ReLU; None for anything else."""
+        """A ReLU's upper limit; None for any other function."""
         if func in self._RELUS:
             return 6.0 if func is F.relu6 else math.inf
         if func in self._LIMITED:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from feature_vis.errors import InputError
 from feature_vis.images.colors import normalize
-from feature_vis.networks.activations import Activations, activations_of, layer_shapes
+from feature_vis.networks.activations import Activations, activations_of
 from feature_vis.networks.batch_norm_folding import fold_batch_norm
+from feature_vis.networks.structure import layer_shapes
 from feature_vis.objectives import Objective, Objectives, ReadActivation, terms
 
 __all__ = ["PreparedNetworks", "find_problems", "prepared_networks"]

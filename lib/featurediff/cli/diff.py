@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from feature_vis.errors import InputError
 from feature_vis.files import write_text
-from feature_vis.networks.activations import picture_size
 from feature_vis.networks.names import is_weights_name
+from feature_vis.networks.structure import picture_size
 from feature_vis.networks.user_module import is_user_module
 from featurediff.cli.init import blocks, network_name
 from featurediff.cli.render import choose_device

@@ -12,9 +12,9 @@ from torch import nn
 
 from feature_vis.errors import InputError, close_names
 from feature_vis.files import write_text
-from feature_vis.networks.activations import call_order, layer_shapes, picture_size
 from feature_vis.networks.models import TIMM, build, head_name
 from feature_vis.networks.names import is_weights_name
+from feature_vis.networks.structure import call_order, layer_shapes, picture_size
 from feature_vis.networks.torchvision_import import torchvision
 from feature_vis.networks.user_module import is_user_module
 from featurediff.cli.workflow import example_configs, find_workflow

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from feature_vis.errors import InputError
-from feature_vis.networks.activations import channel_counts
 from feature_vis.networks.models import weights_digest
+from feature_vis.networks.structure import channel_counts
 from feature_vis.recipe import Recipe
 from featurediff.networks import load_weights
 from featurediff.rendering.batch import make_targets, visualize

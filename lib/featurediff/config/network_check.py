@@ -83,7 +83,7 @@ def _of_one(name: str, asked: QuestionOfOne, networks: dict[str, "nn.Module"]) -
 
 def _of_layer(model: "nn.Module", layer: str, recipes: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
     """The frame that the transforms hand on may be smaller than the picture: both must be large enough."""
-    from feature_vis.networks.activations import layer_shapes
+    from feature_vis.networks.structure import layer_shapes
     from feature_vis.transforms import frame, resolve
 
     sizes: set[tuple[int, int]] = set()
@@ -105,7 +105,7 @@ def _of_layer(model: "nn.Module", layer: str, recipes: list[dict[str, Any]]) -> 
 
 
 def _of_training(model: "nn.Module", training: Mapping[str, Any]) -> tuple[str, list[str]]:
-    from feature_vis.networks.activations import layer_shapes
+    from feature_vis.networks.structure import layer_shapes
     from featurediff.measures.frozen_layers import trained_modules
 
     module = ""

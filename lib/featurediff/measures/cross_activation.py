@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from feature_vis.errors import InputError
 from feature_vis.images.batches import picture_batches
 from feature_vis.images.colors import normalize
-from feature_vis.networks.activations import activations_of, device_of, require_layer_shapes
+from feature_vis.networks.activations import activations_of, device_of
+from feature_vis.networks.structure import require_layer_shapes
 from feature_vis.objectives import Objectives, values
 from featurediff.runtime.tables import join_reasons
 

@@ -11,8 +11,9 @@ from feature_vis.errors import InputError
 from feature_vis.images.batches import picture_batches
 from feature_vis.images.colors import normalize
 from feature_vis.images.png import channel_of, read_picture, seed_of
-from feature_vis.networks.activations import device_of, layer_shapes, picture_size
+from feature_vis.networks.activations import device_of
 from feature_vis.networks.hooks import hooked
+from feature_vis.networks.structure import layer_shapes, picture_size
 from featurediff.measures.distance import cosine_similarity, gram_distance, gram_matrix
 from featurediff.networks import load_network, load_weights
 from featurediff.runtime.progress import progress

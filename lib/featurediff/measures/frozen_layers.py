@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from torch import nn
 
 from feature_vis.errors import InputError, close_names
-from feature_vis.networks.activations import call_order
 from feature_vis.networks.models import head_name, weights_digest
+from feature_vis.networks.structure import call_order
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
 __all__ = ["frozen_layers", "layers_before", "trained_modules"]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.networks.activations import activations_of, require_layer_shapes
+from feature_vis.networks.activations import activations_of
+from feature_vis.networks.structure import require_layer_shapes
 from featurediff.measures.activation_statistics import correlation
 from featurediff.measures.receptive_fields import maps
 from featurediff.measures.weight_change import weight_change

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.networks.activations import activations_of, device_of, require_layer_shapes
+from feature_vis.networks.activations import activations_of, device_of
+from feature_vis.networks.structure import require_layer_shapes
 from featurediff.measures.activation_statistics import (
     Label,
     TopImages,

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from feature_vis.networks.activations import activations_of, device_of, require_layer_shapes
+from feature_vis.networks.activations import activations_of, device_of
+from feature_vis.networks.structure import require_layer_shapes
 
 __all__ = ["maps", "receptive_fields"]
 

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from feature_vis.networks.activations import activations_of, device_of, require_layer_shapes
+from feature_vis.networks.activations import activations_of, device_of
 from feature_vis.networks.batch_norm_folding import watch_filters
 from feature_vis.networks.hooks import hooked
+from feature_vis.networks.structure import require_layer_shapes
 from featurediff.measures.distance import cosine_similarity
 
 __all__ = ["COLUMNS", "FilterSource", "effective_filters", "find_filter_sources", "weight_change"]

@@ -9,16 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from feature_vis.errors import InputError
-from feature_vis.networks.activations import (
-    activations_of,
-    call_order,
-    channel_axis,
-    channel_counts,
-    layer_shapes,
-    picture_size,
-)
+from feature_vis.networks.activations import activations_of
 from feature_vis.networks.models import build
 from feature_vis.networks.relus import RedirectedRelu
+from feature_vis.networks.structure import call_order, channel_axis, channel_counts, layer_shapes, picture_size
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from feature_vis.images.colors import normalize
 from feature_vis.images.png import write_picture
-from feature_vis.networks.activations import activations_of, call_order, layer_shapes, patch_tokens, picture_size
+from feature_vis.networks.activations import activations_of, patch_tokens
 from feature_vis.networks.models import build, head_name, load_state, replace_head, weights_digest
+from feature_vis.networks.structure import call_order, layer_shapes, picture_size
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
