@@ -6,7 +6,7 @@ Each function returns Markdown; `{generated} NAME` puts it into a page, see `PAG
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,8 @@ def _dotted(path: Path, package: Path) -> str:
 
 def _module(file: Path, name: str) -> str:
     """The module's section; empty if the module names nothing as public, or is a folder's `__init__`."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    source = file.read_text(encoding="utf-8")
+    tree, lines = ast.parse(source), source.splitlines()
     declared = next((node.value for node in tree.body if _assigns(node) == "__all__"), None)
     if declared is None or file.name == "__init__.py":
         return ""
@@ -177,7 +178,8 @@ def _module(file: Path, name: str) -> str:
     }
     head = f"### {name}\n\n```{{py:module}} {name}\n```\n\n{_markdown(ast.get_docstring(tree))}"
     described = [
-        _described(each, known[each]) if each in known else f"`{each}` is that of `{sources[each]}`." for each in public
+        _described(each, known[each], lines) if each in known else f"`{each}` is that of `{sources[each]}`."
+        for each in public
     ]
     return "\n\n".join([head, *described])
 
@@ -188,8 +190,8 @@ def _assigns(node: ast.AST) -> str | None:
     return targets[0].id if targets and isinstance(targets[0], ast.Name) else None
 
 
-def _described(name: str, node: ast.AST) -> str:
-    """A public name as a directive of Sphinx's Python domain, with its docstring."""
+def _described(name: str, node: ast.AST, lines: Sequence[str]) -> str:
+    """A public name as a directive of Sphinx's Python domain, with its docstring; `lines` are its module's source."""
     if isinstance(node, ast.FunctionDef):
         return _directive("function", f"{name}{_signature(node)}", _markdown(ast.get_docstring(node)))
     if isinstance(node, ast.ClassDef):
@@ -198,7 +200,7 @@ def _described(name: str, node: ast.AST) -> str:
             for item in node.body
             if isinstance(item, ast.FunctionDef) and (not item.name.startswith("_") or item.name == "__call__")
         ]
-        text = "\n\n".join([_markdown(ast.get_docstring(node)), *methods])
+        text = "\n\n".join([_markdown(ast.get_docstring(node)), *_field_comments(node, lines), *methods])
         return _directive("class", f"{name}{_fields(node)}", text)
     value = ast.unparse(node.value) if isinstance(node, ast.Assign | ast.AnnAssign) and node.value else ""
     shown = f"Its value: `{value}`" if 0 < len(value) <= 80 and "`" not in value else ""
@@ -229,6 +231,17 @@ def _fields(node: ast.ClassDef) -> str:
         return ""
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
     return f"({', '.join(ast.unparse(item) for item in fields)})"
+
+
+def _field_comments(node: ast.ClassDef, lines: Sequence[str]) -> list[str]:
+    """A list of the fields that have a comment on their line, with the comments."""
+    described = []
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and item.end_lineno is not None:
+            rest = lines[item.end_lineno - 1].encode()[item.end_col_offset :].decode().strip()
+            if rest.startswith("#"):
+                described.append(f"- `{ast.unparse(item.target)}`: {_escaped(rest.lstrip('# '))}")
+    return ["\n".join(described)] if described else []
 
 
 def _directive(kind: str, signature: str, text: str) -> str:

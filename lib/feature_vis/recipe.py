@@ -1,6 +1,6 @@
-"""How a picture is made, in full, and the key that says whether a picture on disk is still current.
+"""All settings of a picture, and the key that tells whether a picture on disk is still current.
 
-No torch here: the workflow reads this module while it builds its graph.
+No torch here: the workflow imports this module while it builds its graph.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from feature_vis.errors import InputError
 
 __all__ = ["CHOICES", "MODES", "RECIPE_VERSION", "Recipe", "content_key"]
 
-# Raise it when a change to the renderer changes pictures: every picture is then made again.
+# Raise it when a change to the renderer changes pictures: every picture is then rendered again.
 RECIPE_VERSION = 3
 
-# What the settings that are words may be.
+# The values that a setting with a text may have.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "objective": ("pre_relu", "post_relu"),
     "parameterization": ("fourier", "pixel", "laplacian", "maco"),
@@ -26,14 +26,14 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "precision": ("auto", "float32", "bfloat16"),
 }
 
-# Of the growing schedule: (share of the full size, share of all steps after which the next size begins).
+# The smaller sizes of the growing schedule: share of the full size, share of all steps after which the next one begins.
 _GROWTH = ((3 / 7, 1 / 3), (5 / 7, 7 / 12))
 _LEAST_GROWN = 64  # px: the deep layers of common networks shrink a picture 32-fold
 
-# Named sets of settings; what stands beside `mode` in a config overrides them.
+# Named sets of settings; a config's own settings beside `mode` override them.
 MODES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    # transfer-visualization's, as far as its pictures are concerned
+    # those of transfer-visualization, as far as its pictures are concerned
     "paper": {
         "size": 400,
         "steps": 256,
@@ -49,45 +49,33 @@ MODES: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings that decide a picture.
+    """The settings that decide a picture, together with the network and what is rendered of it.
 
-    - `size`: height and width in pixels, one number for both or two.
-    - `steps`: of the optimizer, at most.
-    - `learning_rate`: Adam's, in the parameterization's units.
-    - `momentum`: Adam's first decay rate. Every step sees other transforms: a long memory holds the picture back.
-    - `objective`: `pre_relu` reads what enters the target's last ReLU, `post_relu` its output, as the original does.
-    - `transforms`: a preset of `feature_vis.transforms`, or settings of one's own.
-    - `parameterization`: how the picture is held, see `feature_vis.parameterizations`.
-    - `decay_power`: of the spectrum's 1/f.
-    - `colors`: the basis in which colours are optimised, ImageNet's, that of the user's images, or none.
-    - `statistics`: file of `feature_vis.images.statistics`: the user's colours (`colors: images`) and magnitudes
-      (`parameterization: maco`).
-    - `start`: a picture to start from, or the state of one (`feature_vis.optimisation.starts.save_state`); noise where
-    absent.
-    - `regularizers`: weights of `feature_vis.regularizers`.
-    - `schedule`: `growing` starts at smaller sizes.
-    - `plateau`: stop a picture whose objective rose by less than this share over the last 32 steps.
-    - `precision`: of the network meanwhile; `auto` is bfloat16 where that is quicker, see
-    `feature_vis.networks.precision`.
-    - `seed`: of the start and of the transforms.
+    Raises:
+        InputError: values out of their range, all at once.
     """
 
-    size: int | tuple[int, int] = 128
-    steps: int = 256
-    learning_rate: float = 0.05
-    momentum: float = 0.5
-    objective: str = "pre_relu"
-    transforms: str | Mapping[str, Any] = "small"
-    parameterization: str = "fourier"
-    decay_power: float = 1.0
-    colors: str = "imagenet"
-    statistics: str | None = None
-    start: str | None = None
-    regularizers: Mapping[str, float] = field(default_factory=dict)
-    schedule: str = "plain"
-    plateau: float | None = None
-    precision: str = "auto"
-    seed: int = 0
+    # the picture
+    size: int | tuple[int, int] = 128  # height and width in pixels, one number for both or two; at least 16
+    parameterization: str = "fourier"  # how the picture is held, see `feature_vis.parameterizations`
+    decay_power: float = 1.0  # p of the spectrum's weights 1 / f ** p; 0 or above
+    colors: str = "imagenet"  # the basis in which colours are optimised: ImageNet's, that of your own `images`, or none
+    statistics: str | None = None  # file of `feature_vis.images.statistics`, for `colors: images` and for `maco`
+    start: str | None = None  # start from this picture, or from a saved `.state` of one; None: from noise
+    seed: int = 0  # of the noise and of the transforms
+
+    # the objective
+    objective: str = "pre_relu"  # read what enters the layer's last ReLU, or `post_relu` its output as the original did
+    transforms: str | Mapping[str, Any] = "small"  # preset or settings of `feature_vis.transforms`, drawn at each step
+    regularizers: Mapping[str, float] = field(default_factory=dict)  # weights of `feature_vis.regularizers`
+
+    # the optimizer
+    steps: int = 256  # at most
+    learning_rate: float = 0.05  # Adam's, in the parameterization's units; above 0
+    momentum: float = 0.5  # Adam's first decay rate, in [0, 1); low, because every step sees other transforms
+    schedule: str = "plain"  # `growing` takes the first steps at smaller sizes
+    plateau: float | None = None  # stop when the objective rose by less than this share over 32 steps; None: never
+    precision: str = "auto"  # the networks' type; `auto`: bfloat16 where faster, see `feature_vis.networks.precision`
 
     def __post_init__(self) -> None:
         if isinstance(self.size, list):
@@ -110,7 +98,7 @@ class Recipe:
         ]
         problems = [f"{name} must be {what}, not {getattr(self, name)!r}" for name, fine, what in checks if not fine]
         if problems:
-            raise InputError("the recipe cannot be followed: " + "; ".join(problems))
+            raise InputError("this recipe is not possible: " + "; ".join(problems))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,9 +106,9 @@ class Recipe:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def stages(self) -> list[tuple[tuple[int, int], int]]:
-        """((height, width), the step that it ends with) of each size on the way to the full one.
+        """((height, width), last step) for each size on the way to the full one.
 
-        A picture that starts from another does not grow: it would lose its detail first.
+        A picture that starts from another one does not grow: it would lose that picture's detail first.
         """
         grows = self.schedule == "growing" and self.start is None
         height, width = self.shape
@@ -134,7 +122,11 @@ class Recipe:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Recipe":
-        """From the keys of a config, `mode` among them; an unknown key is an error."""
+        """From a config's mapping, which may name a `mode`, one of `MODES`.
+
+        Raises:
+            InputError: an unknown key or mode, or values out of their range.
+        """
         settings = dict(settings)
         mode = settings.pop("mode", "default")
         if mode not in MODES:
@@ -150,11 +142,11 @@ class Recipe:
 
 
 def content_key(recipe: Recipe, layer: str, channel: int, weights_digest: str) -> str:
-    """Digest, 64 hex digits, of all that decides the picture of one channel.
+    """SHA-256, 64 hex digits, of all that decides the picture of one channel.
 
-    `weights_digest` is `feature_vis.networks.models.weights_digest` of the network up to the layer. The files that the
-    recipe names count with their content. Not in it, because they change no more than the rounding: the batch a
-    channel is rendered in, the device, the versions of the libraries.
+    `weights_digest`: of the network up to the layer, by `feature_vis.networks.models.weights_digest`. The content of
+    the files that the recipe names is part of the key. The batch in which a channel is rendered, the device and the
+    versions of libraries are not: they change nothing but the rounding.
     """
     files = [_file_digest(path) for path in (recipe.statistics, recipe.start) if path is not None]
     parts = [RECIPE_VERSION, recipe.settings(), layer, channel, weights_digest, files]
@@ -163,5 +155,5 @@ def content_key(recipe: Recipe, layer: str, channel: int, weights_digest: str) -
 
 def _file_digest(path: str) -> str:
     if not Path(path).is_file():
-        raise InputError(f"the recipe names a file that is not there: {path}")
+        raise InputError(f"the recipe names a file that does not exist: {path}")
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

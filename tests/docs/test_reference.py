@@ -95,7 +95,7 @@ def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType,
         '"""Reads <name> and `<code>`."""\n\n__all__ = ["SIZE", "Box", "read"]\n\nSIZE = 3\n\n\n'
         'def read(path: str, *, size: int = 2) -> int:\n    """Read it.\n\n    Raises:\n        ValueError: no\n'
         '            such.\n        OSError: broken.\n    """\n\n\n'
-        "@dataclass\nclass Box:\n    width: int = 1\n\n    @property\n    def area(self) -> int: ...\n\n"
+        "@dataclass\nclass Box:\n    width: int = 1  # in <px>\n\n    @property\n    def area(self) -> int: ...\n\n"
         "    def _hidden(self): ...\n"
     )
     page = generated.package_page(tmp_path / "thing")
@@ -104,6 +104,7 @@ def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType,
     assert "{py:function} read(path: str, *, size: int=2) -> int\nRead it." in page
     assert "**Raises** `ValueError`: no such.; `OSError`: broken." in page
     assert "{py:class} Box(width: int = 1)" in page
+    assert "- `width`: in &lt;px>" in page
     assert "{py:property} area" in page
     assert "_hidden" not in page
     assert "Its value: `3`" in page
