@@ -1,5 +1,8 @@
 """`featurediff render`."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,18 +20,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_pictures_with_notes_and_only_the_missing_ones_again(run: Run, small_weights: Path, tmp_path: Path) -> None:
-    common = (
-        "render",
-        "--model",
-        "resnet18",
-        "--weights",
-        small_weights,
-        "--layer",
-        "layer2.1",
-        "--out",
-        tmp_path,
-        *SMALL,
-    )
+    common = ("render", "--model", "resnet18", "--weights", small_weights, "--layer", "layer2.1")
+    common += ("--out", tmp_path, *SMALL)
     first = run(*common, "--channel", "0,2", "--device", "cpu")
     assert first.exit_code == 0, first.output
     assert first.stdout.splitlines() == [str(tmp_path / "layer2.1" / f"channel{k}.png") for k in (0, 2)]
@@ -65,18 +58,29 @@ def test_pictures_with_notes_and_only_the_missing_ones_again(run: Run, small_wei
 def test_mistakes_end_with_1_and_no_traceback(
     run: Run, changed: dict[str, str], message: str, small_weights: Path, tmp_path: Path
 ) -> None:
-    options = {
-        "--model": "resnet18",
-        "--weights": small_weights,
-        "--layer": "layer4.1",
-        "--channel": "0",
-        "--out": tmp_path,
-    }
-    options |= {"--size": "32", "--steps": "2"} | changed
+    options = {"--model": "resnet18", "--weights": small_weights, "--layer": "layer4.1", "--channel": "0"}
+    options |= {"--size": "32", "--steps": "2", "--out": tmp_path} | changed
     result = run("render", *(part for option in options.items() for part in option))
     assert result.exit_code == 1, result.output
     assert message in result.stderr
     assert isinstance(result.exception, SystemExit)
+
+
+def test_rendering_needs_few_packages(small_weights: Path, tmp_path: Path) -> None:
+    """The renderer, and the command around it, work where nothing that only the workflow needs can be imported."""
+    workflow_only = ("snakemake", "pyarrow", "matplotlib", "vl_convert", "pandas", "scipy", "jsonschema", "jinja2")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({workflow_only}))\n"
+        "from feature_vis.render import render\n"
+        "from featurediff.cli.main import main\n"
+        "main(sys.argv[1:])"
+    )
+    options = ("--model", "resnet18", "--weights", small_weights, "--layer", "layer2.1", "--channel", "0", *SMALL)
+    command = [sys.executable, "-c", code, "render", *options, "--out", tmp_path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "layer2.1" / "channel0.png").is_file()
 
 
 def test_a_missing_option_is_a_usage_error(run: Run) -> None:
