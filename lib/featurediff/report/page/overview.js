@@ -5,8 +5,8 @@
 
   const FLOOR = "noise floor";
   const MEASURES = {
-    between_similarity: "different noise in the two networks",
-    paired_similarity: "the same noise in both networks",
+    between_similarity: "different noise",
+    paired_similarity: "the same noise",
   };
   const FEW = 120; // every value is drawn up to so many channels
 
