@@ -57,7 +57,7 @@ def test_a_full_disk(
     finished: Disturbed, mount: Callable[..., bool], same: Callable[..., None], fault: Callable[..., Any]
 ) -> None:
     is_disk = put_on_small_disk(finished, mount)
-    words = "the disk is full: free some space and run again" if is_disk else "it would be larger than is allowed here"
+    words = "the disk is full: free some space and run again" if is_disk else "it would exceed the size limit"
     order = {"attempt": 0, "event": 0, "do": "run", "code": FILL if is_disk else SHORT}
 
     def attempt(missing: dict[str, str]) -> str:

@@ -48,7 +48,7 @@ def test_sigterm_to_a_job(half: Disturbed, same: Callable[..., None], fault: Cal
         a_job(workflow).terminate()
         assert workflow.wait(PATIENCE) != 0
         assert "ended by SIGTERM" in half.said
-        assert "run again to go on from here" in half.said
+        assert "run again to continue from here" in half.said
         assert "results/logs/visualize/base" in half.said  # Snakemake names the job's log and files
         assert "Traceback" not in half.said
         ends_well(half, same)
@@ -70,7 +70,7 @@ def test_ctrl_c(half: Disturbed, same: Callable[..., None], fault: Callable[...,
         wait_until(half.followed, "the job is at its second picture")
         os.killpg(workflow.pid, signal.SIGINT)
         assert workflow.wait(PATIENCE) != 0
-        assert "interrupted: the same command goes on from here" in half.said
+        assert "interrupted: run the same command again to continue from here" in half.said
         assert "Traceback" not in half.said
         ends_well(half, same)
 

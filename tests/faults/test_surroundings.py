@@ -77,7 +77,7 @@ def test_the_clock_is_set_back(finished: Disturbed, same: Callable[..., None], f
         assert set(jobs(finished.run("-n").output)) <= {"report", "all"}
         (finished.folder / PICTURES[0]).unlink()
         said = finished.run("pictures", check=False).output
-        assert "files in results are dated in the future, such as results/" in said
+        assert "files in results have a date in the future, such as results/" in said
         assert "the clock is wrong, or was set back" in said
         assert "Error in rule" not in said
         cure = re.search(r"^ +(find results .*)$", said, re.MULTILINE)
@@ -107,7 +107,7 @@ def test_a_gpu_without_memory_for_a_training(
     with fault("a GPU that runs out of memory while it trains"):
         order = {"job": "finetune", "event": 0, "do": "run", "code": NO_MEMORY}
         said = finished.disturbed(order, arguments=(table,))
-        assert "the GPU's memory does not hold this step" in said
+        assert "this step needs more memory than the GPU has" in said
         assert "in a training a smaller batch_size helps" in said
         assert "Traceback" not in said
         finished.run(table)
@@ -119,10 +119,10 @@ def test_a_job_that_hangs(half: Disturbed, same: Callable[..., None], fault: Cal
         # its log is open, and so is its watch, at its first change of another file
         order = {"job": "visualize/base", "event": 1, "do": "run", "code": STANDSTILL}
         said = half.disturbed(order, arguments=("pictures",))
-        assert "nothing has moved on for 240 minutes, the step's `runtime`: the job ends" in said
+        assert "no progress for 240 minutes, the step's `runtime`, so the job ends" in said
         assert "--set-resources <rule>:runtime=<minutes>" in said
         assert "Traceback" not in said
         assert "threading.Event().wait()" not in said
-        assert "it stood here:" in (half.results / "logs/visualize/base" / LAYER / "0-2.log").read_text()
+        assert "the job was here:" in (half.results / "logs/visualize/base" / LAYER / "0-2.log").read_text()
         half.run("pictures")
         same(half)

@@ -1,4 +1,4 @@
-"""What published data sets hold when they are whole, to be told of missing pictures before a training.
+"""How many photographs the published data sets have, to notice before a training that some are missing.
 
 Sources: the labels.csv of Kaggle's dog-breed-identification; Khosla et al. 2011, "Novel Dataset for Fine-Grained Image
 Categorization: Stanford Dogs"; Krause et al. 2013, "3D Object Representations for Fine-Grained Categorization".
@@ -13,7 +13,7 @@ __all__ = ["PUBLISHED", "Published", "compare_with_published"]
 
 
 class Published(NamedTuple):
-    """Labelled pictures of the training part and, where it has one, of the test part; classes."""
+    """Numbers of labelled training photographs, of test photographs (0 without a test part), and of classes."""
 
     name: str
     train: int
@@ -21,7 +21,7 @@ class Published(NamedTuple):
     classes: int
 
 
-# By the format that its layout has here.
+# By the name of the format.
 PUBLISHED: Mapping[str, Published] = {
     "kaggle_dogs": Published("Kaggle's dog-breed-identification", train=10_222, test=0, classes=120),
     "stanford_dogs": Published("Stanford Dogs", train=12_000, test=8_580, classes=120),
@@ -30,10 +30,10 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def compare_with_published(format: str, split: pd.DataFrame, validation: str) -> list[str]:
-    """In words, how much of a published data set a split of `featurediff.data.split.make_split` has; of others nothing.
+    """A line on how much of a published data set is in a split of `make_split`; none for other formats.
 
-    Data of one's own in such a layout are fine: these are no faults. A test part that is absent altogether is not
-    missed. `validation`: as the split was made.
+    It is no error if numbers differ: users may have data of their own in such a layout. A test part that is absent is
+    not mentioned. `validation`: the setting that the split was made with.
     """
     if format not in PUBLISHED:
         return []

@@ -1,11 +1,11 @@
-"""Data sets in their real formats: which pictures there are, and what each shows.
+"""The layouts of data sets: which photographs they have, and with which labels.
 
-Each reader takes a root folder and returns the samples and the problems it met; nothing is dropped silently.
+Each reader takes a root folder and returns samples and problems; nothing is dropped silently.
 Formats: Kaggle dog-breed-identification (https://www.kaggle.com/c/dog-breed-identification), Stanford Dogs
-(http://vision.stanford.edu/aditya86/ImageNetDogs), Stanford Cars (Krause et al. 2013), a folder a class, a CSV, and
-pictures without classes, in a folder and all below it.
+(http://vision.stanford.edu/aditya86/ImageNetDogs), Stanford Cars (Krause et al. 2013), a folder for each class, a
+CSV file, and photographs without classes, in a folder and its subfolders.
 
-A data set's own unlabelled part (Kaggle's `test/`, Stanford Cars' `cars_test/` without its labels) is not looked at.
+A data set's unlabelled part is ignored: Kaggle's `test/`, and Stanford Cars' `cars_test/` without its labels.
 """
 
 import posixpath
@@ -37,10 +37,10 @@ __all__ = ["FORMATS", "read_samples"]
 
 
 def read_samples(format: str, root: str | Path) -> Found:
-    """The labelled pictures of a data set and all that is wrong with it, both sorted by path; no picture is opened.
+    """The labelled photographs of a data set and its problems, both sorted by path; no photograph is opened.
 
     Raises:
-        InputError: an unknown format, or a root without the files that the format is made of.
+        InputError: the format is unknown, or the root lacks files that the format requires.
     """
     if format not in FORMATS:
         raise InputError(f"there is no data format {format!r}: choose one of {', '.join(FORMATS)}")
@@ -81,7 +81,7 @@ def _unlabelled(root: Path) -> Found:
 
 
 def _listings(root: Path) -> list[Listing]:
-    """Of every folder below the root, but for links to one, which could lead in a circle."""
+    """Every folder below the root, without links to folders, which could lead in a circle."""
     listings, folders = [], [""]
     while folders:
         listings.append(list_folder(root, folders.pop()))
@@ -106,7 +106,7 @@ def _stanford_dogs(root: Path) -> Found:
 
 
 def _dog_rows(root: Path, part: Part) -> list[tuple[LabelRow, int | None]]:
-    """Rows of a list with each one's class number; the breed is what follows `<wnid>-` in the folder's name."""
+    """The rows of a list, each with its class number; the breed follows `<wnid>-` in the folder's name."""
     file = needed_file(root, f"lists/{part}_list.mat")
     content = read_mat(file, "file_list", "labels")
     names, numbers = content["file_list"], content["labels"]
@@ -122,7 +122,7 @@ def _dog_rows(root: Path, part: Part) -> list[tuple[LabelRow, int | None]]:
 
 
 def _with_agreeing_numbers(rows: list[tuple[LabelRow, int | None]]) -> list[LabelRow]:
-    """Name the rows whose class number is not their folder's, which is the one that most of its rows have."""
+    """The rows, with a fault where the class number is not the one that most rows of the same folder have."""
     votes: dict[str, Counter[int | None]] = defaultdict(Counter)
     for row, number in rows:
         votes[posixpath.dirname(row.path)][number] += 1
@@ -151,7 +151,7 @@ def _stanford_cars(root: Path) -> Found:
     return match(root, rows, listings, problems + nested([folder for each in listings for folder in each.folders]))
 
 
-# The authors' site gave it apart from the devkit.
+# The authors' site offered this file separately from the devkit.
 _CAR_TEST_FILES = ("cars_test_annos_withlabels.mat", "devkit/cars_test_annos_withlabels.mat")
 
 
@@ -165,7 +165,7 @@ def _car_names(root: Path) -> list[str]:
 
 
 def _car_cells(root: Path, file: str) -> list[tuple[Any, Any]]:
-    """Name and class number of every picture, as they stand in the file."""
+    """The name and the class number of every photograph, as the file has them."""
     content = read_mat(needed_file(root, file), "annotations.fname", "annotations.class")
     return list(zip(content["annotations.fname"], content["annotations.class"], strict=True))
 
@@ -192,7 +192,7 @@ FORMATS: dict[str, Callable[[Path], Found]] = {
 
 
 def _below(folder: str, name: str, suffix: str = "") -> str:
-    """A listed name as a path below the root; one that leads out stays as it is, so that it is seen as such."""
+    """A listed name as a path below the root; a name that leads outside is kept, so that it is noticed later."""
     return name if not name or name.startswith(("/", "../")) else f"{folder}/{name}{suffix}"
 
 
@@ -202,7 +202,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _all_of(*reads: Callable[[], Any]) -> list[Any]:
-    """The results of all; where some raise, one InputError with all their messages."""
+    """The results of all reads; where some raise, one InputError with all of their messages."""
     results, messages = [], []
     for read in reads:
         try:

@@ -1,4 +1,4 @@
-"""The list in which a data set says what its pictures show, as a CSV."""
+"""The labels of a data set in a CSV file."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from featurediff.data.listing import LabelRow, needed_file
 
 __all__ = ["read_labels"]
 
-# Bytes of a list; that of a million pictures has a tenth of it.
+# The largest file that is read, bytes; a list of a million photographs has a tenth of it.
 _LARGEST = 1 << 30
 
 

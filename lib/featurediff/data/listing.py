@@ -1,7 +1,7 @@
-"""What lies in a data set's folders, and what its lists say of it: samples, and a problem for all that does not fit.
+"""The files in a data set's folders, matched with the labels in its lists: samples, and a problem for every mismatch.
 
-Of what lies in a folder of pictures, `_IGNORED`, `_IGNORED_SUFFIXES` and names that start with a dot are passed
-over; anything else must be a labelled picture, or it is a problem.
+In a folder of photographs, names in `_IGNORED`, names that end with one of `_IGNORED_SUFFIXES`, and names that start
+with a dot are ignored. Everything else must be a labelled photograph, or it is a problem.
 """
 
 import os
@@ -40,10 +40,10 @@ __all__ = [
 
 Part = Literal["train", "test"]
 
-# What systems and authors leave beside pictures (lower case).
+# What operating systems and authors leave beside photographs (lower case).
 _IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _IGNORED_SUFFIXES = (".csv", ".tsv", ".txt", ".md", ".json", ".xml", ".mat")
-# In a name these would break a line of a table or a message, or cannot be written as UTF-8 at all.
+# In a name these would break a line of a table or a message, or they cannot be written as UTF-8.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 MISSING = "a label without a file"
@@ -57,7 +57,7 @@ STRANGER = "not a picture file"
 
 
 class Sample(NamedTuple):
-    """A labelled picture: its path below the root, with forward slashes; `part` is the data set's own."""
+    """A labelled photograph: its path below the root, with forward slashes, and the part of the data set it is in."""
 
     path: str
     label: str
@@ -65,7 +65,7 @@ class Sample(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something that cannot be used: the kind is a heading of the message, the detail says more, or is empty."""
+    """Something that cannot be used. The kind becomes a heading of the message; the detail may be empty."""
 
     kind: str
     path: str
@@ -73,7 +73,7 @@ class Problem(NamedTuple):
 
 
 class LabelRow(NamedTuple):
-    """What a data set's list says of one picture, and `where` it says so; `fault`: why it cannot be used."""
+    """A row of a data set's list of labels; `where` it is, and the `fault` because of which it cannot be used."""
 
     path: str
     label: str
@@ -83,7 +83,7 @@ class LabelRow(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What lies in one folder, as paths below the root, sorted; what cannot be used is in the problems."""
+    """The content of a folder, as sorted paths below the root; what cannot be used is among the problems."""
 
     files: list[str]
     folders: list[str]
@@ -94,7 +94,7 @@ Found = tuple[list[Sample], list[Problem]]
 
 
 def list_folder(root: Path, folder: str = "") -> Listing:
-    """List a folder without a stat a file: only links are followed, to see where they lead."""
+    """List a folder without asking for the status of each file: only links are followed, to see where they lead."""
     listing = Listing([], [], [])
     try:
         with os.scandir(root / folder) as scan:
@@ -121,12 +121,12 @@ def list_folder(root: Path, folder: str = "") -> Listing:
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    """Of a link, what it leads to; one that leads to itself would make `entry.is_dir()` raise."""
+    """Whether it is a folder, or a link to one; `entry.is_dir()` would raise for a link that leads to itself."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112
 
 
 def needed_folder(root: Path, folder: str) -> Listing:
-    """The listing of a folder that the format is made of."""
+    """The listing of a folder that the format requires."""
     if not (root / folder).is_dir():
         raise InputError(f"there is no folder {root / folder}: is {root} the data set's root?")
     if not inside(root, folder):
@@ -135,7 +135,7 @@ def needed_folder(root: Path, folder: str) -> Listing:
 
 
 def needed_file(root: Path, name: str, what: str = "") -> Path:
-    """A list that the format is made of; `what` ends the sentence about one that is not there."""
+    """The path of a file that the format requires; `what` ends the message if it is missing."""
     file = root / name
     if not os.path.isfile(file):  # noqa: PTH113 (False, not an error, for a name that is too long)
         raise InputError(f"there is no {file}: this format needs it{what}")

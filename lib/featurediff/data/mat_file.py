@@ -1,6 +1,6 @@
-"""Variables of a MATLAB file, read in a process of its own: a broken or hostile one cannot take the workflow with it.
+"""Variables of a MATLAB file, read in a separate process, so that a broken or hostile file cannot end the workflow.
 
-A file of 184 bytes makes SciPy ask for 16 GB, one of 1 MB makes it overflow the stack. So `read_mat` starts
+A file of 184 bytes can make SciPy request 16 GB, and one of 1 MB can make it overflow the stack. So `read_mat` starts
 `python -m featurediff.data.mat_file FILE VARIABLE…`, which limits its own memory and time and answers in JSON.
 """
 
@@ -19,21 +19,21 @@ from feature_vis.errors import InputError
 
 __all__ = ["Values", "main", "read_mat"]
 
-# Texts and numbers of one variable; None for whatever else there was.
+# The texts and numbers of a variable; None for a value of another kind.
 Values = list[str | float | None]
 
-# What reading may take. The lists of Stanford Dogs and Cars take a hundredth of it.
+# The limits of memory and time. The lists of Stanford Dogs and Cars need a hundredth of these.
 _BYTES = 1 << 30
 _SECONDS = 60
 
-_WRONG = 3  # what the process ends with where it can say what is wrong
+_WRONG = 3  # the exit status of a process that can say what is wrong
 
 
 def read_mat(file: Path, *variables: str) -> dict[str, Values]:
     """Variables of a MATLAB file (version 5 to 7.2) as flat lists; `annotations.fname`: a field of a struct array.
 
     Raises:
-        InputError: a file that is no MATLAB file, is damaged or lacks a variable, or one that takes too much to read.
+        InputError: the file is not a MATLAB file, is damaged, lacks a variable, or exceeds the limits.
     """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-P", "-m", "featurediff.data.mat_file", str(file), *variables]
@@ -47,7 +47,7 @@ def read_mat(file: Path, *variables: str) -> dict[str, Values]:
 
 
 def variables_of(file: str | Path, names: list[str]) -> dict[str, Values]:
-    """What `read_mat` returns, read here and now; an InputError lacks the name of the file.
+    """What `read_mat` returns, read in this process; the message of an InputError lacks the file's name.
 
     Raises:
         InputError: see `read_mat`.
@@ -81,7 +81,7 @@ def _text_or_number(value: Any) -> str | float | None:
 
 
 def _limit() -> None:
-    """From here on; what the imports took is not counted."""
+    """Limit this process from here on; what the imports took does not count."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + _SECONDS
@@ -93,7 +93,7 @@ def _limit() -> None:
 
 
 def main() -> None:
-    """Answer with the variables, or end with 3 and what is wrong."""
+    """Print the variables as JSON, or what is wrong and exit with status 3."""
     file, *names = sys.argv[1:]
     _limit()
     try:

@@ -1,4 +1,4 @@
-"""How a data set is split into pictures to train on, to validate on and to test with, and the split's file."""
+"""The split of a data set into photographs for training, validation and test, and the split's file."""
 
 import csv
 import math
@@ -35,20 +35,24 @@ def make_split(
     verify: bool = True,
     threads: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split a data set's pictures; with `verify` each is decoded once to see that it is whole, by so many threads.
+    """Split a data set. With `verify`, each photograph is decoded once, by `threads` threads, to see that it is intact.
 
-    Returns the split (path, label, class_index, split: `train`, `val` or `test`; sorted by path; the index counts
-    the sorted class names) and what was left out (path, reason).
-    `seeded`: a share `val_fraction` (above 0, below 1) of each class's training pictures validates, rounded half
-    up, at least one, and at least one is left to train; the data set's own test part, if any, is `test`.
-    `unstratified`: the same share of all training pictures, whatever their class; a class may come to train nothing.
-    `official`: the test part validates, and `val_fraction` is not used.
-    Of `unlabelled` pictures all are `val`: nothing can learn from them, and their label is empty.
-    The split depends on paths, labels and seed alone, not on the order in which a folder lists its files.
+    Returns two tables. The split, sorted by path: path, label, class_index (a number in the order of the class names)
+    and split (`train`, `val` or `test`). What was left out: path, reason.
+
+    `validation` decides which photographs are `val`:
+
+    - `seeded`: the share `val_fraction` (above 0, below 1) of each class's training photographs, rounded half up, at
+      least one, but not all of them. The data set's own test part, if any, is `test`.
+    - `unstratified`: this share of all training photographs, whatever their classes; a class may lose all of them.
+    - `official`: the data set's own test part; `val_fraction` is not used.
+
+    Photographs in the format `unlabelled` are all `val`, with an empty label, as nothing can be learned from them. The
+    split depends on paths, labels and seed alone, not on the order in which a folder lists its files.
 
     Raises:
-        InputError: all problems, each with its file, unless `on_bad_image` is `skip`; a value out of range; no test
-            part for `official`; nothing left.
+        InputError: the data set has problems and `on_bad_image` is `error` (all are named, with their files); a value
+            is out of range; there is no test part for `official`; nothing is left.
     """
     _check_choices(val_fraction, validation, on_bad_image)
     root = Path(root)
@@ -64,7 +68,7 @@ def make_split(
         samples = [sample for sample in samples if sample.path not in broken]
     needed = 2 if validation == "seeded" else 1
     if format == "unlabelled":
-        validation, needed = "official", 0  # they all are the test part
+        validation, needed = "official", 0  # all of them are the test part
     samples, small = _large_enough(samples, needed)
     problems += small
     if problems and (on_bad_image == "error" or not samples):
@@ -78,7 +82,7 @@ def make_split(
 
 
 def write_split(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a split as CSV, whole or not at all; every text is quoted, so that any class name comes back."""
+    """Write a split as CSV, whole or not at all; every text is quoted, so that any class name can be read back."""
     write_text(path, harmless(table[_COLUMNS]).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"))
 
 
@@ -86,7 +90,7 @@ def read_split(path: str | Path) -> pd.DataFrame:
     """Read a split; a class called `NA` or `007` keeps its name.
 
     Raises:
-        InputError: a missing file, or one that `write_split` did not write.
+        InputError: the file is missing, or `write_split` did not write it.
     """
     try:
         table = pd.read_csv(whole_lines(path), dtype=str, keep_default_na=False, encoding="utf-8")
@@ -116,7 +120,7 @@ def _check_choices(val_fraction: float, validation: str, on_bad_image: str) -> N
 
 
 def _large_enough(samples: list[Sample], needed: int) -> Found:
-    """Leave out the pictures of classes that have fewer training pictures than needed."""
+    """Leave out the photographs of classes that have fewer training photographs than needed."""
     counts = Counter(sample.label for sample in samples if sample.part == "train")
     problems = [
         Problem(SMALL_CLASS, path, f"{shown(label)} has {counts[label]} usable to train, {needed} needed")
@@ -139,9 +143,9 @@ def _assigned(samples: list[Sample], validation: str, val_fraction: float, seed:
 
 
 def _held_out(samples: list[Sample], fraction: float, seed: int) -> Iterator[str]:
-    """The paths that validate, of each class those whose own drawn number is smallest.
+    """The validation paths of each class: those with the smallest random numbers.
 
-    A number a picture, rather than a shuffle a class: a picture more or less hardly moves the others.
+    Each photograph has a number of its own. A shuffle of the class would move many others when one is added or removed.
     """
     by_class: dict[str, list[str]] = defaultdict(list)
     for path, label, part in samples:
@@ -153,7 +157,7 @@ def _held_out(samples: list[Sample], fraction: float, seed: int) -> Iterator[str
 
 
 def _held_out_of_all(samples: list[Sample], fraction: float, seed: int) -> list[str]:
-    """As `_held_out`, from all classes in one; as many as are left when a share of 1 - fraction, cut off, trains."""
+    """As `_held_out`, over all classes; the number for training, a share of 1 - fraction, is rounded down."""
     paths = [path for path, _, part in samples if part == "train"]
     order = sorted(paths, key=lambda path: (derive_seed(seed, "split", path), path))
     return order[: len(paths) - int((1 - fraction) * len(paths))]
@@ -163,14 +167,14 @@ def _describe_problems(root: Path, format: str, problems: list[Problem], *, noth
     by_kind: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem)
-    lines = [f"{root} ({format}): {len(problems)} things cannot be used"]
+    lines = [f"{root} ({format}): {len(problems)} problems"]
     for kind, group in sorted(by_kind.items()):
         lines.append(f"{kind} ({len(group)}):")
         lines += [f"  {shown(path)}" + (f" ({shown(detail)})" if detail else "") for _, path, detail in sorted(group)]
     if nothing_left:
-        lines.append("No picture is left without them: mend them, or check that format and root fit each other.")
+        lines.append("Nothing else is left: repair these, or check that the format and the root belong together.")
     else:
         lines.append(
-            "Mend or remove them, or set `on_bad_image: skip` for this data set: they are then left out and listed."
+            "Repair or remove them, or set `on_bad_image: skip` for this data set to leave them out and list them."
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""RGB pictures to what a network is trained on: augmented or centred, as tensors, and a data set of them."""
+"""Photographs as tensors for a network, augmented or centred, and a data set of them."""
 
 import os
 from collections.abc import Callable
@@ -32,26 +32,25 @@ def train_transform(
     interpolation: str = "bilinear",
     flip: bool = True,
 ) -> PictureTransform:
-    """Augment a training picture: RGB picture, generator -> (3, size, size) uint8, for `normalised`.
+    """Augment a training photograph: (image, generator) -> (3, size, size) uint8, for `normalised`.
 
-    In this order: the shorter side to `resize` pixels (as it is where None); a random crop of `size` pixels, where
-    a smaller picture comes to lie anywhere on black; mirrored in half of the cases; rotated by up to `rotation`
-    degrees (0 to 180) either way, black corners, `bilinear` or `nearest` between pixels. Every draw comes from the
-    given generator.
+    The steps: scale the shorter side to `resize` pixels (unchanged where None); crop `size` pixels at random (a smaller
+    photograph is placed at random on black); mirror half of the time; rotate by up to `rotation` degrees (0 to 180)
+    either way, `bilinear` or `nearest` between pixels, with black corners. All draws come from the given generator.
     """
     resample = Image.Resampling[interpolation.upper()]
     return partial(_augmented, size=size, resize=resize, rotation=rotation, resample=resample, flip=flip)
 
 
 def val_transform(size: int, *, resize: int | None = None) -> PictureTransform:
-    """Prepare a validation picture without augmentation: the centre crop, padded with black where it is smaller.
+    """Prepare a photograph without augmentation: the centre crop, padded with black where the photograph is smaller.
 
-    The same contract as `train_transform`; the generator is not used.
+    Called as `train_transform`'s; the generator is not used.
     """
     return partial(_centred, size=size, resize=resize)
 
 
-# Module-level functions, since a loader's workers may be spawned and then need to pickle them.
+# At module level, because spawned workers of a loader must pickle them.
 def _augmented(
     picture: Image.Image,
     generator: torch.Generator,
@@ -62,7 +61,7 @@ def _augmented(
     resample: Image.Resampling,
     flip: bool,
 ) -> Tensor:
-    # Four draws always, so that a setting changes nothing but its own effect.
+    # Always four draws, so that a setting has no effect but its own.
     x, y, mirror, angle = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
     picture = resized(picture, resize)
     picture = crop_at(picture, _between(x, picture.width - size), _between(y, picture.height - size), size)
@@ -80,7 +79,7 @@ def _centred(
 
 
 def _between(share: float, room: int) -> int:
-    """The crop's first pixel, uniform over 0..room; over room..0 where the picture is smaller than the crop."""
+    """The crop's first pixel, uniform over 0..room; over room..0 where the photograph is smaller than the crop."""
     return int(share * (abs(room) + 1)) + min(room, 0)
 
 
@@ -89,22 +88,22 @@ def _pixels(picture: Image.Image) -> Tensor:
 
 
 def normalised(pictures: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> float32 with ImageNet's mean and standard deviation, what networks are shown.
+    """(B, 3, H, W) uint8 -> float32, normalised with ImageNet's mean and standard deviation as networks expect.
 
-    On the device that computes, since a byte is sooner moved there than a float.
+    To be called on the computing device: bytes are moved there faster than floats.
     """
     return normalize(pictures.float() / 255)
 
 
 class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """The pictures of one part of a split as (3, H, W) uint8 with their class's number, prepared by `transform`.
+    """The photographs of one part of a split, prepared by `transform`: (3, H, W) uint8 and the class index.
 
-    What is drawn for a picture depends on (seed, epoch, path) alone: not on the order, nor on the loader's workers.
-    `resize`: pixels of the shorter side, as in the transform, before a picture goes into the `cache`, which has a slot
-    for every row of the split.
+    The draws for a photograph depend on (seed, epoch, path) alone, not on the order or on the loader's workers.
+    `resize`: pixels of the shorter side, as in the transform, to which a photograph is scaled before it goes into the
+    `cache`, which has a slot for every row of the split.
 
     Raises:
-        InputError: pictures of the split that are gone, all of them.
+        InputError: photographs of the split are missing; all of them are named.
     """
 
     def __init__(
@@ -140,7 +139,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return {**self.__dict__, "_cache": None}
 
     def item(self, index: int, epoch: int) -> tuple[Tensor, int]:
-        """As drawn for an epoch."""
+        """A photograph with the draws of an epoch, and its class index."""
         drawn = generator(self.seed, "augment", epoch, self.paths[index])
         return self.transform(self._picture(index), drawn), self.labels[index]
 
@@ -152,7 +151,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
             picture = resized(load_rgb(self.root / self.paths[index]), self._resize)
         except InputError as error:
             raise InputError(
-                f"{error}\nPut back the picture that was split, or delete the split, so that it is made again."
+                f"{error}\nPut the photograph back, or delete the split, so that it is made again."
             ) from None
         if self._cache is not None:
             self._cache.put(slot, picture)
@@ -166,7 +165,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
                 present |= {f"{folder}/{name}" if folder else name for name in os.listdir(self.root / folder)}  # noqa: PTH208
         if missing := [path for path in self.paths if path not in present]:
             raise InputError(
-                f"{self.root}: {len(missing)} pictures of the split are gone:\n"
+                f"{self.root}: {len(missing)} photographs of the split are missing:\n"
                 + "\n".join(f"  {path}" for path in missing)
                 + "\nPut them back, or delete the split, so that it is made again."
             )

@@ -1,8 +1,8 @@
-"""Texts from data in a CSV, where a spreadsheet must not take them for formulas.
+"""Protects spreadsheets from texts that are formulas.
 
-A class may be called `=HYPERLINK("http://…")`, and a program that opens the CSV may run it. Quotes do not help. So `'`
-is put before the sign that would begin the formula, as spreadsheets themselves mark a text, and taken away again by
-this project's readers. A Parquet file has the text as it is.
+A class may be called `=HYPERLINK("http://…")`, and a spreadsheet that opens the CSV would run it, quoted or not. So
+`'` is written before a sign that begins a formula, as spreadsheets themselves mark text, and removed when this project
+reads the file. Parquet files hold the text unchanged.
 
 Source: https://owasp.org/www-community/attacks/CSV_Injection
 """
@@ -11,8 +11,8 @@ import re
 
 __all__ = ["as_text", "original"]
 
-# A cell begins with the text, and behind a semicolon, tab or line end for a program whose lists are separated by these.
-# The wide forms of = + - @ are formulas in Japanese settings. The page's charts.js has the same expression.
+# A cell begins with the text, or after a semicolon, tab or line end in a program that separates cells by these. The
+# wide forms of = + - @ begin formulas in Japanese settings. The page's charts.js has the same expression.
 _BEGINS = r"(?:^|(?<=[;\t\r\n]))([\"']*)"
 _SIGN = r"(?=[=+\-@\t\r＝＋－＠])"
 _FORMULA = re.compile(_BEGINS + _SIGN)
@@ -20,7 +20,7 @@ _MARKED = re.compile(_BEGINS + "'" + _SIGN)
 
 
 def as_text(text: str) -> str:
-    """The text with `'` where a formula would begin; any other text stays as it is. `original` undoes it."""
+    """The text with `'` where a formula would begin; other texts are unchanged. `original` reverts it."""
     return _FORMULA.sub(r"\1'", text)
 
 

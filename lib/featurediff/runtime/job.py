@@ -1,6 +1,6 @@
-"""What every rule's script needs around its work: log, threads, a device of its own, clear errors, an end.
+"""The frame of every rule's script: a log, threads, a device, clear errors, an orderly end.
 
-`with job(...) as device:` is the frame of each script. It knows nothing of the workflow engine.
+Each script is `with job(...) as device:`. It knows nothing of the workflow engine.
 """
 
 import logging
@@ -34,19 +34,19 @@ log = logging.getLogger("featurediff")
 def job(
     log_file: str | Path, minutes: float | None = None, *, threads: int = 1, gpu: int | None = None
 ) -> Iterator["torch.device | None"]:
-    """Run a rule's work: messages and warnings go to the terminal and to `log_file`.
+    """Run a rule's work; its messages and warnings go to the terminal and to `log_file`.
 
-    An `InputError`, a fault of the machine (`featurediff.runtime.os_errors`), Ctrl-C and SIGTERM end it with one
-    message and without traceback; that of the machine's fault is in the log. So does a standstill of `minutes`, see
-    `featurediff.runtime.watchdog`.
+    An `InputError`, a fault of the machine (`featurediff.runtime.os_errors`), Ctrl-C and SIGTERM end the job with one
+    message and no traceback (the log has the traceback of a machine's fault). So does a job without progress for
+    `minutes`, see `featurediff.runtime.watchdog`.
 
-    Where `gpu` is given, torch is limited to `threads` threads and a device is yielded: a GPU that no other job
-    holds where `gpu` is above 0 and there is one, the CPU otherwise.
+    Where `gpu` is given, torch is limited to `threads` threads and a device is yielded: a GPU that no other job uses
+    if `gpu` is above 0 and there is a GPU, else the CPU.
     """
     try:
         with ExitStack() as stack:
             _log_to(Path(log_file))
-            logging.captureWarnings(True)  # those of the libraries belong to the story
+            logging.captureWarnings(True)  # the libraries' warnings belong in the log
             stack.enter_context(watch(minutes))
             stack.enter_context(_terminable())
             yield None if gpu is None else stack.enter_context(_device(threads, gpu))
@@ -54,30 +54,30 @@ def job(
         log.error("%s", error)
         sys.exit(1)
     except KeyboardInterrupt:
-        log.error("interrupted: the same command goes on from here")
+        log.error("interrupted: run the same command again to continue from here")
         sys.exit(130)
     except _Terminated:
-        log.error("ended by SIGTERM, as a cluster does at a job's time limit: run again to go on from here")
+        log.error("ended by SIGTERM, which clusters send at a job's time limit: run again to continue from here")
         sys.exit(143)
     except Exception as error:
-        if (words := describe_os_error(error)) is None:
-            log.exception("this is a defect of featurediff, or the machine's")
+        if (message := describe_os_error(error)) is None:
+            log.exception("this is a bug in featurediff or a fault of the machine")
             raise
-        log.error("%s", words)
-        log.debug("it happened here:", exc_info=error)
+        log.error("%s", message)
+        log.debug("the error occurred here:", exc_info=error)
         sys.exit(1)
     finally:
         logging.captureWarnings(False)
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come."""
+    """Raised on SIGTERM."""
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the work as an exception does, so that nothing half done stays."""
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handler
+    """Let SIGTERM raise an exception, so that nothing half-finished stays behind."""
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python allows no handler
         yield
         return
 
@@ -92,9 +92,9 @@ def _terminable() -> Iterator[None]:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs this process may use, in torch's order, each by the id that it was built with.
+    """The hardware ids of the GPUs that this process may use, in torch's order.
 
-    By that and not by its number: where a cluster hides other jobs' GPUs, every job counts its own from 0.
+    A number would not identify a GPU: where a cluster hides other jobs' GPUs, every job counts its own from 0.
     """
     import torch
 
@@ -103,9 +103,9 @@ def visible_gpus() -> list[str]:
 
 @contextmanager
 def lock_device(names: list[str], folder: Path, poll_seconds: float = 0.2) -> Iterator[int]:
-    """Hold one of the devices; yields its place in `names`. Waits while other jobs hold them all.
+    """Lock one of the devices and yield its index in `names`; wait while other jobs have locked all of them.
 
-    A lock is a file of the operating system's kind, so it is free again when its holder ends, however it ends.
+    The operating system releases a lock when its process ends, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     locks = [FileLock(folder / f"gpu-{''.join(c if c.isalnum() else '-' for c in name)}.lock") for name in names]
@@ -123,10 +123,10 @@ def lock_device(names: list[str], folder: Path, poll_seconds: float = 0.2) -> It
             return
         if not waits:
             log.info(
-                "waiting for a GPU: other jobs hold %s", "the one there is" if len(names) == 1 else f"all {len(names)}"
+                "waiting for a GPU: other jobs are using %s", "the only one" if len(names) == 1 else f"all {len(names)}"
             )
             waits = True
-        note_progress()  # others work: this is no standstill
+        note_progress()  # other jobs are working: this one does not hang
         time.sleep(poll_seconds)
 
 
@@ -137,12 +137,12 @@ def _device(threads: int, gpu: int) -> Iterator["torch.device"]:
     torch.set_num_threads(threads)
     names = visible_gpus() if gpu > 0 and torch.cuda.is_available() else []
     if not names:
-        if gpu > 0:  # for the log alone: whoever has a GPU finds there why it was not used
+        if gpu > 0:  # in the log only, so that owners of a GPU can find out why it was not used
             given = os.environ.get("CUDA_VISIBLE_DEVICES", "(not set)")
             log.debug("no GPU for torch %s, CUDA_VISIBLE_DEVICES=%s: on the CPU", torch.__version__, given)
         yield torch.device("cpu")
         return
-    # one folder a user and a machine: the devices are the machine's, not the working folder's
+    # a folder for each user and machine: all working folders share the machine's devices
     folder = Path(tempfile.gettempdir()) / f"featurediff-gpu-{os.getuid()}"
     with lock_device(names, folder) as index:
         log.info("using GPU %d (%s, %s)", index, torch.cuda.get_device_name(index), names[index])
@@ -150,7 +150,7 @@ def _device(threads: int, gpu: int) -> Iterator["torch.device"]:
 
 
 class _LogFile(logging.FileHandler):
-    """Gives up where the disk is full: the terminal has the message all the same, and why."""
+    """Writes no more once the disk is full; the terminal shows the messages, and the reason."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -159,7 +159,7 @@ class _LogFile(logging.FileHandler):
 
 def _log_to(file: Path) -> None:
     terminal = BesideBars(sys.stderr)
-    terminal.setLevel(logging.INFO)  # the file's lines about progress are a bar there
+    terminal.setLevel(logging.INFO)  # progress is a bar there, and lines in the file
     _set_handlers(terminal)
     file.parent.mkdir(parents=True, exist_ok=True)
     _set_handlers(terminal, _LogFile(file, mode="w", encoding="utf-8"))

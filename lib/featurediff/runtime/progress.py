@@ -1,4 +1,4 @@
-"""One bar a job, with rate and time left: at a terminal only. The log file gets a line a minute either way."""
+"""A progress bar with rate and time left, if there is a terminal; the log file gets a line every minute."""
 
 import logging
 import sys
@@ -17,22 +17,22 @@ _moves = 0
 
 
 def note_progress() -> None:
-    """Note that this process moves on; `progress` does so by itself."""
+    """Note that this process makes progress; `progress` does so by itself."""
     global _moves
     _moves += 1
 
 
 def moves() -> int:
-    """How often this process has moved on so far."""
+    """How often this process has noted progress so far."""
     return _moves
 
 
 @contextmanager
 def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many of `total` things were done since it was last called."""
+    """Yield a function to call with the number of things, of `total`, that were done since the last call."""
     began = noted = time.monotonic()
     done = 0
-    # `disable=None`: no bar where stderr is no terminal
+    # `disable=None`: no bar where stderr is not a terminal
     bar = tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, dynamic_ncols=True, file=sys.stderr)
 
     def advance(count: int) -> None:
@@ -52,7 +52,7 @@ def progress(total: int, what: str, unit: str) -> Iterator[Callable[[int], None]
 
 
 class BesideBars(logging.StreamHandler):
-    """Messages to stderr that do not tear a bar apart which stands there."""
+    """Writes messages to stderr without disrupting a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

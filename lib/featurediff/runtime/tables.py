@@ -1,4 +1,4 @@
-"""Tables on disk: one reader and one writer, so that text stays text and a file is whole or absent."""
+"""Tables on disk: one reader and one writer, so that text stays text and files are complete or absent."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ _TEXT = (
 def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
     """Write a table to each path, as CSV or as Parquet by its suffix; equal tables give equal bytes.
 
-    Parquet keeps the columns' types; CSV is for eyes and for every other tool, see `featurediff.runtime.csv_injection`.
+    Parquet keeps the columns' types. CSV is for people and other tools, see `featurediff.runtime.csv_injection`.
     """
     for path in map(Path, paths):
         buffer = io.BytesIO()
@@ -43,17 +43,17 @@ def write_table(table: pd.DataFrame, *paths: str | Path) -> None:
 
 
 def harmless(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy in which no text would be taken for a formula."""
+    """A copy in which no text can be mistaken for a formula."""
     return _in_texts(table, as_text)
 
 
 def as_written(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy of a table that was read, with its texts as they were before `harmless`."""
+    """A copy of a table that was read, with the texts as they were before `harmless`."""
     return _in_texts(table, original)
 
 
 def _in_texts(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    """In the cells and in the heads of the columns, of which some are classes."""
+    """Change the texts in the cells and in the column names, as some of these are classes."""
 
     def changed(value: object) -> object:
         return change(value) if isinstance(value, str) else value
@@ -67,7 +67,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read a CSV of `write_table`.
 
     Raises:
-        InputError: no such file, or one that is empty or cut off.
+        InputError: the file is missing, empty or cut off.
     """
     try:
         text = whole_lines(path)
@@ -78,13 +78,13 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def whole_lines(path: str | Path) -> io.BytesIO:
-    """The bytes of a text file whose every line ends.
+    """The bytes of a text file, if its last line is complete.
 
-    A CSV that was cut off within a line would be read with its last fields empty.
+    A CSV that was cut off within a line would be read with empty last fields.
 
     Raises:
-        OSError: no such file.
-        ValueError: it is empty, or its last line has no end.
+        OSError: the file cannot be read.
+        ValueError: it is empty, or its last line is cut off.
     """
     data = Path(path).read_bytes()
     if not data.endswith(b"\n"):

@@ -1,7 +1,7 @@
-"""torchvision's augmentations, drawn from seeds of their own: RandAugment on pictures, MixUp and CutMix on batches.
+"""torchvision's RandAugment for photographs, and its MixUp and CutMix for batches, with seeds of their own.
 
-They draw from torch's global generator. Here each has a private state of it, seeded by what it is drawn for, so that
-neither the loader's processes nor dropout decide what is drawn, nor the other way round.
+torchvision draws from torch's global generator. Here each draw gets a private state of that generator, with a seed of
+its own, so that the draws neither depend on the loader's processes and on dropout nor influence them.
 """
 
 import importlib
@@ -27,14 +27,14 @@ Mixing = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]
 
 
 def with_randaugment(transform: PictureTransform, operations: int, magnitude: int) -> PictureTransform:
-    """`transform`, then so many operations of RandAugment (Cubuk et al. 2020); what they bare is black."""
+    """`transform`, then `operations` of RandAugment (Cubuk et al. 2020); uncovered corners become black."""
     return partial(_randaugmented, transform=transform, operations=operations, magnitude=magnitude)
 
 
 def make_mixing(settings: TrainingSettings, classes: int) -> Mixing | None:
-    """MixUp (Zhang et al. 2018), CutMix (Yun et al. 2019), or one of the two for each batch; None where neither is set.
+    """MixUp (Zhang et al. 2018) or CutMix (Yun et al. 2019), or either at random; None where neither is set.
 
-    A batch is mixed with itself, moved on by one picture, in one share, which is that of the labels as well.
+    Each photograph of a batch is mixed with its neighbour, and their labels in the same share.
     """
     alphas = {name: alpha for name, alpha in (("MixUp", settings.mixup), ("CutMix", settings.cutmix)) if alpha > 0}
     if not alphas:
@@ -49,14 +49,14 @@ def make_mixing(settings: TrainingSettings, classes: int) -> Mixing | None:
     return mix
 
 
-# Module-level, since a loader's workers may be spawned and then need to pickle it.
+# At module level, because spawned workers of a loader must pickle it.
 def _randaugmented(
     picture: Image.Image, generator: torch.Generator, *, transform: PictureTransform, operations: int, magnitude: int
 ) -> Tensor:
-    prepared = transform(picture, generator)  # (3, H, W) uint8
+    shown = transform(picture, generator)  # (3, H, W) uint8
     seed = int(torch.randint(1 << 62, (), generator=generator))
-    # as a picture again: Pillow is quicker at these operations than torch is on a processor
-    image = Image.fromarray(prepared.permute(1, 2, 0).numpy())
+    # back to a Pillow image: on a CPU, Pillow is faster than torch at these operations
+    image = Image.fromarray(shown.permute(1, 2, 0).numpy())
     with _global_generator(seed):
         image = _randaugment(operations, magnitude)(image)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
@@ -75,7 +75,7 @@ def _v2() -> Any:
 
 @contextmanager
 def _global_generator(seed: int) -> Iterator[None]:
-    """torch's global generator of the CPU, seeded anew and then put back; those of GPUs are not touched."""
+    """torch's global CPU generator with this seed, then with its earlier state; those of GPUs are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -1,4 +1,4 @@
-"""How well a network tells the validation pictures' classes apart: loss, accuracy, and which it takes for which."""
+"""How well a network classifies the validation photographs: loss, accuracy, and which classes it confuses."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,38 +30,38 @@ __all__ = [
 # name -> (unit, meaning)
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "class_name": ("", "the class"),
-    "pictures": ("count", "its validation pictures"),
-    "correct": ("count", "of them, those that the network tells right"),
-    "accuracy": ("0 to 1", "the share of those, also called recall; empty where the class has no validation pictures"),
+    "pictures": ("count", "its validation photographs"),
+    "correct": ("count", "how many of them the network classifies correctly"),
+    "accuracy": ("0 to 1", "correct / pictures, also called recall; empty where there are no validation photographs"),
     "accuracy_low": ("0 to 1", "95 % interval of the accuracy (Wilson), lower end"),
     "accuracy_high": ("0 to 1", "95 % interval of the accuracy (Wilson), upper end"),
-    "predicted": ("count", "validation pictures, of any class, that the network takes for this one"),
-    "precision": ("0 to 1", "the share of those that are of it; empty where there are none"),
-    "mistaken_for": ("", "the class that its pictures are most often taken for instead; empty where they never are"),
-    "mistaken": ("count", "how many of them"),
+    "predicted": ("count", "validation photographs of any class that the network assigns to this class"),
+    "precision": ("0 to 1", "correct / predicted; empty where the network assigns none to this class"),
+    "mistaken_for": ("", "the other class that its photographs are most often assigned to; empty if none is"),
+    "mistaken": ("count", "how many photographs are assigned to that other class"),
 }
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`loss`: mean cross-entropy in nats. `confusion`: (classes, classes) pictures, by class and predicted class."""
+    """`loss`: mean cross-entropy, nats. `confusion`: (classes, classes) counts, by class and predicted class."""
 
     loss: float
     confusion: np.ndarray
 
     @property
     def accuracy(self) -> float:
-        """Share of pictures whose class is told right, 0 to 1."""
+        """The share of photographs that are classified correctly, 0 to 1."""
         return int(self.confusion.trace()) / int(self.confusion.sum())
 
 
 def evaluate_network(
     network: Network, split: pd.DataFrame, root: Path, settings: TrainingSettings, device: torch.device
 ) -> Evaluation:
-    """Of a network that was trained with these settings, on the split's validation pictures.
+    """Evaluate a network that was trained with these settings on the split's validation photographs.
 
     Raises:
-        InputError: there are none, or some are gone.
+        InputError: there are none, or some are missing.
     """
     validation = open_pictures(split, root, settings)[1]
     batches = validation_batches(validation, settings, network.epoch or 0, device)
@@ -79,7 +79,7 @@ def evaluate(
     settings: TrainingSettings,
     advance: Callable[[int], None],
 ) -> Evaluation:
-    """Of `model`, which is put into `eval` mode, on all of the batches; `advance` is told of each how many it holds."""
+    """Evaluate `model`, which is put into `eval` mode, on all batches; `advance` is called with the size of each."""
     model.eval()
     losses: list[Tensor] = []
     counts = torch.zeros(classes * classes, dtype=torch.int64)
@@ -97,24 +97,24 @@ def evaluate(
 
 
 def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
-    """bfloat16 where it is wanted and the GPU multiplies it."""
+    """bfloat16, where it is wanted and the GPU supports it."""
     wanted = settings.mixed_precision and device.type == "cuda" and torch.cuda.is_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
 def logits_of(output: Any) -> Tensor:
-    """(B, classes); GoogLeNet and Inception wrap theirs in a tuple while training."""
+    """(B, classes); GoogLeNet and Inception return a tuple with them in `train` mode."""
     return output if isinstance(output, Tensor) else output.logits
 
 
 def confusion_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
-    """A row a class, a column a predicted class: pictures."""
+    """Counts of photographs: a row for each class, a column for each predicted class."""
     names = pd.DataFrame({"class_name": list(class_names)})
     return pd.concat([names, pd.DataFrame(confusion, columns=list(class_names))], axis=1)
 
 
 def class_table(confusion: np.ndarray, class_names: Sequence[str]) -> pd.DataFrame:
-    """A row a class, in the order of the classes; see `COLUMNS`."""
+    """A row for each class, in the order of the classes; see `COLUMNS`."""
     rows = []
     for number, name in enumerate(class_names):
         of_class = confusion[number]

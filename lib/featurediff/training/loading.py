@@ -1,7 +1,7 @@
-"""Batches for a training: one stream of pictures, epoch after epoch, that processes load ahead of the network.
+"""The batches of a training: one stream of photographs over all epochs, which worker processes load in advance.
 
-The processes live as long as the training. While an epoch is validated they load the next one, so that no epoch starts
-with an empty stream; what one of them decodes lies in memory that all of them share (`featurediff.data.cache`).
+The workers live as long as the training. They load the next epoch while this one is validated, so that no epoch has to
+wait for its first batch. What one of them decodes is in memory that they all share (`featurediff.data.cache`).
 """
 
 import logging
@@ -39,19 +39,19 @@ log = logging.getLogger("featurediff")
 
 Batch = tuple[Tensor, Tensor]  # (B, 3, H, W) normalised, (B,) labels; both on the device
 
-_SHARED_MEMORY = Path("/dev/shm")  # through which processes hand batches over, on Linux
-_AHEAD = 2  # batches that a process holds ready; the DataLoader's default
+_SHARED_MEMORY = Path("/dev/shm")  # where Linux processes hand over batches
+_AHEAD = 2  # batches that a worker keeps ready; the DataLoader's default
 
 
 def open_pictures(split: pd.DataFrame, root: Path, settings: TrainingSettings) -> tuple[PictureDataset, PictureDataset]:
-    """The training and the validation pictures of a split, as the settings prepare them.
+    """The training and the validation photographs of a split, prepared as the settings say.
 
     Raises:
-        InputError: there are none of one of the two, or some are gone.
+        InputError: the split has none of one kind, or files are missing.
     """
     for part in ("train", "val"):
         if not (split["split"] == part).any():
-            raise InputError(f"{root}: the split has no {part} pictures")
+            raise InputError(f"{root}: the split has no {part} photographs")
     augment = train_transform(
         settings.size,
         resize=settings.resize,
@@ -68,10 +68,10 @@ def open_pictures(split: pd.DataFrame, root: Path, settings: TrainingSettings) -
 
 
 class Stream:
-    """The pictures of a training, in the order in which `finetune` asks for them.
+    """The photographs of a training, in the order in which `finetune` needs them.
 
-    For each of `epochs` first `training` and then `validation` is read to its end, no more and no less. Sizes of
-    batches: `training_order`, `validation_order`.
+    For each of `epochs`, read all of `training` and then all of `validation`. `training_order` and `validation_order`
+    give the sizes of the batches.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Stream:
             yield on_device(next(self._loaded), self._settings, self._device)
 
     def _keys(self, epochs: Iterable[int]) -> Iterator[list[tuple[int, int, int]]]:
-        """Part, epoch and index of each picture, batch after batch."""
+        """Part, epoch and index of each photograph, batch after batch."""
         for epoch in epochs:
             parts = [
                 training_order(self._order[0], self._settings, epoch),
@@ -115,7 +115,7 @@ class Stream:
 def validation_batches(
     pictures: PictureDataset, settings: TrainingSettings, epoch: int, device: torch.device
 ) -> Iterator[Batch]:
-    """All of them once, as they were validated on in that epoch."""
+    """The batches on which the network was validated in this epoch."""
     order = validation_order(len(pictures), settings)
     keys = ([(0, epoch, index) for index in batch] for batch in order)
     with threads_for_loading(settings, device) as workers:
@@ -124,7 +124,7 @@ def validation_batches(
 
 
 def training_order(count: int, settings: TrainingSettings, epoch: int) -> list[list[int]]:
-    """An epoch's batches of numbers below `count`; a rest of one joins the batch before it (batch norm needs two)."""
+    """An epoch's batches of numbers below `count`; a last one of size 1 joins the one before (batch norm needs 2)."""
     parts = _batches(torch.randperm(count, generator=generator(settings.seed, "order", epoch)), settings.batch_size)
     if len(parts) > 1 and len(parts[-1]) == 1:
         last = parts.pop()
@@ -133,7 +133,7 @@ def training_order(count: int, settings: TrainingSettings, epoch: int) -> list[l
 
 
 def validation_order(count: int, settings: TrainingSettings) -> list[list[int]]:
-    """Batches of the numbers below `count`, one after the other."""
+    """Batches of the numbers below `count`, in their order."""
     return _batches(torch.arange(count), settings.batch_size)
 
 
@@ -143,9 +143,9 @@ def _batches(order: Tensor, size: int) -> list[list[int]]:
 
 @contextmanager
 def threads_for_loading(settings: TrainingSettings, device: torch.device) -> Iterator[int]:
-    """Give some of torch's threads to processes that load pictures; yields how many.
+    """Give some of torch's threads to the workers; yields how many workers there are.
 
-    A process that loads is as busy as a thread: beside all of torch's they would be more than the job was given.
+    A worker keeps a core as busy as a thread does, so the two together must not exceed the job's threads.
     """
     threads = torch.get_num_threads()
     workers = loading_processes(settings, device, threads)
@@ -157,31 +157,31 @@ def threads_for_loading(settings: TrainingSettings, device: torch.device) -> Ite
 
 
 def loading_processes(settings: TrainingSettings, device: torch.device, threads: int) -> int:
-    """How many of so many threads load pictures: as many as are set, else none on a CPU and all but one beside a GPU.
+    """The number of workers: `settings.workers`, or by default none on a CPU and all threads but one beside a GPU.
 
-    Half of them at most on a CPU, because the others train. Fewer where what they hand over would not fit into the
-    system's shared memory, of which a container has little.
+    On a CPU it is half of the threads at most, because the others train. It is lower where the batches would not fit
+    into the system's shared memory, which is small in a container.
     """
     cpu = device.type == "cpu"
     most = threads // 2 if cpu else threads - 1
     wanted = (0 if cpu else most) if settings.workers is None else settings.workers
     workers = min(wanted, most)
     if workers < wanted:
-        log.info("%d of %d workers load pictures: the job has %d threads in all", workers, wanted, threads)
+        log.info("using %d of %d workers: the job has only %d threads", workers, wanted, threads)
     if workers == 0 or not _SHARED_MEMORY.is_dir():
         return workers
     each = (_AHEAD + 1) * settings.batch_size * 3 * settings.size**2  # bytes
     if (fitting := shutil.disk_usage(_SHARED_MEMORY).free // each) < workers:
-        text = "%d of %d workers load pictures: %s has room for no more (Docker gives it more with --shm-size)"
+        text = "using %d of %d workers: %s is too small for more (Docker: --shm-size)"
         log.warning(text, fitting, workers, _SHARED_MEMORY)
     return min(workers, fitting)
 
 
 def on_device(loaded: Batch | InputError, settings: TrainingSettings, device: torch.device) -> Batch:
-    """What `_collate` put together, as a network is given it.
+    """A batch of `_collate` as the network takes it.
 
     Raises:
-        InputError: a picture that could not be read.
+        InputError: a photograph could not be read.
     """
     if isinstance(loaded, InputError):
         raise loaded
@@ -200,12 +200,12 @@ def _loader(
         collate_fn=_collate,
         pin_memory=device.type == "cuda",
         prefetch_factor=_AHEAD if workers else None,
-        generator=torch.Generator(),  # or the loader would draw from the global one
+        generator=torch.Generator(),  # else the loader would draw from the global one
     )
 
 
 class _Parts(Dataset[tuple[Tensor, int] | InputError]):
-    """Training and validation pictures as one data set."""
+    """Training and validation photographs as one data set."""
 
     def __init__(self, parts: Sequence[PictureDataset]) -> None:
         self.parts = parts
@@ -214,7 +214,7 @@ class _Parts(Dataset[tuple[Tensor, int] | InputError]):
         part, epoch, index = key
         try:
             return self.parts[part].item(index, epoch)
-        except InputError as error:  # raised here it would reach the user with a process's traceback in its words
+        except InputError as error:  # raised in a worker, its message would contain a traceback
             return error
 
 

@@ -1,7 +1,7 @@
-"""What a step of training takes: an optimizer and its learning rate; and after which epoch there are no more.
+"""The optimizer, its learning rate at each step, and the epoch after which training stops.
 
-The rate depends on the settings and on where the step stands, nothing else, and so does the end on the epochs' logs: a
-training that was cut off and goes on has no state of theirs to restore.
+The rate depends on the settings and the step alone, and the end on the epochs' logs alone: a training that is resumed
+has no state of these to restore.
 """
 
 import math
@@ -17,11 +17,11 @@ __all__ = ["epochs_until_stop", "learning_rate", "make_optimizer", "set_learning
 
 
 def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int) -> float:
-    """Of step `step` of `steps` in an epoch, both counted from 0; `training.settings` describes the schedules."""
+    """The rate of step `step` of `steps` in `epoch`, both counted from 0; see `TrainingSettings` for the schedules."""
     done = epoch + step / steps  # epochs before this step
     rate, warmup = settings.learning_rate, settings.warmup_epochs
     if settings.schedule == "step":
-        for _ in range(epoch // settings.step_epochs):  # one by one, as torch does: a power has another last bit
+        for _ in range(epoch // settings.step_epochs):  # one by one, as torch does: a power may differ in the last bit
             rate *= settings.learning_rate_decay
     else:
         share = max(0.0, done - warmup) / max(settings.epochs - warmup, 1e-9)  # of the way from the rate to 0
@@ -30,7 +30,7 @@ def learning_rate(settings: TrainingSettings, epoch: int, step: int, steps: int)
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """With the settings' rate at first and weight decay on every parameter."""
+    """An optimizer with the settings' rate, and weight decay for every parameter."""
     common: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay, "fused": True}
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=settings.momentum, **common)
@@ -38,15 +38,16 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSetting
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of all its parameters."""
+    """Set the rate of all parameters."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def epochs_until_stop(logs: Sequence[Mapping[str, Any]], patience: int | None) -> int | None:
-    """After how many of these epochs training stops: when `patience` of them brought none better; None if not yet.
+    """The number of epochs after which training stops, `patience` of them without improvement; None if not yet.
 
-    Better is a higher validation accuracy and, of equal ones, a lower validation loss, as in `choose_epoch`.
+    An epoch is better if its validation accuracy is higher, or equal and its validation loss lower, as in
+    `choose_epoch`.
     """
     if patience is None:
         return None

@@ -1,4 +1,4 @@
-"""One epoch of training: forward, loss, backward, step, batch after batch."""
+"""An epoch of training: forward, loss, backward and step for each batch."""
 
 import math
 import time
@@ -21,32 +21,32 @@ __all__ = ["Epochs", "Loss", "balanced_weights"]
 
 @dataclass(frozen=True)
 class Loss:
-    """Cross-entropy in nats. `class_weights`: (classes,) on the device, None for equal ones."""
+    """Cross-entropy in nats. `class_weights`: (classes,), on the device; None for equal weights."""
 
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean over (B, classes) logits; targets are classes, (B,), or shares of them, (B, classes)."""
+        """The mean over the batch; logits: (B, classes), targets: classes, (B,), or their shares, (B, classes)."""
         cross_entropy = nn.functional.cross_entropy
         if self.class_weights is None:
             return cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        # torch's own mean divides by the weights in the batch, so that a class alone in its batch would have none
+        # torch's own mean divides by the batch's weights, and a class alone in a batch would lose its weight
         smoothing, weights = self.label_smoothing, self.class_weights
         total = cross_entropy(logits, targets, weights, label_smoothing=smoothing, reduction="sum")
         return total / len(logits)
 
 
 def balanced_weights(labels: list[int], classes: int) -> Tensor:
-    """(classes,) of mean 1 over the labels: each class has the same part in the loss, however rare it is."""
+    """(classes,) weights with mean 1 over the labels: every class contributes equally to the loss, however rare."""
     counts = torch.bincount(torch.tensor(labels), minlength=classes)
     return len(labels) / ((counts > 0).sum() * counts.clamp(min=1))
 
 
 class Epochs:
-    """The epochs of a network's training on `labels`, one for each picture: what they have in common.
+    """What the epochs of a training have in common.
 
-    `train_mode`: puts what learns into `train` mode.
+    `train_mode` puts the modules that learn into `train` mode. `labels`: the class of each training photograph.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class Epochs:
         self._mixing: Mixing | None = make_mixing(settings, classes)
 
     def train(self, epoch: int, batches: Iterable[Batch], advance: Callable[[int], None]) -> dict[str, float]:
-        """Show the network every picture once; returns the epoch's part of the training log.
+        """Train on every photograph once; returns the epoch's part of the training log.
 
-        `batches`: of the sizes of `featurediff.training.loading.training_order`. `advance` is told of each how many it
-        holds.
+        `batches`: as `featurediff.training.loading.training_order` makes them; `advance` is called with the size of
+        each.
 
         Raises:
-            InputError: a loss that is not finite, with the batch.
+            InputError: the loss became infinite or NaN; the message names the batch.
         """
         self._train_mode()
         sizes = [len(batch) for batch in training_order(self._count, self._settings, epoch)]
-        losses, right, began = 0.0, 0, time.monotonic()
+        losses, all_correct, began = 0.0, 0, time.monotonic()
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(derive_seed(self._settings.seed, "dropout", epoch))
-            torch.empty((), dtype=torch.int64).random_()  # once the loader's draw: dropout's stay what they were
+            torch.empty((), dtype=torch.int64).random_()  # once the loader's draw: without it dropout would differ
             done = _one_behind(self._batch_by_batch(epoch, batches, sizes))
             for number, (size, (loss, correct)) in enumerate(zip(sizes, done, strict=True), start=1):
                 value = float(loss)
@@ -92,12 +92,12 @@ class Epochs:
                         f"lower learning_rate (now {self._rate():g}) and run again"
                     )
                 losses += value * size
-                right += int(correct)
+                all_correct += int(correct)
                 advance(size)
         seconds = time.monotonic() - began
         return {
             "train_loss": losses / self._count,
-            "train_accuracy": right / self._count,
+            "train_accuracy": all_correct / self._count,
             "learning_rate": self._rate(),
             "images_per_second": self._count / seconds,
         }
@@ -105,7 +105,7 @@ class Epochs:
     def _batch_by_batch(
         self, epoch: int, batches: Iterable[Batch], sizes: list[int]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each batch its mean loss, and how many pictures were told right."""
+        """The mean loss of each batch, and how many photographs were classified correctly."""
         group = self._settings.accumulate_batches
         steps = math.ceil(len(sizes) / group)
         for number, (pictures, labels) in enumerate(batches):
@@ -131,7 +131,7 @@ class Epochs:
 
 
 def _one_behind(items: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same items, each once the next one is under way: a GPU does not wait while its number is read."""
+    """The same items, each after the next was started, so that a GPU need not wait while a number is read."""
     before = None
     for item in items:
         if before is not None:

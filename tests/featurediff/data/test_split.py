@@ -156,7 +156,7 @@ def test_every_offender_is_named_and_skipped(tmp_path, name) -> None:
     whole, _ = split(name, root)
     offenders = SPOILERS[name](root)
     text = message(name, root)
-    assert f"{len(offenders)} things" in text
+    assert f"{len(offenders)} problems" in text
     assert "on_bad_image: skip" in text
     lines = text.splitlines()
     for offender in offenders:

@@ -93,7 +93,7 @@ def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path
         assert got.wait(5)
     thread.join(timeout=5)
     assert held == [devices[2]]
-    assert (tmp_path / "fifth.log").read_text().count("waiting for a GPU: other jobs hold all 4") == 1
+    assert (tmp_path / "fifth.log").read_text().count("waiting for a GPU: other jobs are using all 4") == 1
 
 
 @pytest.mark.usefixtures("four_gpus")
@@ -213,7 +213,7 @@ def test_ctrl_c_is_one_message(tmp_path, capfd) -> None:
     with pytest.raises(SystemExit) as ended, job(tmp_path / "a.log"):
         signal.raise_signal(signal.SIGINT)
     assert ended.value.code == 130
-    assert capfd.readouterr().err == "interrupted: the same command goes on from here\n"
+    assert capfd.readouterr().err == "interrupted: run the same command again to continue from here\n"
 
 
 def test_sigterm_is_one_message_and_leaves_nothing_half_done(tmp_path, capfd) -> None:

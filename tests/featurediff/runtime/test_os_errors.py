@@ -19,7 +19,7 @@ from featurediff.runtime.os_errors import check_times, check_writable, describe_
         (errno.ENOSPC, "the disk is full: free some space and run again"),
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "read-only"),
-        (errno.EACCES, "no right"),
+        (errno.EACCES, "permission was denied"),
         (errno.EIO, "failed"),
         (errno.ENOENT, "was removed while the step ran: run again"),
     ],
@@ -90,7 +90,7 @@ def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_pa
     for name in ("a.csv", "b/c.png"):
         os.utime(results / name, (time.time() + 3600,) * 2)
     with pytest.raises(
-        InputError, match=r"2 files in .*my results are dated in the future, such as .*a\.csv"
+        InputError, match=r"2 files in .*my results have a date in the future, such as .*a\.csv"
     ) as raised:
         check_times(results)
     command = next(line for line in str(raised.value).splitlines() if line.startswith("    find "))

@@ -197,5 +197,5 @@ def _drawn(epoch: int) -> torch.Generator:
 
 def test_a_part_without_pictures_is_said(root) -> None:
     table = split()
-    with pytest.raises(InputError, match="no val pictures"):
+    with pytest.raises(InputError, match="no val photographs"):
         open_pictures(table[table["split"] == "train"], root, settings())

@@ -1,10 +1,10 @@
-"""The demo's three data sets, drawn: no download, yet the files are laid out as the real ones are.
+"""The demo's three data sets: they are drawn, so nothing is downloaded, and have the layouts of real ones.
 
 `shapes`: an image folder of textures, shapes and simple objects, for the base network. `dogs`: invented breeds as in
 Kaggle's dog-breed-identification. `cars`: invented models as in Stanford Cars, with its devkit.
 
-A picture depends on (seed, data set, class, its number in the class, size) alone: drawing more pictures of a class
-leaves the first ones, and their names, as they are.
+A picture depends on (seed, data set, class, its number in the class, size) alone: if more pictures of a class are
+drawn, the earlier ones and their names stay the same.
 """
 
 import io
@@ -26,7 +26,7 @@ from featurediff.data.demo.shapes import SHAPES, draw_shape
 
 __all__ = ["KINDS", "draw", "draw_cars", "draw_dogs", "draw_shapes"]
 
-# Lists the files of the last drawing below a root, so that another drawing removes these and nothing else.
+# Lists the files that were drawn below a root, so that another drawing removes these and nothing else.
 _MANIFEST = ".drawn"
 
 _Drawer = Callable[[Canvas, np.random.Generator, str], None]
