@@ -101,13 +101,13 @@ def measure(files: int, repeats: int, cores: int) -> dict[str, Cost]:
         "the split's job, every picture decoded": (*snakemake, split, "--forcerun", "split_data"),
     }
     with data_set(files) as folder:
-        weigh = partial(run, folder, PYTHONPATH=str(ROOT / "lib"))
+        weigh = partial(run, folder)
         weigh(steps["`snakemake -n`"])  # asks once about the networks
         costs = {name: [weigh(command) for _ in range(repeats)] for name, command in steps.items()}
     return {name: sorted(runs, key=lambda cost: cost.seconds)[len(runs) // 2] for name, runs in costs.items()}
 
 
-def in_words(cost: Cost) -> str:
+def cell(cost: Cost) -> str:
     return f"{cost.seconds:.1f} s ({cost.processor:.1f} s), {cost.mebibytes:.0f} MiB"
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     print(f"JPEGs of {SIZE} px in {CLASSES} classes, {arguments.cores} cores, median of {arguments.repeats} runs\n")
     print("| step | " + " | ".join(f"{files:,} files" for files in counts) + " |\n|---|---|---|")
     for name in costs[0]:
-        print(f"| {name} | " + " | ".join(in_words(cost[name]) for cost in costs) + " |")
+        print(f"| {name} | " + " | ".join(cell(cost[name]) for cost in costs) + " |")
 
 
 if __name__ == "__main__":
