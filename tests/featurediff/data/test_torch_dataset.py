@@ -215,7 +215,7 @@ def test_it_can_be_sent_to_another_process(folder) -> None:
 def test_pictures_gone_since_the_split_are_all_named(folder) -> None:
     (folder / "1.png").unlink()
     (folder / "3.png").unlink()
-    with pytest.raises(InputError, match=r"2 pictures") as caught:
+    with pytest.raises(InputError, match=r"2 photographs") as caught:
         PictureDataset(folder, split_of(), "train", val_transform(8))
     assert "1.png" in str(caught.value)
     assert "3.png" in str(caught.value)
