@@ -9,9 +9,13 @@ import pytest
 from feature_vis.lazy import attach
 
 
-@pytest.mark.parametrize("package", ["", ".images", ".networks", ".optimisation"])
+PACKAGES = ["feature_vis", "feature_vis.images", "feature_vis.networks", "feature_vis.optimisation"]
+PACKAGES += ["featurediff", "featurediff.rendering", "featurediff.statistics", "featurediff.measures"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_all_that_is_offered_is_there(package: str) -> None:
-    module = importlib.import_module(f"feature_vis{package}")
+    module = importlib.import_module(package)
     assert dir(module) == module.__all__
     assert all(getattr(module, name) is not None for name in module.__all__)
     with pytest.raises(AttributeError, match="absent"):
@@ -20,9 +24,10 @@ def test_all_that_is_offered_is_there(package: str) -> None:
 
 def test_what_people_use_is_offered_without_torch() -> None:
     code = """
-import sys, feature_vis, feature_vis.recipe, feature_vis.images, feature_vis.networks, feature_vis.optimisation
+import sys, featurediff, feature_vis, feature_vis.recipe, feature_vis.images, feature_vis.networks, feature_vis.optimisation
 assert {"render", "Recipe", "Objectives", "FeatureVisualizer"} <= set(dir(feature_vis))
 assert feature_vis.Recipe is feature_vis.recipe.Recipe
+assert {"load_network", "compare_networks", "cli", "statistics"} <= set(dir(featurediff))
 assert "torch" not in sys.modules
 from feature_vis import FeatureVisualizer
 from feature_vis.render import FeatureVisualizer as the_same, render

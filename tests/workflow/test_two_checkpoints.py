@@ -90,7 +90,7 @@ def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(fol
     assert "Nothing to be done" in again.stdout + again.stderr
     other = diff(folder, "--channels", "5", "--cores", "2")
     assert other.returncode == 1
-    assert "says otherwise: name another folder by --out" in other.stderr
+    assert "is another config: name another folder by --out" in other.stderr
 
 
 def test_a_change_of_the_network_in_its_file_renders_again(folder: Path, done: object) -> None:

@@ -1,1 +1,4 @@
-"""The command line: `main` holds the options and words, and a module of its own does the work of each command."""
+"""The command line. `main` holds every command's options and help; a module named as the command does its work.
+
+`workflow` finds the workflow and runs it, `results` reads a folder of results, `estimate` measures what `check` tells.
+"""

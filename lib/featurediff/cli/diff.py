@@ -1,4 +1,4 @@
-"""Two checkpoints of one architecture, compared in one go: a config in a new folder, and the workflow run on it."""
+"""The config that compares two checkpoints of one architecture."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,28 +35,26 @@ _HEADER = """\
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared and how: `layers` are `layer` or `layer=channels`, chosen where there are none; the numbers are
-    pixels, steps, pictures of every channel, and channels of every layer.
-    """
+    """What is compared and how."""
 
-    model: str
-    base: str
+    model: str  # the architecture of both
+    base: str  # a file of weights, or the library's name of some; so is `tuned`
     tuned: str
-    probe: Path | None
-    layers: tuple[str, ...]
-    size: int | None
-    steps: int
-    seeds: int
-    channels: int
+    probe: Path | None  # folder of photographs
+    layers: tuple[str, ...]  # `layer` or `layer=channels`; layers are chosen if there are none
+    size: int | None  # pixels of a picture; the architecture's own if None
+    steps: int  # of the optimizer
+    seeds: int  # pictures of every channel
+    channels: int  # of every layer whose channels are not named
 
 
 def write_config(pair: Pair, folder: Path) -> list[str]:
-    """Write `config.yaml` into the folder; returns lines about what was chosen, none where nothing differs.
+    """Write `config.yaml` into the folder; returns lines about what was chosen, none if the two do not differ.
 
     Raises:
-        InputError: weights that do not fit, layers that there are not, or a config in the folder that says otherwise.
+        InputError: weights that do not fit, layers that do not exist, or another config in the folder.
     """
-    base, tuned = (load_weights(pair.model, weights).module() for weights in (pair.base, pair.tuned))
+    base, tuned = _load(pair)
     size = pair.size or picture_size(base)
     chosen, lines = _choose(pair, base, tuned, size)
     if not chosen:
@@ -64,9 +62,22 @@ def write_config(pair: Pair, folder: Path) -> list[str]:
     text = _HEADER + yaml.safe_dump(_config(pair, chosen, size), sort_keys=False, width=120, default_flow_style=None)
     file = folder / "config.yaml"
     if file.exists() and file.read_text(encoding="utf-8") != text:
-        raise InputError(f"{file} is there already and says otherwise: name another folder by --out")
+        raise InputError(f"{file} exists and is another config: name another folder by --out")
     write_text(file, text)
     return [*lines, f"{file} is written"]
+
+
+def _load(pair: Pair) -> tuple[nn.Module, nn.Module]:
+    """Both networks, or what is wrong with each."""
+    models, mistakes = [], []
+    for weights in (pair.base, pair.tuned):
+        try:
+            models.append(load_weights(pair.model, weights).module())
+        except InputError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise InputError("\n".join(dict.fromkeys(mistakes)))
+    return models[0], models[1]
 
 
 def _choose(pair: Pair, base: nn.Module, tuned: nn.Module, size: int) -> tuple[dict[str, Any], list[str]]:

@@ -1,4 +1,4 @@
-"""The commands, their options and what `--help` says of them. Nothing that is slow to start is imported above."""
+"""The commands, their options and their help. Modules that are slow to import are imported inside the commands."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ _FOLDER = click.Path(path_type=Path)
 
 
 class _Commands(click.Group):
-    """A user's mistake ends a command with its message and 1, Ctrl-C with 130, neither with a traceback."""
+    """A user's mistake ends a command with a message and code 1, Ctrl-C with code 130; neither shows a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -59,7 +59,7 @@ def _complete_channel(ctx: click.Context, param: click.Parameter, begun: str) ->
 
 
 def _begun_results(ctx: click.Context) -> Results | None:
-    """Those of the command line as far as it is typed."""
+    """The results folder of the command line that is being completed; None where there is none."""
     try:
         return Results(ctx.params.get("results") or "results")
     except InputError:
@@ -71,7 +71,7 @@ _results = click.option(
 )
 
 
-_workflow = click.option("--workflow", type=_FOLDER, help="Folder of another Snakefile than the package's own.")
+_workflow = click.option("--workflow", type=_FOLDER, help="Folder of another Snakefile than the package's.")
 
 _model = click.option(
     "--model", required=True, help="resnet50 or another of torchvision's, timm:<name>, or module:function of a file."
@@ -110,16 +110,15 @@ def main() -> None:
 @main.command()
 @click.argument("channel", metavar="LAYER:CHANNEL", type=_ChannelIdType(), shell_complete=_complete_channel)
 @click.option(
-    "--network", "networks", multiple=True, shell_complete=_complete_network, help="Only this one; repeatable."
+    "--network", "networks", multiple=True, shell_complete=_complete_network, help="Show only this network; repeatable."
 )
 @_results
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the desktop's viewer.")
 def show(channel: ChannelId, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
     """Show a channel's pictures and numbers.
 
-    Where its pictures are, and what was measured, with noise floor, interval and meaning.
-
-    Ends with 0 where there is anything to show; what is missing is said on the error stream.
+    Prints the paths of its pictures and every number that was measured, with noise floor, interval and meaning. What
+    is missing is listed on the error stream.
 
     \b
     Examples:
@@ -140,11 +139,15 @@ def show(channel: ChannelId, networks: tuple[str, ...], results: Path, open_it: 
 
 
 @main.command()
-@click.option("--network", shell_complete=_complete_network, help="Needed where several were compared with the base.")
-@click.option("--layer", shell_complete=_complete_layer, help="Of this layer alone.")
-@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many.")
+@click.option(
+    "--network",
+    shell_complete=_complete_network,
+    help="Needed if several were compared with the base.",
+)
+@click.option("--layer", shell_complete=_complete_layer, help="List only this layer.")
+@click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list.")
 @click.option("--by", default="rank", show_default=True, metavar="COLUMN", help="Sort by this column of the ranking.")
-@click.option("--csv", "as_table", is_flag=True, help="All columns, as CSV.")
+@click.option("--csv", "as_table", is_flag=True, help="Print all columns as CSV.")
 @_results
 def top(network: str | None, layer: str | None, count: int, by: str, as_table: bool, results: Path) -> None:
     """List the most changed channels.
@@ -167,22 +170,22 @@ def top(network: str | None, layer: str | None, count: int, by: str, as_table: b
 
 @main.command()
 @_model
-@click.option("--weights", required=True, help="A library's name (IMAGENET1K_V2, pretrained), or a file of weights.")
-@click.option("--layer", required=True, help="The layer's dotted module name; the head's gives classes.")
+@click.option("--weights", required=True, help="A file of weights, or the library's name of some.")
+@click.option("--layer", required=True, help="The layer's dotted module name. The head's channels are the classes.")
 @click.option("--channel", required=True, help="A number, a range 0-15, several with commas, or all.")
 @click.option("--size", type=int, help="Height and width in pixels.")
 @click.option("--steps", type=int, help="Steps of the optimizer.")
-@click.option("--seed", type=int, help="Of the noise to start from and of the transforms.")
-@click.option("--transforms", help="A preset of feature_vis.transforms: small, paper, lucid, crops, none.")
+@click.option("--seed", type=int, help="Seed of the starting noise and of the transforms.")
+@click.option("--transforms", help="A set of transforms: small, paper, lucid, crops or none.")
 @click.option("--parameterization", help="fourier, pixel or laplacian.")
-@click.option("--mode", help="A named set of settings: default, or paper for the original's.")
-@click.option("--out", default="pictures", show_default=True, type=_FOLDER, help="Folder of the pictures.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@click.option("--mode", help="A named set of settings: default, or paper for the original experiment's.")
+@click.option("--out", default="pictures", show_default=True, type=_FOLDER, help="Folder for the pictures.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 def render(model: str, weights: str, layer: str, channel: str, out: Path, device: str, **settings: Any) -> None:
     """Render channels of any network.
 
-    Without a workflow. Each PNG holds its recipe and the activation reached. The same command again keeps what is
-    there and makes the rest, after Ctrl-C, too. What is not set is as in `Recipe`'s defaults.
+    No workflow is needed. Each PNG holds its recipe and the activation it reached. The same command again keeps the
+    pictures that exist and makes the others, also after Ctrl-C. Settings that you leave out have `Recipe`'s defaults.
 
     \b
     Examples:
@@ -201,9 +204,9 @@ def render(model: str, weights: str, layer: str, channel: str, out: Path, device
 @main.command()
 @click.argument("folder", default=".", type=_FOLDER)
 @click.option("--root", help="The data set's folder.  [needed without a terminal]")
-@click.option("--name", help="What the fine-tuned network is called; the data set's folder where absent.")
+@click.option("--name", help="Name of the fine-tuned network.  [default: the data set's folder]")
 @click.option(
-    "--format", "format_", help="image_folder, kaggle_dogs, stanford_dogs, stanford_cars or csv; seen where absent."
+    "--format", "format_", help="image_folder, kaggle_dogs, stanford_dogs, stanford_cars or csv.  [default: recognized]"
 )
 @click.option("--model", help="As for `featurediff render`.  [default: resnet50]")
 @click.option("--weights", help="A library's name or a file of weights.  [default: the library's best]")
@@ -214,7 +217,7 @@ def render(model: str, weights: str, layer: str, channel: str, out: Path, device
     metavar="LAYER[=CHANNELS]",
     help="A layer to render, such as layer4.2=0-63; repeatable.",
 )
-@click.option("--train-from", help="First module that learns; all before it stands still.")
+@click.option("--train-from", help="First module that learns; all modules before it are frozen.")
 @click.option("--epochs", type=int, help="Passes over the training pictures.  [default: 10]")
 @click.option("--size", type=int, help="Height and width of the pictures, in pixels.  [default: 224]")
 @click.option("--steps", type=int, help="Steps of the optimizer.  [default: 256]")
@@ -224,9 +227,8 @@ def render(model: str, weights: str, layer: str, channel: str, out: Path, device
 def init(folder: Path, force: bool, example: str | None, **answers: Any) -> None:
     """Write a config for your own data.
 
-    It becomes FOLDER/config.yaml, with a comment on every line that you may want to change.
-
-    What no option says is asked; without a terminal the defaults are taken.
+    Writes FOLDER/config.yaml, with a comment on every line that you may want to change. Asks for what no option says;
+    without a terminal it takes the defaults.
 
     \b
     Examples:
@@ -260,12 +262,12 @@ def init(folder: Path, force: bool, example: str | None, **answers: Any) -> None
 def run(options: tuple[str, ...], directory: Path, workflow: Path | None) -> None:
     """Run the workflow.
 
-    It makes what config.yaml asks for and is not there yet. All other options and targets go to snakemake, and the exit
-    status is snakemake's. Without --cores all cores are used.
+    Makes what config.yaml asks for and does not exist yet. All other options, and targets, go to snakemake. Without
+    --cores all cores are used.
 
     \b
     Examples:
-      featurediff run -n                                 say what would be done
+      featurediff run -n                                 list what would be done
       featurediff run --directory birds --cores 8        run on 8 cores
       featurediff run --workflow-profile slurm           run through Slurm
       featurediff run --configfile other.yaml pictures   take another config; make the pictures only
@@ -280,15 +282,18 @@ def run(options: tuple[str, ...], directory: Path, workflow: Path | None) -> Non
 @main.command()
 @click.option("--config", "file", type=_FOLDER, help="The config.  [default: config.yaml in the directory]")
 @click.option(
-    "--directory", default=".", type=_FOLDER, help="Where snakemake will run; relative paths count from here."
+    "--directory",
+    default=".",
+    type=_FOLDER,
+    help="Folder in which the workflow will run.",
 )
-@click.option("--cores", type=click.IntRange(min=1), help="As for snakemake.  [default: all]")
-@click.option("--quick", is_flag=True, help="Neither decode every picture nor measure for the estimate.")
+@click.option("--cores", type=click.IntRange(min=1), help="Cores that the run will use.  [default: all]")
+@click.option("--quick", is_flag=True, help="Decode no pictures and measure no times.")
 def check(file: Path | None, directory: Path, cores: int | None, quick: bool) -> None:
     """Find mistakes before a run, estimate its time.
 
-    Config, data, weights, layers, channels, GPU and the results folder are looked at; every problem is said at once,
-    with its line in the file. Time is measured on this machine with the real networks, and multiplied.
+    Looks at the config, data, weights, layers, channels, GPU and results folder, and lists all problems at once with
+    their lines in the file. Measures a few steps of the real work on this machine, and multiplies.
 
     \b
     Examples:
@@ -309,7 +314,11 @@ def check(file: Path | None, directory: Path, cores: int | None, quick: bool) ->
 @click.argument("tuned", metavar="TUNED")
 @click.argument("options", metavar="[SNAKEMAKE OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 @_model
-@click.option("--probe", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Folder of photographs.")
+@click.option(
+    "--probe",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of photographs.",
+)
 @click.option(
     "--layer",
     "layers",
@@ -317,9 +326,9 @@ def check(file: Path | None, directory: Path, cores: int | None, quick: bool) ->
     metavar="LAYER[=CHANNELS]",
     help="A layer to compare, such as layer4.2=0-63; repeatable.  [default: the two that moved most]",
 )
-@click.option("--channels", default=16, show_default=True, type=click.IntRange(min=1), help="Of every layer.")
+@click.option("--channels", default=16, show_default=True, type=click.IntRange(min=1), help="Channels of every layer.")
 @click.option("--size", type=click.IntRange(min=16), help="Pixels of pictures and probe images.  [default: 224]")
-@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Of the optimizer.")
+@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Steps of the optimizer.")
 @click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1), help="Pictures of every channel.")
 @click.option("--out", type=_FOLDER, help="A new folder.  [default: diff-<base>-<tuned>]")
 @_workflow
@@ -328,18 +337,18 @@ def diff(
 ) -> None:
     """Compare two checkpoints.
 
-    BASE and TUNED are files of weights, or a library's names of weights. A config is written into a new folder, the
-    workflow is run there, and the page's path is printed. Where no layers are named, those are taken whose channels'
-    activations on the photographs moved most, or whose weights did where there are none; half of the channels are the
-    most moved ones, the others stand beside them. The same command again goes on where it was stopped.
+    BASE and TUNED are files of weights, or the library's names of some. The command writes a config into a new folder,
+    runs the workflow there and prints the path of the page. If you name no layers, it takes the two whose channels'
+    activations on the photographs moved most; without photographs, whose weights did. Half of the channels are those
+    that moved most, the others are spread over the rest. The same command again goes on where it was stopped.
 
-    Options that are not listed here are snakemake's; they come last.
+    Options that are not listed here go to snakemake; put them last.
 
     \b
     Examples:
       featurediff diff base.pth tuned.pth --model resnet50 --probe photos
       featurediff diff IMAGENET1K_V2 tuned.pth --model resnet50 --layer layer4.2=0-63 --cores 8
-      featurediff diff a.pth b.pth --model nets:build --size 64 -n
+      featurediff diff a.pth b.pth --model nets:build --size 64 -n      list what would run
     """
     from featurediff.cli.diff import Pair, write_config
     from featurediff.cli.workflow import find_workflow, run_snakemake
