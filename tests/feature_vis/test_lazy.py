@@ -8,7 +8,6 @@ import pytest
 
 from feature_vis.lazy import attach
 
-
 PACKAGES = ["feature_vis", "feature_vis.images", "feature_vis.networks", "feature_vis.optimisation"]
 PACKAGES += ["featurediff", "featurediff.rendering", "featurediff.statistics", "featurediff.measures"]
 
@@ -24,7 +23,7 @@ def test_all_that_is_offered_is_there(package: str) -> None:
 
 def test_what_people_use_is_offered_without_torch() -> None:
     code = """
-import sys, featurediff, feature_vis, feature_vis.recipe, feature_vis.images, feature_vis.networks, feature_vis.optimisation
+import sys, featurediff, feature_vis.recipe, feature_vis.images, feature_vis.networks, feature_vis.optimisation
 assert {"render", "Recipe", "Objectives", "FeatureVisualizer"} <= set(dir(feature_vis))
 assert feature_vis.Recipe is feature_vis.recipe.Recipe
 assert {"load_network", "compare_networks", "cli", "statistics"} <= set(dir(featurediff))
