@@ -17,7 +17,7 @@ from PIL import Image
 
 from feature_vis.files import write_text
 from feature_vis.images.png import write_picture
-from featurediff.comparison.compare import describe_columns, rank_layers, visual_and_functional
+from featurediff.comparison.compare import describe_columns, picture_answer_agreement, rank_layers
 from featurediff.report.page import chart_library, write_page
 from featurediff.report.probe_sheets import shown_images, write_probe_sheets
 from featurediff.report.sources import NetworkFacts, Sources
@@ -170,7 +170,7 @@ def _tables(
     ranking, summary = rank_layers(tables)
     write_text(folder / "ranking.csv", ranking.to_csv(index=False))
     write_text(folder / "summary.csv", summary.to_csv(index=False))
-    write_text(folder / "agreement.csv", visual_and_functional(ranking, 0).to_csv(index=False))
+    write_text(folder / "agreement.csv", picture_answer_agreement(ranking, 0).to_csv(index=False))
     write_text(folder / "columns.yaml", describe_columns())
 
 

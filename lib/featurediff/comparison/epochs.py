@@ -1,22 +1,20 @@
-"""Through time: chosen channels at chosen epochs of a fine-tuning, rendered from the same seeds and measured.
+"""Films: chosen channels at chosen epochs of a fine-tuning, rendered from the same seeds and measured.
 
-An epoch is compared with the base just as the network that is visualized is: by
-`featurediff.statistics.multiple_testing` from pictures, by `featurediff.measures.channels` on probe images, on both
-networks' pictures, and in the filters. Three things differ:
+An epoch is compared with the base in the same way as the network that is visualized. Three things differ:
 
-- The channels are few, and chosen because they changed most in the end. Probabilities of so large a change would be
-  wrong after such a choice, so there are none here; the ranking has them.
-- `excess` is against the drift of the layer at the epoch that is visualized, known from all of its channels: one
-  scale for all epochs, on which a channel rises, and at that epoch reaches the ranking's number.
-- `mismatched_similarity` and `retained` know the other channels of the film alone.
+- The channels are few, and were chosen because they changed most in the end. After such a choice, probabilities of so
+  large a change would be wrong, so there are none here. The ranking has them.
+- `excess` is measured against the drift of the layer at the epoch that is visualized, which is known from all of its
+  channels. So there is one scale for all epochs, on which a channel rises until it has the ranking's number.
+- `mismatched_similarity` and `retained` only know the other channels of the film.
 
-Pictures lie in a store, `epoch<e>/<layer>/channel<k>.png` and `…/seed<s>/channel<k>.png`, which no rule declares,
-since which channels there are depends on the ranking. As everywhere the key in a PNG says whether it is current; a
+The pictures lie in a store, `epoch<e>/<layer>/channel<k>.png` and `…/seed<s>/channel<k>.png`. No rule declares them,
+because the ranking decides which channels there are. As everywhere, the key in a PNG says whether it is current. A
 picture that was made elsewhere under the same key (of a frozen layer, or of the epoch that is visualized) is copied.
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +27,25 @@ from featurediff.comparison.compare import compare_networks
 from featurediff.measures.embedder import Embedder
 from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.rendering.batch import adopt, make_targets, visualize
-from featurediff.rendering.failed_pictures import find_failed
+from featurediff.rendering.failed_pictures import failed_of, find_failed
 from featurediff.rendering.paths import picture_paths
+from featurediff.rendering.picture_pairs import PicturePairs
 from featurediff.rendering.picture_table import measure_pictures
 from featurediff.statistics.empirical_null import EmpiricalNull, fit_distance_null
 
-__all__ = ["choose_channels", "find_failed_by_layer", "have_pictures", "measure_epoch"]
+__all__ = ["film_channels", "film_pairs", "measure_epoch", "render_epoch"]
 
 log = logging.getLogger("featurediff")
 
-# The channels were chosen because they changed: nothing of theirs is a probability, and they are no bulk of a layer.
+# The channels were chosen because they changed: they are no sample of their layer, and have no probabilities.
 _UNFOUNDED = ["p_visual", "p_excess", "response_excess", "p_response"]
 
 
-def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
-    """Channels of each layer, most changed first: those named, or so many as `wanted` says.
+def film_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[int]]) -> dict[str, list[int]]:
+    """The channels of each layer that are filmed, most changed first: those named, or as many as `wanted` says.
 
-    `ranking`: of `featurediff.comparison.compare.rank_layers`. Its rank counts; channels without one (one seed, a
-    frozen layer) come after, the least similar first, then by number.
+    `ranking`: of `featurediff.comparison.compare.rank_layers`. Channels without a rank (one seed, a frozen layer) come
+    last, the least similar first, then by number.
     """
     order = ranking.sort_values(["rank", "paired_similarity", "channel"], kind="stable")
     chosen = {}
@@ -56,7 +55,7 @@ def choose_channels(ranking: pd.DataFrame, wanted: Mapping[str, int | Sequence[i
     return chosen
 
 
-def have_pictures(
+def render_epoch(
     model: nn.Module,
     channels: Mapping[str, Sequence[int]],
     recipes: Mapping[str, Any],
@@ -78,22 +77,42 @@ def have_pictures(
         visualize(targets, layer, model, store / ".staging" / layer, device)
 
 
-def find_failed_by_layer(
-    pictures: Mapping[str, Sequence[str]], network: str, rule: Mapping[str, Any]
-) -> dict[str, set[tuple[int, int]]]:
-    """Each layer's failed pictures, (channel, seed), by the rule of `featurediff.rendering.failed_pictures`."""
-    bad = find_failed(pd.concat([measure_pictures(paths, network, layer) for layer, paths in pictures.items()]), **rule)
+def film_pairs(
+    channels: Mapping[str, Sequence[int]],
+    seeds: Sequence[int],
+    base: Path,
+    store: Path,
+    failed: pd.DataFrame,
+    networks: tuple[str, str],
+    rule: Mapping[str, Any],
+) -> dict[str, PicturePairs]:
+    """The pictures of the base and of an epoch, by layer.
+
+    `base`, `store`: folders of the pictures, by layer. `failed`: the table of failed pictures, which knows the base's.
+    `networks`: the names of base and tuned network. `rule`: the options of
+    `featurediff.rendering.failed_pictures.find_failed`, which looks for those of the epoch.
+    """
+    of_base, of_epoch = (
+        {layer: picture_paths(folder / layer, sorted(chosen), seeds) for layer, chosen in channels.items()}
+        for folder in (base, store)
+    )
+    measured = [measure_pictures(paths, networks[1], layer) for layer, paths in of_epoch.items()]
+    failed_now = find_failed(pd.concat(measured), **rule)
     return {
-        layer: set(bad.loc[bad["layer"] == layer, ["channel", "seed"]].itertuples(index=False, name=None))
-        for layer in pictures
+        layer: PicturePairs(
+            of_base[layer],
+            of_epoch[layer],
+            failed_of(failed, networks[0], layer),
+            failed_of(failed_now, networks[1], layer),
+        )
+        for layer in channels
     }
 
 
 def measure_epoch(
     base: nn.Module,
     tuned: nn.Module,
-    pictures: Mapping[str, tuple[Sequence[str], Sequence[str]]],
-    bad: Mapping[str, Sequence[Collection[tuple[int, int]]]],
+    pictures: Mapping[str, PicturePairs],
     ranking: pd.DataFrame,
     embedder: Embedder,
     responses: PhotoResponses | None,
@@ -102,18 +121,16 @@ def measure_epoch(
     epoch: int,
     train_from: str | None,
 ) -> pd.DataFrame:
-    """A row a layer and channel: a comparison's columns but for those that need the whole layer; epoch, layer_cka.
+    """A row for each layer and channel: a comparison's columns, but those that need the whole layer; epoch, layer_cka.
 
     `ranking`: of the network that is visualized. `responses`: of base and epoch, None if there are no probe images.
     The others: see `featurediff.comparison.compare.compare_networks`.
 
     Raises:
-        FrozenLayerChanged: a frozen layer that does not come out as exactly unchanged.
+        FrozenLayerChanged: a frozen layer is not exactly unchanged.
     """
-    nulls = {layer: _null(ranking[ranking["layer"] == layer]) for layer in pictures}
-    table = compare_networks(
-        base, tuned, pictures, bad, embedder, responses, nulls, network=network, train_from=train_from
-    )
+    nulls = {layer: _layer_null(ranking[ranking["layer"] == layer]) for layer in pictures}
+    table = compare_networks(base, tuned, pictures, embedder, responses, nulls, network=network, train_from=train_from)
     table.insert(3, "epoch", epoch)
     if responses is not None:
         cka = responses.layers[["layer", "cka"]].rename(columns={"cka": "layer_cka"})
@@ -121,6 +138,6 @@ def measure_epoch(
     return table.drop(columns=_UNFOUNDED)
 
 
-def _null(ranked: pd.DataFrame) -> EmpiricalNull:
+def _layer_null(ranked: pd.DataFrame) -> EmpiricalNull:
     """The drift of a layer at the epoch that is visualized, from all of its channels."""
     return fit_distance_null(1 - ranked["paired_similarity"].to_numpy(float), ranked["floor"].to_numpy(float))

@@ -8,7 +8,7 @@ learned from them.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.runtime.progress import progress
 from featurediff.runtime.tables import write_table
 
-__all__ = ["COLUMNS", "measure_channels", "probe_images", "write_photo_responses"]
+__all__ = ["COLUMNS", "measure_channels", "probe_images", "show_probe_images", "write_photo_responses"]
 
 log = logging.getLogger("featurediff")
 
@@ -75,6 +75,29 @@ def probe_images(
                 advance(len(some))
 
     return images, batches()
+
+
+def show_probe_images(
+    base: nn.Module,
+    tuned: nn.Module,
+    layers: Collection[str],
+    splits: Sequence[str],
+    *,
+    roots: Mapping[str, str],
+    size: int,
+    resize: int | None,
+    top: int = 9,
+    patches: bool = True,
+) -> tuple[pd.DataFrame, PhotoResponses | None]:
+    """The table of the probe images, see `probe_images`, and both networks' responses to them, None if there are none.
+
+    `splits`: the files of the splits, in the order of `roots`. `top`, `patches`: see
+    `featurediff.measures.photo_responses.photo_responses`.
+    """
+    images, batches = probe_images(dict(zip(roots, splits, strict=True)), roots, size, resize)
+    if images.empty:
+        return images, None
+    return images, photo_responses.photo_responses(base, tuned, layers, batches, top=top, patches=patches)
 
 
 def measure_channels(

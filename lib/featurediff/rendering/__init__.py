@@ -10,8 +10,9 @@ __getattr__, __dir__, __all__ = attach(
     {
         "batch": ["Target", "make_targets", "visualize"],
         "channels": ["parse_channels", "ranges_text"],
-        "failed_pictures": ["find_failed", "read_failed"],
+        "failed_pictures": ["failed_of", "find_failed"],
         "paths": ["picture_paths"],
+        "picture_pairs": ["PicturePairs", "listed_pairs"],
         "picture_table": ["listed_pictures", "measure_pictures"],
     },
 )

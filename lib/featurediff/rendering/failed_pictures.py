@@ -1,35 +1,33 @@
-"""Which pictures failed: those that stayed grey, and those whose channel was not excited more than at the start.
+"""Which pictures failed: those that stayed grey, and those that excite their channel no more than the start did.
 
-The grey rule is the original's: within a layer the scores are sorted, and everything below the first jump is
-faulty. Three things differ from it, on purpose:
+The grey rule is the original's: the scores of a layer are sorted, and everything below the first jump is grey. Three
+things differ from it, on purpose:
 
-- The score is the distance to uniform mid-grey, in float64. The original's uint8 arithmetic wrapped (80² = 6400 =
-  25 * 256 became 0), and it measured against each picture's own grey-scale copy, so that a strong picture
-  without colour looked like a failed one.
-- A jump counts only where the pictures below it are near grey (`max_contrast`). Scores of healthy pictures are
-  spread, the more so the fewer they are, and then have jumps of their own: without the bound healthy pictures go.
-- A layer whose pictures are all near grey has no such jump, and is faulty as a whole.
+- The score is the distance to uniform mid-grey, in float64. The original's uint8 arithmetic overflowed (80² = 6400 =
+  25 * 256 became 0), and it measured against each picture's own grey-scale copy, so that a strong picture without
+  colour looked like a failed one.
+- A jump counts only if all pictures below it are near grey (`max_contrast`). The scores of good pictures are spread,
+  the more so the fewer they are, and have jumps of their own; without the bound, good pictures would be dropped.
+- If all pictures of a layer are near grey, there is no such jump, and all of them failed.
 
 Source: Chobanyan, transfer-visualization `transfer/find_bad_channels.py`.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from feature_vis.errors import InputError
 from feature_vis.images.arrays import check_picture
-from featurediff.runtime.tables import join_reasons, read_table
+from featurediff.runtime.tables import join_reasons
 
-__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "find_failed", "grey_channels", "grey_score", "read_failed"]
+__all__ = ["MAX_CONTRAST", "MID_GREY", "contrast", "failed_of", "find_failed", "grey_channels", "grey_score"]
 
-# 8-bit value of 0.5, the middle of the sigmoid that pictures start from.
+# 8-bit value of 0.5, the middle of the sigmoid, where pictures start.
 MID_GREY = 128.0
 
-# Grey levels of 255, root mean square. The noise a picture starts from has 0.6 to 0.9 (32 to 512 px); pictures of
-# a ResNet-18 that did move reach 25 to 57 within 64 steps at 64 px. 12 keeps a factor of two to the healthy side,
-# where a mistake would drop a true result, and a factor above ten to pictures that never moved.
+# Root mean square in grey levels of 255. The noise that a picture starts from has 0.6 to 0.9 (32 to 512 px). Pictures
+# of a ResNet-18 that did move reach 25 to 57 within 64 steps at 64 px. 12 leaves a factor of two towards good pictures,
+# where a mistake would drop a true result, and a factor above ten towards pictures that never moved.
 MAX_CONTRAST = 12.0
 
 _KEYS = ["network", "layer", "channel", "seed"]
@@ -50,13 +48,12 @@ def contrast(picture: np.ndarray) -> float:
 def find_failed(table: pd.DataFrame, *, jump: float = 0.1, max_contrast: float | None = MAX_CONTRAST) -> pd.DataFrame:
     """The failed pictures: columns network, layer, channel, score, reason, seed.
 
-    `table` has the columns of `featurediff.rendering.picture_table` for any number of networks and layers. `jump`,
-    `max_contrast`: see `grey_channels`. Reasons, joined by "; ": `grey`, `activation did not rise` (finished no higher
-    than it started), `activation not finite`. Networks and layers in the order in which they come first, then
-    channels.
+    `table`: of `featurediff.rendering.picture_table`, of any number of networks and layers. `jump`, `max_contrast`: see
+    `grey_channels`. The reasons are `grey`, `activation did not rise` (it ended no higher than it started) and
+    `activation not finite`, joined by "; ". Networks and layers keep the order of the table; channels are sorted.
 
     Raises:
-        InputError: missing columns, a channel's seed that comes twice, or scores that are not numbers.
+        InputError: missing columns, a seed of a channel that comes twice, or scores that are not numbers.
     """
     _check(table)
     table = table.reset_index(drop=True)
@@ -82,9 +79,9 @@ def grey_channels(
 ) -> np.ndarray:
     """Which pictures of one layer are grey, (N,) scores and contrasts -> (N,) bool, in the given order.
 
-    The cut is the first gap between neighbouring sorted scores above `jump` times the largest score; all below it
-    are grey, where each of them is below `max_contrast`. All are grey where all are below it. With
-    `max_contrast=None` the cut alone decides, as in the original.
+    The cut is the first gap between neighbouring sorted scores that is larger than `jump` times the largest score. All
+    pictures below it are grey if each of them is below `max_contrast`. If all pictures of the layer are below
+    `max_contrast`, all are grey. With `max_contrast=None` the cut alone decides, as in the original.
     """
     near_grey = np.zeros(len(scores), bool) if max_contrast is None else contrasts < max_contrast
     if len(scores) == 0 or near_grey.all():
@@ -107,11 +104,7 @@ def _check(table: pd.DataFrame) -> None:
         raise InputError("the table of pictures has scores that are not numbers: make it again from the pictures")
 
 
-def read_failed(path: str, layer: str, networks: Sequence[str]) -> list[set[tuple[int, int]]]:
-    """Each network's failed pictures of a layer, (channel, seed), from the table that `find_failed` made."""
-    table = read_table(path)
-    table = table[table["layer"] == layer]
-    return [
-        set(table.loc[table["network"] == network, ["channel", "seed"]].itertuples(index=False, name=None))
-        for network in networks
-    ]
+def failed_of(failed: pd.DataFrame, network: str, layer: str) -> set[tuple[int, int]]:
+    """The failed pictures of a network's layer, (channel, seed), in the table of `find_failed`."""
+    rows = failed[(failed["network"] == network) & (failed["layer"] == layer)]
+    return set(rows[["channel", "seed"]].itertuples(index=False, name=None))

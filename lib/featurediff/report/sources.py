@@ -12,7 +12,7 @@ import pandas as pd
 from feature_vis.errors import InputError
 from feature_vis.images.png import read_notes
 from featurediff.measures.embeddings import load_embeddings
-from featurediff.rendering.failed_pictures import read_failed
+from featurediff.rendering.failed_pictures import failed_of
 from featurediff.report.pca_map import pca_map
 from featurediff.report.probe_sheets import shown_images
 from featurediff.report.tables import network_table, picture_table
@@ -119,10 +119,10 @@ class Sources:
     def pca_map(self, layer: str) -> dict[str, Any]:
         """See `report.pca_map`; failed pictures are left out."""
         names = [network.name for network in self.networks]
-        bad = read_failed(str(self.results / "failed_pictures.csv"), layer, names)
-        files = [self.results / name / "embeddings" / f"{layer}.npz" for name in names]
-        sound = [load_embeddings(file, of_network)[1] for file, of_network in zip(files, bad, strict=True)]
-        return pca_map(dict(zip(names, sound, strict=True)))
+        files = {name: self.results / name / "embeddings" / f"{layer}.npz" for name in names}
+        return pca_map(
+            {name: load_embeddings(file, failed_of(self.failed, name, layer))[1] for name, file in files.items()}
+        )
 
     @cached_property
     def controls(self) -> pd.DataFrame:

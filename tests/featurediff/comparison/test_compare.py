@@ -7,14 +7,15 @@ import yaml
 from written_pictures import CHANNELS, write
 
 from featurediff.comparison.compare import (
-    compare_files,
+    compare_layer_files,
     describe_columns,
     join_measures,
+    picture_answer_agreement,
     rank_layers,
-    visual_and_functional,
 )
 from featurediff.measures.embedder import embed_pictures
 from featurediff.measures.embeddings import save_embeddings
+from featurediff.rendering.picture_pairs import PicturePairs
 
 
 def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal(embedder, tmp_path) -> None:
@@ -23,10 +24,10 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
         paths = write(tmp_path / name, np.random.default_rng(0), changed)
         save_embeddings(tmp_path / f"{name}.npz", *embed_pictures(embedder, paths))
         sides.append((paths[: len(CHANNELS)], str(tmp_path / f"{name}.npz")))
-    pictures, files = zip(*sides, strict=True)
-    table = compare_files(embedder, pictures, files, [set(), set()], network="dogs", layer="layer4").set_index(
-        "channel"
-    )
+    (base, of_base), (tuned, of_tuned) = sides
+    files = (of_base, of_tuned)
+    table = compare_layer_files(embedder, PicturePairs(base, tuned), files, network="dogs", layer="layer4")
+    table = table.set_index("channel")
     assert (table.loc[[2, 10], ["cosine", "paired_similarity", "first_similarity"]] == 1).all(axis=None)
     assert (table.loc[[2, 10], "visual_change"] == 0).all()
     assert table.loc[5, "paired_similarity"] < 1
@@ -40,18 +41,17 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
     assert set(ranking) <= set(meanings)
 
 
-def test_what_pictures_and_units_say_is_joined_and_corrected_over_all_layers(tmp_path) -> None:
+def test_all_measures_are_combined_and_corrected_over_all_layers() -> None:
     random, tables = np.random.default_rng(0), []
     for layer in ("layer3", "layer4"):
         table = pd.DataFrame(
             {"network": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)}
         )
         table["p_excess"] = random.random(12)
-        units = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
-        units["p_response"], units["frozen"] = random.random(12), False
-        units.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
-        units.to_csv(tmp_path / f"{layer}.csv", index=False)
-        tables.append(join_measures(table, str(tmp_path / f"{layer}.csv")))
+        measures = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
+        measures["p_response"], measures["frozen"] = random.random(12), False
+        measures.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
+        tables.append(join_measures(table, measures))
     assert set(tables[0]["combined_parts"]) == {"excess + response_excess"}
     ranking, summary = rank_layers(tables)
     assert ranking["channel"].tolist()[:2] == [7, 7]
@@ -64,6 +64,6 @@ def test_pictures_that_move_as_far_as_answers_agree_with_them() -> None:
     change = np.arange(12) / 12
     ranking = pd.DataFrame({"network": "dogs", "layer": "layer4", "channel": range(12), "correlation": 1 - change})
     ranking["visual_change"], ranking["excess"] = change**3, -change
-    table = visual_and_functional(ranking, 0).set_index("first")
+    table = picture_answer_agreement(ranking, 0).set_index("first")
     assert table["spearman"].to_dict() == pytest.approx({"visual_change": 1, "excess": -1})
     assert set(table["second"]) == {"1 - correlation"}

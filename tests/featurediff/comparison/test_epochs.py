@@ -11,16 +11,17 @@ import torch
 import yaml
 from torch import nn
 
-from feature_vis.images.png import read_notes, read_picture, write_picture
+from feature_vis.images.png import channel_of, read_notes, read_picture, write_picture
 from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.comparison.compare import describe_columns, rank_layers
-from featurediff.comparison.epochs import choose_channels, find_failed_by_layer, have_pictures, measure_epoch
+from featurediff.comparison.epochs import film_channels, film_pairs, measure_epoch, render_epoch
 from featurediff.measures.activation_statistics import Label
 from featurediff.measures.channels import measure_channels
 from featurediff.measures.embedder import Embedder, embed_pictures
 from featurediff.measures.photo_responses import photo_responses
 from featurediff.rendering.paths import picture_paths
+from featurediff.rendering.picture_pairs import PicturePairs
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
@@ -52,9 +53,9 @@ def tuned(base: nn.Module) -> nn.Module:
 @pytest.fixture(scope="module")
 def folders(base: nn.Module, tuned: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Pictures of all channels in base and tuned network, by layer."""
-    root = tmp_path_factory.mktemp("features")
+    root = tmp_path_factory.mktemp("pictures")
     for name, model in (("base", base), ("tuned", tuned)):
-        have_pictures(model, ALL, RECIPES, SEEDS, root / name, [], CPU)
+        render_epoch(model, ALL, RECIPES, SEEDS, root / name, [], CPU)
     return root / "base", root / "tuned"
 
 
@@ -76,21 +77,16 @@ def ranking(folders: tuple[Path, Path], embedder: Embedder, base: nn.Module, tun
     return rank_layers(tables)[0]
 
 
-def sides(folders: tuple[Path, Path]) -> dict[str, tuple[list[str], list[str]]]:
-    before, after = (
-        {layer: picture_paths(folder / layer, sorted(chosen), SEEDS) for layer, chosen in CHOSEN.items()}
-        for folder in folders
-    )
-    return {layer: (before[layer], after[layer]) for layer in CHOSEN}
-
-
-def measure(base, tuned, folders, ranking, embedder, bad=(), **changes) -> pd.DataFrame:
-    faulty = {layer: (set(), set(bad if layer == "layer4.1" else ())) for layer in CHOSEN}
+def measure(base, tuned, folders, ranking, embedder, failed=(), photographs=6) -> pd.DataFrame:
+    pictures = {}
+    for layer, chosen in CHOSEN.items():
+        sides = [picture_paths(folder / layer, sorted(chosen), SEEDS) for folder in folders]
+        pictures[layer] = PicturePairs(sides[0], sides[1], failed_tuned=failed if layer == "layer4.1" else ())
     images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    batches = [(images, [Label("task", str(i % 2)) for i in range(6)])]
-    responses = photo_responses(base, tuned, list(CHOSEN), batches, patches=False)
-    settings = {"network": "tuned", "epoch": 3, "train_from": "layer4.1"} | changes
-    return measure_epoch(base, tuned, sides(folders), faulty, ranking, embedder, responses, **settings)
+    labels = [Label("task", str(number % 2)) for number in range(6)]
+    responses = photo_responses(base, tuned, list(CHOSEN), [(images, labels)], patches=False) if photographs else None
+    options = {"network": "tuned", "epoch": 3, "train_from": "layer4.1" if photographs else None}
+    return measure_epoch(base, tuned, pictures, ranking, embedder, responses, **options)
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +104,9 @@ def test_the_most_changed_channels_come_first_and_those_without_a_rank_after_the
             "paired_similarity": [0.2, 0.9, 0.4, 0.5, 0.9, 1.0],
         }
     )
-    assert choose_channels(ranked, {"a": 4, "b": 1}) == {"a": [2, 0, 3, 1], "b": [0]}
-    assert choose_channels(ranked, {"a": 99}) == {"a": [2, 0, 3, 1, 4]}
-    assert choose_channels(ranked, {"a": [0, 1, 2]}) == {"a": [2, 0, 1]}
+    assert film_channels(ranked, {"a": 4, "b": 1}) == {"a": [2, 0, 3, 1], "b": [0]}
+    assert film_channels(ranked, {"a": 99}) == {"a": [2, 0, 3, 1, 4]}
+    assert film_channels(ranked, {"a": [0, 1, 2]}) == {"a": [2, 0, 1]}
 
 
 def test_the_network_that_is_visualized_is_measured_as_in_its_ranking(measured, ranking) -> None:
@@ -142,9 +138,9 @@ def test_a_frozen_layer_that_drifted_stops_the_run(base, tuned, folders, ranking
         measure(base, drifted, folders, ranking, embedder)
 
 
-def test_a_faulty_picture_is_left_out_with_a_reason(measured, base, tuned, folders, ranking, embedder) -> None:
+def test_a_failed_picture_is_left_out_with_a_reason(measured, base, tuned, folders, ranking, embedder) -> None:
     sound = measured.set_index(["layer", "channel"])
-    table = measure(base, tuned, folders, ranking, embedder, bad=[(4, 1), (11, 0)]).set_index(["layer", "channel"])
+    table = measure(base, tuned, folders, ranking, embedder, failed=[(4, 1), (11, 0)]).set_index(["layer", "channel"])
     row = table.loc["layer4.1", 4]
     assert row["seeds"] == 1
     assert np.isnan(row["visual_change"])
@@ -154,10 +150,7 @@ def test_a_faulty_picture_is_left_out_with_a_reason(measured, base, tuned, folde
 
 
 def test_without_probe_images_the_rest_is_measured(base, tuned, folders, ranking, embedder) -> None:
-    faulty = {layer: (set(), set()) for layer in CHOSEN}
-    table = measure_epoch(
-        base, tuned, sides(folders), faulty, ranking, embedder, None, network="tuned", epoch=0, train_from=None
-    )
+    table = measure(base, tuned, folders, ranking, embedder, photographs=0)
     assert table["correlation"].isna().all()
     assert table["paired_similarity"].notna().all()
     assert (table["probe_reason"] == "there are no probe images").all()
@@ -165,7 +158,7 @@ def test_without_probe_images_the_rest_is_measured(base, tuned, folders, ranking
 
 def test_pictures_with_an_equal_key_are_copied_and_the_rest_is_rendered(tuned, folders, tmp_path, caplog) -> None:
     with caplog.at_level(logging.INFO, "featurediff"):
-        have_pictures(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
+        render_epoch(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
         assert caplog.messages == [
             "layer3.1: copied 2 of 2 pictures",
             "rendered 0, reused 2",
@@ -173,7 +166,7 @@ def test_pictures_with_an_equal_key_are_copied_and_the_rest_is_rendered(tuned, f
             "rendered 6, reused 0",
         ]
         caplog.clear()
-        have_pictures(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
+        render_epoch(tuned, CHOSEN, RECIPES, SEEDS, tmp_path, [folders[0]], CPU)
         assert [text for text in caplog.messages if text.startswith("rendered")] == [
             "rendered 0, reused 2",
             "rendered 0, reused 6",
@@ -188,14 +181,20 @@ def test_pictures_with_an_equal_key_are_copied_and_the_rest_is_rendered(tuned, f
         assert np.abs(difference).max() <= 1
 
 
-def test_grey_pictures_are_found_by_layer(tmp_path) -> None:
+def test_grey_pictures_of_the_epoch_are_found_and_those_of_the_base_are_known(tmp_path) -> None:
     random = np.random.default_rng(0)
     notes = {"activation_start": 0.0, "activation_reached": 1.0}
-    for channel in range(4):
-        for seed in SEEDS:
-            path = picture_paths(tmp_path, [channel], [seed])[0]
-            grey = (channel, seed) == (2, 1)
+    channels = {"a": list(range(4)), "b": [3, 0]}
+    for layer, numbers in channels.items():
+        for path in picture_paths(tmp_path / "epoch" / layer, numbers, SEEDS):
+            grey = path.endswith("a/seed1/channel2.png")
             picture = np.full((16, 16, 3), 128) if grey else random.integers(0, 255, (16, 16, 3))
-            write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel})
-    paths = picture_paths(tmp_path, range(4), SEEDS)
-    assert find_failed_by_layer({"a": paths, "b": paths[:4]}, "tuned", {}) == {"a": {(2, 1)}, "b": set()}
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel_of(path)})
+    known = [("base", "b", 3, 0), ("tuned", "b", 0, 0), ("base", "c", 0, 0)]
+    table = pd.DataFrame(known, columns=["network", "layer", "channel", "seed"])
+    pairs = film_pairs(channels, SEEDS, tmp_path / "base", tmp_path / "epoch", table, ("base", "tuned"), {})
+    assert {layer: found.failed_base for layer, found in pairs.items()} == {"a": set(), "b": {(3, 0)}}
+    assert {layer: found.failed_tuned for layer, found in pairs.items()} == {"a": {(2, 1)}, "b": set()}
+    assert pairs["b"].tuned == picture_paths(tmp_path / "epoch" / "b", [0, 3], SEEDS)
+    assert pairs["b"].first_seeds[0] == picture_paths(tmp_path / "base" / "b", [0, 3], [0])

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
-from featurediff.rendering.failed_pictures import contrast, find_failed, grey_channels, grey_score, read_failed
-from featurediff.runtime.tables import write_table
+from featurediff.rendering.failed_pictures import contrast, failed_of, find_failed, grey_channels, grey_score
+from featurediff.runtime.tables import read_table, write_table
 
 
 def original_rule(scores: np.ndarray, jump: float) -> set[int]:
@@ -146,4 +146,5 @@ def test_seeds_fail_apart_and_are_read_back_by_network(tmp_path) -> None:
     base = table({("base", "layer4"): [50, 0.7]}).assign(channel=3, seed=[1, 0])
     others = table({("dogs", "layer4"): [50, 0.7], ("dogs", "layer3"): [0.7, 60]}).assign(channel=3, seed=[0, 1] * 2)
     write_table(find_failed(pd.concat([base, others])), tmp_path / "failed.csv")
-    assert read_failed(str(tmp_path / "failed.csv"), "layer4", ["base", "dogs"]) == [{(3, 0)}, {(3, 1)}]
+    failed = read_table(tmp_path / "failed.csv")
+    assert [failed_of(failed, network, "layer4") for network in ("base", "dogs")] == [{(3, 0)}, {(3, 1)}]
