@@ -24,9 +24,8 @@ from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.measures.picture_similarity import compare_layer, most_different, most_similar, pair_picture
 from featurediff.rendering.picture_pairs import PicturePairs
 from featurediff.runtime.progress import progress
-from featurediff.statistics import combined_score, multiple_testing
+from featurediff.statistics import combined_score, mmd, multiple_testing
 from featurediff.statistics.empirical_null import EmpiricalNull
-from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import add_q_values, agreement, rank_channels, summarise
 from featurediff.statistics.unchanged import EXPECTED, check_frozen
 
@@ -83,7 +82,7 @@ def compare_layer_files(
             failed_tuned=[channel for channel, seed in pairs.failed_tuned if seed == 0],
         )
     (channels, of_base), (_, of_tuned) = (load_embeddings(*one) for one in zip(embeddings, failed, strict=True))
-    visual = visual_table(of_base, of_tuned, network=network, layer=layer, channels=channels.tolist())
+    visual = mmd.visual_table(of_base, of_tuned, network=network, layer=layer, channels=channels.tolist())
     log.info(
         "%s %s: median similarity %.3f, %d of %d ranked",
         network,
@@ -145,7 +144,7 @@ def compare_networks(
             channels, seeds, embeddings = embed_pictures(embedder, paths)
             embedded.append(without_failed(channels, seeds, embeddings, failed))
         null = None if nulls is None else nulls[layer]
-        visual.append(visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), null=null))
+        visual.append(mmd.visual_table(*embedded, network=network, layer=layer, channels=channels.tolist(), null=null))
     first = {layer: pairs.first_seeds for layer, pairs in pictures.items()}
     measured = channel_measures.measure_channels(base, tuned, first, responses, train_from)
     table = pd.concat(visual, ignore_index=True).merge(measured, on=["layer", "channel"], validate="one_to_one")
@@ -157,9 +156,8 @@ def rank_layers(tables: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFr
     """From the tables of a network's layers: all channels, most changed first, corrected for their number; and the
     summary of `featurediff.statistics.multiple_testing.summarise`.
     """
-    parts = (multiple_testing.COLUMNS, channel_measures.COLUMNS, combined_score.COLUMNS)
-    named = dict.fromkeys(name for columns in parts for name in columns)
-    columns = [name for name in named if name in tables[0] and name != "rank"]
+    described = {**mmd.COLUMNS, **channel_measures.COLUMNS, **combined_score.COLUMNS}
+    columns = [name for name in described if name in tables[0]]
     ranking = rank_channels(add_q_values(pd.concat([table[columns] for table in tables], ignore_index=True)))
     return ranking, summarise(ranking)
 

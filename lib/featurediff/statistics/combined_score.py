@@ -24,7 +24,7 @@ __all__ = ["COLUMNS", "PARTS", "add_combined_score"]
 # name: (unit, meaning)
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "combined": ("spreads", "mean of the standardised parts, above the layer's middle"),
-    "p_combined": ("probability", "of so large a combined number if the channel only drifted with its layer"),
+    "p_combined": ("probability", "of a combined number this large in a channel that only drifts with its layer"),
     "combined_parts": ("", "the columns that combined is made of"),
     "combined_reason": ("", "why combined is empty"),
 }

@@ -43,7 +43,7 @@ class EmpiricalNull:
         return (values - self.slope * noise - self.middle) / self.scale
 
     def p_value(self, score: np.ndarray) -> np.ndarray:
-        """Probability of so large a score for a channel that only drifts, one-sided."""
+        """Probability of a score this large in a channel that only drifts; one-sided."""
         return stats.t.sf(score, self.freedom)
 
     def excess(self, distance: np.ndarray, floor: np.ndarray) -> np.ndarray:

@@ -56,11 +56,11 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "visual_change": ("cosine", "2 (floor - between): unbiased MMD², 0 on average where nothing changed, may be < 0"),
     "visual_change_low": ("cosine", "95 % interval of visual_change over seeds (jackknife), lower end"),
     "visual_change_high": ("cosine", "95 % interval of visual_change over seeds (jackknife), upper end"),
-    "p_visual": ("probability", "of so large a visual_change if nothing changed; sign flips, pooled over the layer"),
+    "p_visual": ("probability", "of a visual_change this large if nothing changed; sign flips, pooled over the layer"),
     "excess": ("spreads", "log of (1 - paired_similarity) above what the layer's drift predicts at this noise floor"),
     "excess_low": ("spreads", "95 % interval of excess over seeds (jackknife, the layer's drift fixed), lower end"),
     "excess_high": ("spreads", "95 % interval of excess over seeds (jackknife, the layer's drift fixed), upper end"),
-    "p_excess": ("probability", "of so large an excess if the channel only drifted with its layer"),
+    "p_excess": ("probability", "of an excess this large in a channel that only drifts with its layer"),
     "reason": ("", "why numbers of this row are empty"),
 }
 
