@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -22,6 +22,7 @@ from feature_vis.networks.models import build
 
 SABOTEUR = Path(__file__).parent / "saboteur"
 ARCHITECTURE, LAYER = "shufflenet_v2_x0_5", "stage2.3"
+Survives = Callable[..., AbstractContextManager[None]]  # see the fixture `survives`
 PATIENCE = 300  # seconds that a busy machine may take for what takes one or two
 
 # What may differ between two runs, and why. Everything else in `results` must be equal, byte for byte.
@@ -234,26 +235,28 @@ def finished(undisturbed: Undisturbed, tmp_path: Path) -> Disturbed:
 
 
 @pytest.fixture
-def same(undisturbed: Undisturbed) -> Callable[[Disturbed], None]:
-    """Check that an experiment came out as the undisturbed one, or, with `below`, a part of it."""
-    wanted = artifacts(undisturbed.results)
-
-    def check(experiment: Disturbed, below: str = "") -> None:
-        found = artifacts(experiment.results)
-        assert [name for name in differences(found, wanted) if name.startswith(below)] == []
-        assert not [str(file) for file in experiment.results.rglob("*.tmp*")]
-
-    return check
+def half(finished: Disturbed) -> Disturbed:
+    """A copy in which the base's first pictures are to be rendered again."""
+    for channel in range(3):
+        (finished.results / f"base/pictures/{LAYER}/channel{channel}.png").unlink()
+    return finished
 
 
 @pytest.fixture
-def fault(record_property: Callable[[str, object], None]) -> Callable[..., Any]:
-    """`with fault("a full disk"): …` counts one fault, and as survived where the block ends well."""
+def survives(undisturbed: Undisturbed, record_property: Callable[[str, object], None]) -> Survives:
+    """`with survives("a full disk", experiment): …` counts a fault, and counts it as survived if the block ends well.
+
+    It ends well if the experiment's results, or the part `below` a path, then equal the undisturbed ones.
+    """
 
     @contextmanager
-    def count(name: str, times: int = 1) -> Iterator[None]:
+    def count(name: str, experiment: Disturbed | None, times: int = 1, below: str = "") -> Iterator[None]:
         record_property("faults", times)
         yield
+        if experiment is not None:
+            found, wanted = artifacts(experiment.results), artifacts(undisturbed.results)
+            assert [name for name in differences(found, wanted) if name.startswith(below)] == []
+            assert not [str(file) for file in experiment.results.rglob("*.tmp*")]
         record_property("survived", times)
 
     return count

@@ -1,14 +1,12 @@
 """Files that were whole and are no longer: each is refused by name, and made again once it is deleted, as it was."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from faults.conftest import LAYER, Disturbed, jobs, wait_until
+from faults.conftest import LAYER, Disturbed, Survives, jobs, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -47,12 +45,12 @@ def refused(experiment: Disturbed, damaged: dict[str, tuple[float, str, str]]) -
     return set(re.findall(r"^(results/\S+) .*delete it and run again$", said, re.MULTILINE))
 
 
-def test_damaged_files(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+def test_damaged_files(finished: Disturbed, survives: Survives) -> None:
     shown = torch.load(finished.results / "tuned/network.pth", weights_only=True)["epoch"]
     (finished.results / f"tuned/pictures/{LAYER}/channel0.png").unlink()  # else nothing needs the network
     damaged = [{path.format(shown=shown): how for path, how in of_run.items()} for of_run in DAMAGED]
     everything = [path for of_run in damaged for path in of_run]
-    with fault("damaged files", len(everything)):
+    with survives("damaged files", finished, len(everything)):
         for of_run in damaged:
             assert refused(finished, of_run) == set(of_run)
         for path in everything:
@@ -62,36 +60,29 @@ def test_damaged_files(finished: Disturbed, same: Callable[..., None], fault: Ca
         finished.run("--allowed-rules", *MAKERS, *rules, "--", *everything, *targets)
         # a checkpoint has two names, and its content was cut under both
         assert re.search(rf"training again from epoch {shown} on: \S+epoch{shown}\.pth cannot be read", finished.output)
-        same(finished)
 
 
-def test_a_checkpoint_whose_weights_were_changed(
-    finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_a_checkpoint_whose_weights_were_changed(finished: Disturbed, survives: Survives) -> None:
     """Torch reads it without a word; the digest that was written with it tells."""
     file = finished.results / "tuned/.training/epoch1.pth"
     data = bytearray(file.read_bytes())
     data[len(data) // 4] ^= 16  # the weights are the first half of it, the optimizer's numbers the second
-    with fault("a checkpoint with a wrong bit"):
+    with survives("a checkpoint with a wrong bit", finished):
         file.write_bytes(data)
         (finished.results / "tuned/training.csv").unlink()
         finished.run("results/tuned/training.csv")
         assert re.search(r"training again from epoch 1 on: the weights in \S+epoch1\.pth have changed", finished.output)
-        same(finished)
 
 
-def test_a_picture_in_the_middle_is_deleted(
-    finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
-    with fault("a deleted picture"):
+def test_a_picture_in_the_middle_is_deleted(finished: Disturbed, survives: Survives) -> None:
+    with survives("a deleted picture", finished):
         (finished.folder / PICTURE).unlink()
         assert "visualize_0" in jobs(finished.run("-n").output)
         assert finished.run("pictures").rendered == 1
-        same(finished)
 
 
-def test_a_picture_that_is_cut_off(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    with fault("a picture that is cut off"):
+def test_a_picture_that_is_cut_off(finished: Disturbed, survives: Survives) -> None:
+    with survives("a picture that is cut off", finished):
         cut(finished.folder / PICTURE, 0.9)
         said = finished.run(check=False).output
         assert "1 pictures are not whole" in said
@@ -99,16 +90,16 @@ def test_a_picture_that_is_cut_off(finished: Disturbed, same: Callable[..., None
         assert "Traceback" not in said
         (finished.folder / PICTURE).unlink()
         assert finished.run("pictures").rendered == 1
-        same(finished)
 
 
-def test_a_file_is_deleted_under_a_job(
-    finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_a_file_is_deleted_under_a_job(finished: Disturbed, survives: Survives) -> None:
     table = f"results/base/pictures/{LAYER}.csv"
     (finished.folder / table).unlink()
     opening = {"job": "list_pictures/base", "event": 0, "do": "pause"}
-    with fault("a file that is deleted under a job"), finished.started(table, orders=(opening,)) as workflow:
+    with (
+        survives("a file that is deleted under a job", finished),
+        finished.started(table, orders=(opening,)) as workflow,
+    ):
         wait_until(finished.followed, "the job has opened its log")
         (finished.folder / PICTURE).unlink()
         (finished.orders / "go").touch()
@@ -117,4 +108,3 @@ def test_a_file_is_deleted_under_a_job(
         assert "Traceback" not in finished.said
         assert finished.run("pictures").rendered == 1  # the table alone asks only for pictures that stand for others
         finished.run(table)
-        same(finished)

@@ -5,11 +5,10 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from faults.conftest import LAYER, Disturbed
+from faults.conftest import LAYER, Disturbed, Survives
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -53,9 +52,7 @@ def put_on_small_disk(experiment: Disturbed, mount: Callable[..., bool]) -> bool
     return mounted
 
 
-def test_a_full_disk(
-    finished: Disturbed, mount: Callable[..., bool], same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_a_full_disk(finished: Disturbed, mount: Callable[..., bool], survives: Survives) -> None:
     is_disk = put_on_small_disk(finished, mount)
     words = "the disk is full: free some space and run again" if is_disk else "it would exceed the size limit"
     order = {"attempt": 0, "event": 0, "do": "run", "code": FILL if is_disk else SHORT}
@@ -71,29 +68,25 @@ def test_a_full_disk(
         assert "Traceback" not in said
         return said
 
-    with fault("full disk while a checkpoint is written"):
+    with survives("full disk while a checkpoint is written", finished):
         for folder in (".training", "checkpoints"):  # two names of one file
             (finished.results / "tuned" / folder / "epoch1.pth").unlink()
         assert f"results/tuned/.training/epoch1.pth: {words}" in attempt({"finetune": CHECKPOINT})
         finished.run(CHECKPOINT)
-        same(finished)
-    with fault("full disk while a picture and a table are written", 2):
+    with survives("full disk while a picture and a table are written", finished, 2):
         said = attempt({"visualize/base": PICTURE, "split_data": TABLE})
         assert f"{TABLE}: {words}" in said
         assert "channel0-" in said
         assert f".png: {words}" in said
         finished.run(PICTURE, TABLE)
-        same(finished)
 
 
-def test_read_only_results(
-    finished: Disturbed, mount: Callable[..., bool], same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_read_only_results(finished: Disturbed, mount: Callable[..., bool], survives: Survives) -> None:
     (finished.folder / TABLE).unlink()
     shutil.rmtree(finished.results / "base/pictures")
     if not mount(finished.results, "--bind", str(finished.results)):
         pytest.skip("needs root that may mount")
-    with fault("read-only results"):
+    with survives("read-only results", finished, below="data/"):
         subprocess.run(["mount", "-o", "remount,ro,bind", str(finished.results)], check=True)
         said = finished.run("pictures", check=False).output
         assert "results cannot be written" in said
@@ -102,4 +95,3 @@ def test_read_only_results(
         assert "Error in rule" not in said
         subprocess.run(["umount", str(finished.results)], check=True)
         finished.run("pictures", TABLE)
-        same(finished, below="data/")

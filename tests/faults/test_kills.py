@@ -4,15 +4,16 @@ import random
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from places import REPOSITORY
 
-from faults.conftest import Change, Disturbed, Undisturbed
+from faults.conftest import Change, Disturbed, Survives, Undisturbed
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -58,14 +59,17 @@ def seconds_of_work(undisturbed: Undisturbed, log: str) -> float:
     return float(pd.read_csv(file, sep="\t")["cpu_time"].iloc[0])
 
 
-def test_jobs_that_are_killed_again_and_again(
-    undisturbed: Undisturbed, fresh: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_every_step_occurs(undisturbed: Undisturbed) -> None:
+    rules = "".join(file.read_text() for file in (REPOSITORY / "rules").glob("*.smk"))
+    scripts = set(re.findall(r'"\.\./scripts/(\w+)\.py"', rules))
+    assert scripts - {change.step for change in undisturbed.changes()} == {"compare_runs"}
+
+
+def test_jobs_that_are_killed_again_and_again(undisturbed: Undisturbed, fresh: Disturbed, survives: Survives) -> None:
     orders = list(kills(undisturbed, seed=6))
-    with fault("kill -9", LEAST):
+    with survives("kill -9", fresh, LEAST):
         said = fresh.disturbed(*orders, arguments=("--retries", "6"), check=True)
         killed = fresh.followed()
-        same(fresh)
     assert len(killed) >= LEAST
     assert {one["script"].split(".")[1] for one in killed} == {change.step for change in undisturbed.changes()}
     cut = Counter(Path(one["changed"]).suffix for one in killed if one["cut"])
@@ -74,7 +78,7 @@ def test_jobs_that_are_killed_again_and_again(
     assert fresh.run("-n").nothing_to_do
 
 
-def test_a_comparison_of_two_runs_that_is_killed(finished: Disturbed, fault: Callable[..., Any]) -> None:
+def test_a_comparison_of_two_runs_that_is_killed(finished: Disturbed, survives: Survives) -> None:
     """The one step that the small experiment has not: what was trained once is taken for a second run as well."""
     tuned = finished.config["networks"]["tuned"]
     finished.config["networks"]["again"] = {
@@ -92,7 +96,7 @@ def test_a_comparison_of_two_runs_that_is_killed(finished: Disturbed, fault: Cal
         {"job": r"\.compare_runs\.py$", "cpu": 2, "do": "kill"},
         {"job": "compare_runs", "attempt": 0, "path": r"/control\.csv$", "do": "half"},
     ]
-    with fault("kill -9", len(orders)):
+    with survives("kill -9", None, len(orders)):
         for file in outputs:
             file.unlink()
         finished.disturbed(*orders, arguments=arguments, check=True)

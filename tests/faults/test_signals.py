@@ -3,13 +3,12 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from faults.conftest import LAYER, PATIENCE, Disturbed, wait_until
+from faults.conftest import LAYER, PATIENCE, Disturbed, Survives, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -29,56 +28,48 @@ def a_job(workflow: subprocess.Popen[str]) -> psutil.Process:
 
 
 @pytest.fixture
-def half(finished: Disturbed) -> Disturbed:
-    """Two pictures of the base are to be rendered again."""
-    for channel in (0, 1):
-        (finished.results / f"base/pictures/{LAYER}/channel{channel}.png").unlink()
-    return finished
-
-
-def ends_well(half: Disturbed, same: Callable[..., None]) -> None:
-    half.run("pictures")
-    assert half.rendered <= 2
-    same(half)
-
-
-def test_sigterm_to_a_job(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    with fault("SIGTERM to a job"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
+def workflow(half: Disturbed) -> Iterator[subprocess.Popen[str]]:
+    """At work: its job is about to move its second picture into place."""
+    with half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
         wait_until(half.followed, "the job is at its second picture")
+        yield workflow
+
+
+def goes_on(half: Disturbed) -> None:
+    assert "Traceback" not in half.said
+    assert half.run("pictures").rendered < 3, "what was finished is rendered again"
+
+
+def test_sigterm_to_a_job(half: Disturbed, workflow: subprocess.Popen[str], survives: Survives) -> None:
+    with survives("SIGTERM to a job", half):
         a_job(workflow).terminate()
         assert workflow.wait(PATIENCE) != 0
         assert "ended by SIGTERM" in half.said
         assert "run again to continue from here" in half.said
         assert "results/logs/visualize/base" in half.said  # Snakemake names the job's log and files
-        assert "Traceback" not in half.said
-        ends_well(half, same)
+        goes_on(half)
 
 
-def test_sigterm_to_the_workflow(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+def test_sigterm_to_the_workflow(half: Disturbed, workflow: subprocess.Popen[str], survives: Survives) -> None:
     """Snakemake lets the job finish, and then stops."""
-    with fault("SIGTERM to the workflow"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
-        wait_until(half.followed, "the job is at its second picture")
+    with survives("SIGTERM to the workflow", half):
         workflow.terminate()
         (half.orders / "go").touch()
         workflow.wait(PATIENCE)
-        assert "Traceback" not in half.said
-        ends_well(half, same)
+        goes_on(half)
 
 
-def test_ctrl_c(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    with fault("Ctrl-C"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
-        wait_until(half.followed, "the job is at its second picture")
+def test_ctrl_c(half: Disturbed, workflow: subprocess.Popen[str], survives: Survives) -> None:
+    with survives("Ctrl-C", half):
         os.killpg(workflow.pid, signal.SIGINT)
         assert workflow.wait(PATIENCE) != 0
         assert "interrupted: run the same command again to continue from here" in half.said
-        assert "Traceback" not in half.said
-        ends_well(half, same)
+        goes_on(half)
 
 
-def test_kill_9_to_the_workflow(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    """Its job ends by itself; Snakemake's lock stays, and its message says how to remove it."""
-    with fault("kill -9 to the workflow"), half.started("pictures", orders=(AT_A_PICTURE,)) as workflow:
-        wait_until(half.followed, "the job is at its second picture")
+def test_kill_9_to_the_workflow(half: Disturbed, workflow: subprocess.Popen[str], survives: Survives) -> None:
+    """Its job ends by itself. Snakemake's lock stays, and its message says how to remove it."""
+    with survives("kill -9 to the workflow", half):
         job = a_job(workflow)
         workflow.kill()
         workflow.wait(PATIENCE)
@@ -86,4 +77,4 @@ def test_kill_9_to_the_workflow(half: Disturbed, same: Callable[..., None], faul
         assert "the workflow that started this job is gone" in half.said
         assert "--unlock" in half.run("pictures", check=False).output
         half.run("--unlock")
-        ends_well(half, same)
+        goes_on(half)

@@ -4,12 +4,10 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from faults.conftest import LAYER, PATIENCE, Disturbed, jobs, wait_until
+from faults.conftest import LAYER, PATIENCE, Disturbed, Survives, jobs, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -21,10 +19,10 @@ import torch
 from feature_vis.optimisation.gradient_ascent import GradientAscent
 take = GradientAscent._batch_gradients
 
-def with_little_memory(self, stage, seated):
-    if len(seated) > 1:
+def with_little_memory(self, stage, active):
+    if len(active) > 1:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-    return take(self, stage, seated)
+    return take(self, stage, active)
 
 GradientAscent._batch_gradients = with_little_memory
 """
@@ -45,16 +43,11 @@ threading.Event().wait()
 """
 
 
-@pytest.fixture
-def half(finished: Disturbed) -> Disturbed:
-    """The first pictures of the base's channels are to be rendered again."""
-    for path in PICTURES:
-        (finished.folder / path).unlink()
-    return finished
-
-
-def test_two_runs_in_one_folder(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    with fault("two runs in one folder"), half.started("pictures", orders=({**OPENING, "do": "pause"},)) as first:
+def test_two_runs_in_one_folder(half: Disturbed, survives: Survives) -> None:
+    with (
+        survives("two runs in one folder", half),
+        half.started("pictures", orders=({**OPENING, "do": "pause"},)) as first,
+    ):
         wait_until(half.followed, "the first run's job has opened its log")
         said = half.run("pictures", check=False).output
         assert "make sure that no other Snakemake process is trying to create the same files" in said
@@ -63,13 +56,12 @@ def test_two_runs_in_one_folder(half: Disturbed, same: Callable[..., None], faul
         (half.orders / "go").touch()
         assert first.wait(PATIENCE) == 0, half.said
         assert "rendered 3, reused 3" in half.said
-        same(half)
 
 
-def test_the_clock_is_set_back(finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
+def test_the_clock_is_set_back(finished: Disturbed, survives: Survives) -> None:
     """Half of the files are of tomorrow, mixed through all steps."""
     tomorrow = time.time() + 24 * 3600
-    with fault("the clock is set back"):
+    with survives("the clock is set back", finished):
         for number, file in enumerate(sorted(finished.results.rglob("*"))):
             if number % 2 and file.is_file():
                 os.utime(file, (tomorrow, tomorrow))
@@ -84,38 +76,31 @@ def test_the_clock_is_set_back(finished: Disturbed, same: Callable[..., None], f
         assert cure is not None
         subprocess.run(cure[1], shell=True, cwd=finished.folder, check=True)
         assert finished.run("pictures").rendered == 1
-        same(finished)
         assert finished.run("-n", "pictures").nothing_to_do
 
 
-def test_a_gpu_without_memory_for_a_batch(
-    half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
-    with fault("a GPU that runs out of memory while it renders"):
+def test_a_gpu_without_memory_for_a_batch(half: Disturbed, survives: Survives) -> None:
+    with survives("a GPU that runs out of memory while it renders", half):
         half.disturbed({**OPENING, "do": "run", "code": SMALL_GPU}, arguments=("pictures",), check=True)
         assert half.followed()
         assert half.rendered == 3
-        same(half)
 
 
-def test_a_gpu_without_memory_for_a_training(
-    finished: Disturbed, same: Callable[..., None], fault: Callable[..., Any]
-) -> None:
+def test_a_gpu_without_memory_for_a_training(finished: Disturbed, survives: Survives) -> None:
     table = "results/tuned/training.csv"
     (finished.folder / table).unlink()
     (finished.results / "tuned/.training/epoch1.pth").unlink()
-    with fault("a GPU that runs out of memory while it trains"):
+    with survives("a GPU that runs out of memory while it trains", finished):
         order = {"job": "finetune", "event": 0, "do": "run", "code": NO_MEMORY}
         said = finished.disturbed(order, arguments=(table,))
         assert "this step needs more memory than the GPU has" in said
         assert "in a training a smaller batch_size helps" in said
         assert "Traceback" not in said
         finished.run(table)
-        same(finished)
 
 
-def test_a_job_that_hangs(half: Disturbed, same: Callable[..., None], fault: Callable[..., Any]) -> None:
-    with fault("a job that hangs"):
+def test_a_job_that_hangs(half: Disturbed, survives: Survives) -> None:
+    with survives("a job that hangs", half):
         # its log is open, and so is its watch, at its first change of another file
         order = {"job": "visualize/base", "event": 1, "do": "run", "code": STANDSTILL}
         said = half.disturbed(order, arguments=("pictures",))
@@ -125,4 +110,3 @@ def test_a_job_that_hangs(half: Disturbed, same: Callable[..., None], fault: Cal
         assert "threading.Event().wait()" not in said
         assert "the job was here:" in (half.results / "logs/visualize/base" / LAYER / "0-2.log").read_text()
         half.run("pictures")
-        same(half)

@@ -19,7 +19,6 @@ import signal
 import sys
 import threading
 import time
-import types
 
 WRITING = os.O_WRONLY | os.O_RDWR
 CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir")
@@ -124,28 +123,9 @@ def changed(event, arguments):
     return None if path.startswith(("..", ".snakemake")) or "__pycache__" in path else path
 
 
-class WithoutCompiler:
-    """Torchvision imports torch's compiler for one function that nothing here calls; a job then starts twice as slow.
-
-    A stand-in has its place until somebody really wants the compiler, as torch's optimizers do.
-    """
-
-    name = "torch._dynamo.utils"
-
-    def __init__(self):
-        sys.modules[self.name] = types.ModuleType(self.name)
-        sys.modules[self.name].is_compile_supported = lambda *_: False
-
-    def hook(self, event, arguments):
-        if event == "import" and arguments[0] == "torch._dynamo":
-            sys.modules.pop(self.name, None)
-
-
 def arm():
     script = next((argument for argument in sys.orig_argv[1:3] if "/.snakemake/scripts/" in argument), None)
     orders, trace = os.environ.get("SABOTAGE"), os.environ.get("TRACE")
-    if script:
-        sys.addaudithook(WithoutCompiler().hook)
     if script and (orders or trace):
         sys.addaudithook(Saboteur(os.path.basename(script), orders, trace).hook)
 
