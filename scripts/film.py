@@ -4,17 +4,14 @@ against epoch, and a folder a layer with a strip and an animation a channel.
 
 from pathlib import Path
 
-import pandas as pd
-
 from featurediff.report.figures import change_over_epochs, save_figure
 from featurediff.report.film_strips import write_films
 from featurediff.runtime.job import job
-from featurediff.runtime.tables import read_table, write_table
+from featurediff.runtime.tables import read_tables, write_table
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     params, wanted = snakemake.params, snakemake.output
-    table = pd.concat([read_table(file) for file in snakemake.input])
-    table = table.sort_values(["layer", "channel", "epoch"], ignore_index=True)
+    table = read_tables(snakemake.input).sort_values(["layer", "channel", "epoch"], ignore_index=True)
     write_table(table, wanted.table)
     save_figure(change_over_epochs(table), wanted.plot)
     for layer, folder in zip(params.layers, wanted.films, strict=True):

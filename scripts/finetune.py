@@ -1,8 +1,8 @@
 """Train one network. Inputs: its pictures' split, start weights. Outputs: a checkpoint an epoch, the training log."""
 
-import hashlib
 from pathlib import Path
 
+from feature_vis.files import file_digest
 from featurediff.data.split import read_split
 from featurediff.networks import Network, load_network, start_network
 from featurediff.runtime.job import job, log
@@ -18,9 +18,8 @@ with job(
     start = load_network(snakemake.input.start) if "start" in snakemake.input.keys() else None  # noqa: SIM118
     network = start_network(params["model"], params["weights"], start, settings.seed)
     start_digest = Network(params["model"], network.state_dict()).digest()
+    key = training_key(settings, params["model"], start_digest, file_digest(snakemake.input.split))
     setup = set_up_training(network, read_split(snakemake.input.split), Path(params["root"]), settings)
-    split_digest = hashlib.sha256(Path(snakemake.input.split).read_bytes()).hexdigest()
-    key = training_key(settings, params["model"], start_digest, split_digest)
     files = finetune(setup, settings, key, Path(snakemake.params.store), device)
     publish_checkpoints(files, snakemake.output.checkpoints)
     table = training_log(files)

@@ -1,5 +1,6 @@
 """Whole files or none: temporary file in the same folder, fsync, rename."""
 
+import hashlib
 import os
 import re
 import tempfile
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path", "naming", "write_bytes", "write_text"]
+__all__ = ["atomic_path", "file_digest", "naming", "write_bytes", "write_text"]
 
 # A temporary file's name says who writes it, so that what a killed writer left can be told from one at work.
 _MACHINE = re.sub(r"[^\w-]", "-", os.uname().nodename)
@@ -88,3 +89,8 @@ def _is_running(process: int) -> bool:
     except OSError:  # another user's
         return True
     return True
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

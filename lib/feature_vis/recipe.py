@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_vis.errors import InputError
+from feature_vis.files import file_digest
 
 __all__ = ["CHOICES", "MODES", "RECIPE_VERSION", "Recipe", "content_key"]
 
@@ -148,12 +149,12 @@ def content_key(recipe: Recipe, layer: str, channel: int, weights_digest: str) -
     the files that the recipe names is part of the key. The batch in which a channel is rendered, the device and the
     versions of libraries are not: they change nothing but the rounding.
     """
-    files = [_file_digest(path) for path in (recipe.statistics, recipe.start) if path is not None]
+    files = [_named_file_digest(path) for path in (recipe.statistics, recipe.start) if path is not None]
     parts = [RECIPE_VERSION, recipe.settings(), layer, channel, weights_digest, files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _file_digest(path: str) -> str:
+def _named_file_digest(path: str) -> str:
     if not Path(path).is_file():
         raise InputError(f"the recipe names a file that does not exist: {path}")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return file_digest(path)

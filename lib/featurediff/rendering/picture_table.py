@@ -4,13 +4,13 @@ The table stands for the pictures that it lists; they lie in the folder of the l
 them has the table as its input. The table has the digest of each picture, so it changes if one of them changes.
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from feature_vis.errors import InputError
+from feature_vis.files import file_digest
 from feature_vis.images.png import read_picture, seed_of
 from featurediff.rendering.failed_pictures import contrast, grey_score
 from featurediff.rendering.paths import picture_paths
@@ -49,7 +49,7 @@ def measure_pictures(paths: Iterable[str | Path], network: str, layer: str) -> p
             raise InputError(f"{path} does not say its {missing[0]}: delete it and run again")
         measured = {name: notes[name] for name in _MEASURED}
         grey = {"score": grey_score(picture), "contrast": contrast(picture)}
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        digest = file_digest(path)
         rows.append({"network": network, "layer": layer, "seed": seed_of(path), **measured, **grey, "sha256": digest})
     return pd.DataFrame(rows, columns=_COLUMNS).sort_values(["channel", "seed"], ignore_index=True)
 

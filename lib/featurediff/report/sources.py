@@ -16,7 +16,7 @@ from featurediff.rendering.failed_pictures import failed_of
 from featurediff.report.pca_map import pca_map
 from featurediff.report.probe_sheets import shown_images
 from featurediff.report.tables import network_table, picture_table
-from featurediff.runtime.tables import read_table
+from featurediff.runtime.tables import read_table, read_tables
 
 __all__ = ["NetworkFacts", "Sources", "network_facts"]
 
@@ -98,7 +98,7 @@ class Sources:
     def _of_all(self, table: str) -> pd.DataFrame:
         """A table of every comparison, one below the other."""
         files = [self.results / "compare" / name / f"{table}.csv" for name in self.tuned]
-        return pd.concat([read_table(file) for file in files] or [pd.DataFrame()], ignore_index=True)
+        return read_tables(files)
 
     def columns_files(self) -> list[Path]:
         """What describes columns; where two describe one, the later is meant: a film's `excess` has another scale."""
@@ -128,8 +128,7 @@ class Sources:
     def controls(self) -> pd.DataFrame:
         """What second runs of fine-tunings have in common with the first, by layer; empty where there is none."""
         files = [self.results / "compare" / name / "control.csv" for name in self.tuned]
-        found = [read_table(file) for file in files if file.exists()]
-        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+        return read_tables(file for file in files if file.exists())
 
     def film(self, network: str) -> pd.DataFrame:
         """What was measured at each epoch of a film; empty where there is none."""

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from feature_vis.errors import InputError
-from featurediff.runtime.tables import read_table
+from featurediff.runtime.tables import read_table, read_tables
 
 __all__ = ["PICTURE_COLUMNS", "column_meanings", "failed_rows", "json_value", "network_table", "picture_table"]
 
@@ -52,7 +52,7 @@ def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[
         InputError: a channel that has a picture and no row in the tables.
     """
     ranked = read_table(ranking)
-    own = pd.concat([read_table(path) for path in layers], ignore_index=True)
+    own = read_tables(layers)
     further = [name for name in own.columns if name not in ranked.columns]
     table = pictures.merge(ranked.drop(columns="network"), on=_KEYS, how="left", indicator="found", validate="1:1")
     if (lost := table["found"] != "both").any():

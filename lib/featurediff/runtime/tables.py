@@ -1,7 +1,7 @@
 """Tables on disk: one reader and one writer, so that text stays text and files are complete or absent."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 from featurediff.runtime.csv_injection import as_text, original
 
-__all__ = ["as_written", "harmless", "join_reasons", "read_table", "whole_lines", "write_table"]
+__all__ = ["as_written", "harmless", "join_reasons", "read_table", "read_tables", "whole_lines", "write_table"]
 
 # A layer called "1" or a class called "NA" is a name, not a number or a missing value.
 _TEXT = (
@@ -75,6 +75,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"{path} cannot be read as a table ({error}): delete it and run again") from None
     return as_written(table)
+
+
+def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read CSVs of `write_table` into one table, one below the other; empty if there are none."""
+    return pd.concat([read_table(path) for path in paths] or [pd.DataFrame()], ignore_index=True)
 
 
 def whole_lines(path: str | Path) -> io.BytesIO:
