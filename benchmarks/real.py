@@ -27,7 +27,7 @@ from PIL import Image
 
 from feature_vis.networks.activations import activations_of
 from featurediff.data.split import read_split
-from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
+from featurediff.data.torch_dataset import PictureDataset, photograph_batches, val_transform
 from featurediff.networks import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,9 +85,8 @@ def mean_answers(results: Path, network: str, data: Path, task: str, size: int) 
     pictures = PictureDataset(data, split, "val", val_transform(size, resize=size * 8 // 7))
     model, sums = load_network(results / network / "network.pth").module().eval(), 0.0
     with activations_of(model, [LAYER]) as activations, torch.no_grad():
-        for start in range(0, len(pictures), 32):
-            some = [pictures[index][0] for index in range(start, min(start + 32, len(pictures)))]
-            sums += activations(normalised(torch.stack(some)))[LAYER].mean((2, 3)).double().sum(0).numpy()
+        for batch in photograph_batches([pictures], 32):
+            sums += activations(batch)[LAYER].mean((2, 3)).double().sum(0).numpy()
     return np.asarray(sums / len(pictures))
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from feature_vis.networks.user_module import is_user_module
 from featurediff.cli.init import blocks, network_name
 from featurediff.cli.render import choose_device
 from featurediff.data.split import make_split
-from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
+from featurediff.data.torch_dataset import PictureDataset, photograph_batches, val_transform
 from featurediff.measures.layer_selection import activations_moved, most_moved_layers, sample_channels, weights_moved
 from featurediff.networks import load_weights
 
@@ -103,8 +102,7 @@ def _photographs(folder: Path, size: int) -> Iterator[Tensor]:
     table, _ = make_split("unlabelled", folder, val_fraction=0.5, seed=0, on_bad_image="skip")
     places = np.linspace(0, len(table) - 1, min(_PHOTOGRAPHS, len(table))).round().astype(int)
     some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=_resize(size)))
-    for start in range(0, len(some), _BATCH):
-        yield normalised(torch.stack([some[index][0] for index in range(start, min(start + _BATCH, len(some)))]))
+    return photograph_batches([some], _BATCH)
 
 
 def _resize(size: int) -> int:

@@ -21,6 +21,6 @@ __getattr__, __dir__, __all__ = attach(
         "listing": ["Problem", "Sample"],
         "mat_file": [],
         "split": ["make_split", "read_split", "write_split"],
-        "torch_dataset": ["PictureDataset", "train_transform", "val_transform"],
+        "torch_dataset": ["PictureDataset", "photograph_batches", "train_transform", "val_transform"],
     },
 )

@@ -1,8 +1,9 @@
 """Photographs as tensors for a network, augmented or centred, and a data set of them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from feature_vis.seeding import generator
 from featurediff.data.cache import PictureCache
 from featurediff.data.decode import crop_at, load_rgb, resized, val_crop
 
-__all__ = ["PictureDataset", "PictureTransform", "normalised", "train_transform", "val_transform"]
+__all__ = [
+    "PictureDataset",
+    "PictureTransform",
+    "normalised",
+    "photograph_batches",
+    "train_transform",
+    "val_transform",
+]
 
 PictureTransform = Callable[[Image.Image, torch.Generator], Tensor]
 
@@ -169,3 +177,10 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
                 + "\n".join(f"  {path}" for path in missing)
                 + "\nPut them back, or delete the split, so that it is made again."
             )
+
+
+def photograph_batches(sets: Iterable[PictureDataset], size: int) -> Iterator[Tensor]:
+    """The photographs of data sets in their order: (B, 3, H, W) normalised, B = `size` or, in the last batch, less."""
+    pictures = (data[index][0] for data in sets for index in range(len(data)))  # (3, H, W) uint8 each
+    while some := list(islice(pictures, size)):
+        yield normalised(torch.stack(some))

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from feature_vis.images.png import channel_of, read_picture
 from featurediff.data.split import read_split
-from featurediff.data.torch_dataset import PictureDataset, normalised, val_transform
+from featurediff.data.torch_dataset import PictureDataset, photograph_batches, val_transform
 from featurediff.measures import cross_activation, photo_responses, picture_responses, weight_change
 from featurediff.measures.activation_statistics import Label
 from featurediff.measures.frozen_layers import frozen_layers, layers_before
@@ -67,12 +66,11 @@ def probe_images(
     images.insert(0, "image", np.arange(len(images)))
 
     def batches() -> Iterator[tuple[Tensor, list[Label]]]:
-        pictures = (data[index][0] for data in sets for index in range(len(data)))  # (3, size, size) each
         labels = (Label(data, class_name) for data, class_name in images[["data", "class_name"]].values)
         with progress(len(images), "probe images", "img") as advance:
-            while some := list(islice(pictures, _BATCH)):
-                yield normalised(torch.stack(some)), list(islice(labels, len(some)))
-                advance(len(some))
+            for batch in photograph_batches(sets, _BATCH):
+                yield batch, list(islice(labels, len(batch)))
+                advance(len(batch))
 
     return images, batches()
 
