@@ -1,8 +1,8 @@
 """Compare a fine-tuned network's pictures with the base's, layer by layer, and rank all its channels.
 
 Inputs: the tables of both networks' pictures, their embeddings, the failed pictures, the channels' measures, the
-embedder. Outputs: for each layer a table with a row a channel, as CSV and Parquet, and pictures of pairs; a ranking, a
-summary by layer, the agreement of pictures and answers, and what the columns mean.
+embedder. Outputs: for each layer a table with one row for each channel, as CSV and Parquet, and pictures of pairs; the
+ranking, the summary by layer, the agreement of pictures and answers, and what the columns mean.
 """
 
 from pathlib import Path

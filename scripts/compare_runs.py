@@ -1,6 +1,7 @@
-"""Compare two runs of a fine-tuning. Inputs: the rankings of both, both networks, the tables of their pictures, the
-failed pictures, the data sets' splits, the embedder. Outputs: a CSV with a row a layer and measure, and what its
-columns mean.
+"""Compare two runs of a fine-tuning.
+
+Inputs: the rankings of both, both networks, the tables of their pictures, the failed pictures, the data sets' splits,
+the embedder. Outputs: a CSV with one row for each layer and measure, and what its columns mean.
 """
 
 from feature_vis.files import write_text

@@ -1,4 +1,7 @@
-"""A network's pictures on sheets, numbered. Inputs: the tables of its pictures. Outputs: a PNG a layer."""
+"""Put a network's pictures on numbered sheets.
+
+Inputs: the tables of its pictures. Outputs: a PNG for each layer.
+"""
 
 from feature_vis.files import atomic_path
 from feature_vis.images.png import channel_of, read_picture

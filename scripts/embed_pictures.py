@@ -1,6 +1,6 @@
-"""Embed a network's pictures of every seed. Inputs: their tables, a layer each, and the embedder.
+"""Embed the pictures of a network, of every seed.
 
-Outputs: an `.npz` of embeddings a layer.
+Inputs: the tables of its pictures, the embedder. Outputs: for each layer an `.npz` of embeddings.
 """
 
 from pathlib import Path

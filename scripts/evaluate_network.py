@@ -1,5 +1,7 @@
-"""Tell which classes a network takes for which. Inputs: the network, its pictures' split. Outputs: the confusion matrix
-as a CSV and a plot, a CSV with a row a class, and what its columns mean.
+"""Find out which classes a network mistakes for which.
+
+Inputs: the network, the split of its photographs. Outputs: the confusion matrix as a CSV and a plot, a CSV with one
+row for each class, and what its columns mean.
 """
 
 from pathlib import Path

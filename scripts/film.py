@@ -1,5 +1,7 @@
-"""Join the epochs of a film. Inputs: a CSV an epoch, and the pictures behind it. Outputs: one CSV, the plot of change
-against epoch, and a folder a layer with a strip and an animation a channel.
+"""Put the epochs of a film together.
+
+Inputs: a CSV for each epoch, and the pictures behind it. Outputs: one CSV, the plot of change by epoch, and for each
+layer a folder with a strip and an animation for each channel.
 """
 
 from pathlib import Path

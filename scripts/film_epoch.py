@@ -1,5 +1,7 @@
-"""Render and measure the channels of a film at one epoch. Inputs: the ranking, the failed pictures, the base and its
-pictures, the epoch's checkpoint, the data sets' splits, the embedder. Output: a CSV with a row a channel.
+"""Render and measure the channels of a film at one epoch.
+
+Inputs: the ranking, the failed pictures, the base and its pictures, the epoch's checkpoint, the data sets' splits, the
+embedder. Output: a CSV with one row for each channel.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Find the pictures that failed, of every network. Inputs: the tables of their pictures. Output: one CSV."""
+"""Find the pictures of every network that failed.
+
+Inputs: the tables of their pictures. Output: a CSV.
+"""
 
 from featurediff.rendering.failed_pictures import find_failed
 from featurediff.runtime.job import job, log

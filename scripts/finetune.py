@@ -1,4 +1,7 @@
-"""Train one network. Inputs: its pictures' split, start weights. Outputs: a checkpoint an epoch, the training log."""
+"""Train one network.
+
+Inputs: the split of its photographs, the weights to start from. Outputs: a checkpoint for each epoch, the training log.
+"""
 
 from pathlib import Path
 

@@ -1,5 +1,6 @@
-"""List what was reached by each of a network's pictures. Inputs: PNGs that stand for all. Outputs: a CSV a layer, a row
-a picture.
+"""List a network's pictures and what each one reached.
+
+Inputs: PNGs that stand for all others. Outputs: for each layer a CSV with one row for each picture.
 """
 
 from pathlib import Path

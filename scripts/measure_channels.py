@@ -1,5 +1,7 @@
-"""Measure what the channels of two networks do. Inputs: both networks, the tables of their pictures, the data sets'
-splits. Outputs: CSVs with a row a channel, a probe image, a channel and class, a layer, and a top image.
+"""Measure what the channels of two networks do.
+
+Inputs: both networks, the tables of their pictures, the data sets' splits. Outputs: CSVs with one row for each
+channel, for each probe image, for each channel and class, for each layer, and for each top image.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The library that draws the page's charts, out of its package. Output: a script."""
+"""Copy the library that draws the page's charts out of its Python package. Output: a script."""
 
 from feature_vis.files import write_text
 from featurediff.report.page import chart_library

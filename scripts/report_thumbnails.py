@@ -1,7 +1,7 @@
-"""A network's pictures as sheets of small ones, and the probe images that excite its channels most.
+"""Put a network's pictures, and the probe images that excite its channels most, on sheets of small images.
 
-Inputs: the tables of its pictures; of a tuned network the lists of probe images. Output: a folder of WebP sheets and
-JSON.
+Inputs: the tables of its pictures; for a tuned network also the lists of probe images. Output: a folder of WebP sheets
+and JSON.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Choose the checkpoint of a network that is visualized, or load its weights.
 
-Inputs: training log and checkpoints, where it was trained here. Outputs: the network, its digest, one digest a layer.
+Inputs: the training log and checkpoints if it was trained here. Outputs: the network, its digest, and a digest for each
+layer.
 """
 
 from feature_vis.files import write_text

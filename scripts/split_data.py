@@ -1,4 +1,7 @@
-"""List the pictures of a data set and split them. Outputs: split.csv (a row a picture), skipped.csv (path, reason)."""
+"""List the photographs of a data set and split them.
+
+Outputs: split.csv (one row for each photograph), skipped.csv (path and reason).
+"""
 
 from featurediff.data.split import make_split, write_split
 from featurediff.runtime.job import job, log

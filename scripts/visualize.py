@@ -1,4 +1,7 @@
-"""Have a current picture of each channel of a batch. Inputs: the network, its digest up to the layer. Outputs: PNGs."""
+"""Render the pictures of a batch of channels that are not current.
+
+Inputs: the network, its digest up to the layer. Outputs: PNGs.
+"""
 
 from pathlib import Path
 

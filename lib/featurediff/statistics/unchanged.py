@@ -1,7 +1,7 @@
 """A control that costs nothing: what training did not touch must come out as exactly unchanged.
 
-Where a frozen layer shows a change, something drifted (batch-norm statistics, say), two runs did not see the same
-pictures or noise, or a measure is wrong; so the run stops.
+If a frozen layer shows a change, something moved (batch-norm statistics, say), or two runs did not see the same
+pictures or noise, or a measure is wrong. Then the run stops.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,11 +13,11 @@ from feature_vis.errors import InputError
 
 __all__ = ["EXPECTED", "FrozenLayerChanged", "check_frozen", "distance_from_unchanged"]
 
-# column: (value of an unchanged channel, tolerance). Of equal pictures and weights the measures are exact by
-# construction. So is the correlation of equal activations; but a library that is free to choose among kernels
-# (cuDNN) may sum in another order in the second pass. That changes an activation by e = 1e-6 of its size at most
-# (float32's 6e-8 times the root of some hundred terms), and lowers the correlation by (e * size / std)²: below 1e-6
-# while the activation varies by more than a thousandth of its size.
+# column: (value of an unchanged channel, tolerance). For equal pictures and weights the measures are exact by
+# construction, and so is the correlation of equal activations. But a library that may choose among kernels (cuDNN) may
+# sum in another order in the second pass. That changes an activation by at most e = 1e-6 of its size (float32's 6e-8
+# times the root of some hundred terms), and lowers the correlation by (e * size / std)²: below 1e-6 as long as the
+# activation varies by more than a thousandth of its size.
 EXPECTED: Mapping[str, tuple[float, float]] = {
     "cosine": (1.0, 0.0),
     "correlation": (1.0, 1e-6),
@@ -35,7 +35,7 @@ def distance_from_unchanged(column: str, values: np.ndarray) -> np.ndarray:
 
 
 class FrozenLayerChanged(RuntimeError):
-    """A frozen layer is not what it was: no result of the run can be trusted before the cause is found."""
+    """A frozen layer changed: no result of the run can be trusted before the cause is found."""
 
 
 def check_frozen(
@@ -45,9 +45,9 @@ def check_frozen(
 ) -> int:
     """Make sure that the channels of frozen layers are unchanged; returns how many values were looked at.
 
-    `tables` have columns network, layer, channel and some of `expected`, which gives for each the value of an
-    unchanged channel and a tolerance. `frozen`: network -> its frozen layers. Empty values are passed over: their
-    own column of reasons says why.
+    `tables` have the columns network, layer, channel and some of `expected`. `frozen`: network -> its frozen layers.
+    `expected`: column -> the value of an unchanged channel, and a tolerance. Empty values are skipped; their own column
+    of reasons says why they are empty.
 
     Raises:
         FrozenLayerChanged: all deviations, by network, layer and column, with the channels.
@@ -57,7 +57,7 @@ def check_frozen(
     problems = []
     for table in tables:
         if missing := [name for name in ("network", "layer", "channel") if name not in table]:
-            raise InputError(f"a table to look for changes of frozen layers in has no column {', '.join(missing)}")
+            raise InputError(f"the table to check for changes of frozen layers has no column {', '.join(missing)}")
         for network, layers in frozen.items():
             for layer in layers:
                 rows = table[(table["network"] == network) & (table["layer"] == layer)]
@@ -70,11 +70,12 @@ def check_frozen(
                         found = _deviations(rows["channel"].to_numpy()[off], deviations[off])
                         problems.append(f"  {network}, {layer}: {column} must be {value:g}; {found}")
     if problems:
-        raise FrozenLayerChanged("frozen layers must come out as unchanged, and do not:\n" + "\n".join(problems))
+        raise FrozenLayerChanged("frozen layers must come out as unchanged, but changed:\n" + "\n".join(problems))
     return looked_at
 
 
 def _deviations(channels: np.ndarray, deviations: np.ndarray) -> str:
     shown = ", ".join(str(channel) for channel in channels[:10]) + (", …" if len(channels) > 10 else "")
-    most = deviations.argmax()
-    return f"not so in {len(channels)} channels ({shown}), most in {channels[most]}, by {deviations[most]:.3g}"
+    place = deviations.argmax()
+    most = f"most in {channels[place]}, by {deviations[place]:.3g}"
+    return f"it differs in {len(channels)} of the channels ({shown}), {most}"

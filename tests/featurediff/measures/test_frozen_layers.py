@@ -107,8 +107,8 @@ def test_every_deviation_is_listed_with_its_size() -> None:
     with pytest.raises(FrozenLayerChanged) as raised:
         check_frozen([table], {"dogs": ["one"]})
     assert str(raised.value).splitlines()[1:] == [
-        "  dogs, one: cosine must be 1; not so in 1 channels (6), most in 6, by 8.88e-16",
-        "  dogs, one: correlation must be 1; not so in 2 channels (6, 7), most in 7, by 0.5",
+        "  dogs, one: cosine must be 1; it differs in 1 of the channels (6), most in 6, by 8.88e-16",
+        "  dogs, one: correlation must be 1; it differs in 2 of the channels (6, 7), most in 7, by 0.5",
     ]
     assert check_frozen([table], {"dogs": ["one"]}, {"cosine": (1.0, 1e-9)}) == 2
     assert check_frozen([table], {"cars": ["one"]}) == 0
