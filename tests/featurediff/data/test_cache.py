@@ -28,26 +28,14 @@ def test_pictures_of_any_size_come_back() -> None:
 
 def test_what_does_not_fit_is_left_out_and_what_is_smaller_may_follow() -> None:
     cache = PictureCache(3, 7 * 5 * 3 + 12)
-    cache.put(0, picture(0))
-    cache.put(1, picture(1))
-    cache.put(2, picture(2, 2, 2))
+    for slot, each in [(0, picture(0)), (0, picture(0)), (1, picture(1)), (2, picture(2, 2, 2))]:
+        cache.put(slot, each)  # a second picture of a number takes no room
     assert same(cache.get(0), picture(0))
     assert cache.get(1) is None
     assert same(cache.get(2), picture(2, 2, 2))
-
-
-def test_a_second_picture_of_a_number_takes_no_room() -> None:
-    cache = PictureCache(2, 2 * 7 * 5 * 3)
-    for _ in range(3):
-        cache.put(0, picture(0))
-    cache.put(1, picture(1))
-    assert same(cache.get(1), picture(1))
-
-
-def test_no_room_at_all() -> None:
-    cache = PictureCache(1, 0)
-    cache.put(0, picture(0))
-    assert cache.get(0) is None
+    none = PictureCache(1, 0)
+    none.put(0, picture(0))
+    assert none.get(0) is None
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system forks no process")

@@ -16,7 +16,6 @@ from written_pictures import gradient, save
 
 from feature_vis.errors import InputError
 from feature_vis.images import image_files
-from featurediff.data import decode as pictures
 from featurediff.data.decode import faults, load_rgb
 
 
@@ -189,14 +188,3 @@ def test_a_pipe_is_not_waited_for(tmp_path) -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert faults(tmp_path, ["a.jpg"])["a.jpg"].detail == "not a regular file"
-
-
-def test_defects_are_not_taken_for_bad_pictures(tmp_path, monkeypatch) -> None:
-    gradient().save(tmp_path / "a.png")
-
-    def out_of_memory(_picture: Image.Image) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(pictures, "_to_rgb", out_of_memory)
-    with pytest.raises(MemoryError):
-        load_rgb(tmp_path / "a.png")

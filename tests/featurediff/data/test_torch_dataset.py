@@ -20,7 +20,7 @@ from feature_vis.seeding import generator
 from featurediff.data import torch_dataset as picture_tensors
 from featurediff.data.cache import PictureCache
 from featurediff.data.decode import load_rgb, resized
-from featurediff.data.torch_dataset import PictureDataset, normalised, train_transform, val_transform
+from featurediff.data.torch_dataset import PictureDataset, photograph_batches, train_transform, val_transform
 from featurediff.training.augmentation import with_randaugment
 
 
@@ -33,26 +33,18 @@ def test_any_picture_gives_a_square(width, height, resize, size) -> None:
         assert tensor.shape == (3, size, size)
         assert tensor.dtype == torch.uint8
         assert type(tensor) is torch.Tensor
-
-
-def test_extreme_sides_stay_bounded() -> None:
-    assert resized(Image.new("RGB", (1, 10_000)), 64).size == (64, 1024)
+    assert resized(Image.new("RGB", (1, 10_000)), 64).size == (64, 1024)  # extreme sides stay bounded
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 30), (41, 25), (9, 40), (10, 10)])
 def test_validation_is_the_centre_and_draws_nothing(width, height) -> None:
-    picture = gradient(width, height)
     drawn = generator("test")
     before = drawn.get_state().clone()
-    got = pixels_of(val_transform(20)(picture, drawn))
+    got = pixels_of(val_transform(20)(gradient(width, height), drawn))
     assert torch.equal(drawn.get_state(), before)
-    left, top = (width - 20) // 2, (height - 20) // 2
-    expected = np.zeros((20, 20, 3))
-    for y in range(20):
-        for x in range(20):
-            if 0 <= x + left < width and 0 <= y + top < height:
-                expected[y, x] = picture.getpixel((x + left, y + top))
-    np.testing.assert_array_equal(got, expected)
+    padded = np.pad(np.asarray(gradient(width, height)), ((20, 20), (20, 20), (0, 0)))
+    top, left = (height - 20) // 2 + 20, (width - 20) // 2 + 20
+    np.testing.assert_array_equal(got, padded[top : top + 20, left : left + 20])
 
 
 def test_validation_agrees_with_torchvision() -> None:
@@ -160,13 +152,10 @@ def test_draws_depend_on_seed_epoch_and_path_alone(folder) -> None:
     torch.set_rng_state(state)
     one[0]
     assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_equal_pictures_of_other_names_are_augmented_differently(tmp_path) -> None:
-    for number in range(4):
-        gradient(90, 90).save(tmp_path / f"{number}.png")
-    data = PictureDataset(tmp_path, split_of(4), "train", train_transform(16))
-    assert not any(torch.equal(data[0][0], data[number][0]) for number in (1, 2, 3))
+    for number in range(4):  # equal photographs of different names
+        gradient(90, 90).save(folder / f"{number}.png")
+    equal = data()
+    assert not any(torch.equal(equal[0][0], equal[number][0]) for number in (1, 2, 3))
 
 
 def test_the_cache_is_bounded_and_spares_decoding(folder, monkeypatch) -> None:
@@ -199,11 +188,13 @@ def test_pictures_resized_before_they_are_cached_are_the_same(folder, transform)
     assert all(cache.get(i) is not None for i in range(4))
 
 
-def test_a_network_is_shown_normalised_pictures(folder) -> None:
-    batch = torch.stack([val_transform(24)(gradient(24, 24), generator(0)) for _ in range(2)])
-    shown = normalised(batch)
+def test_batches_are_normalised_photographs_in_their_order(folder) -> None:
+    sets = [PictureDataset(folder, split_of(), part, val_transform(24)) for part in ("train", "val")]
+    batches = list(photograph_batches(sets, 4))
+    assert [batch.shape for batch in batches] == [(4, 3, 24, 24), (2, 3, 24, 24)]
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    torch.testing.assert_close((shown[1] * std + mean) * 255, batch[1].float(), atol=1e-3, rtol=0)
+    pixels = torch.stack([data[index][0] for data in sets for index in range(len(data))])
+    torch.testing.assert_close((torch.cat(batches) * std + mean) * 255, pixels.float(), atol=1e-3, rtol=0)
 
 
 def test_it_can_be_sent_to_another_process(folder) -> None:

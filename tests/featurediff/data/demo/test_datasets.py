@@ -44,14 +44,10 @@ def test_the_readers_find_every_picture_and_no_problem(drawn: tuple[str, Path, l
     assert (table[table["split"] == "val"].groupby("label").size() == 1).all()
 
 
-def test_the_files_returned_are_sorted_and_all_there_is(drawn: tuple[str, Path, list[str]]) -> None:
+def test_pictures_are_all_there_is_rgb_of_the_size_asked_for_and_all_differ(drawn: tuple[str, Path, list[str]]) -> None:
     _, root, paths = drawn
     there = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert paths == sorted(path.relative_to(root).as_posix() for path in there)
-
-
-def test_pictures_are_rgb_of_the_size_asked_for_and_all_differ(drawn: tuple[str, Path, list[str]]) -> None:
-    _, root, paths = drawn
     pictures = [path for path in paths if path.endswith(".jpg")]
     for path in pictures:
         with Image.open(root / path) as picture:
@@ -60,27 +56,18 @@ def test_pictures_are_rgb_of_the_size_asked_for_and_all_differ(drawn: tuple[str,
     assert len(set(digests(root, pictures).values())) == len(pictures)
 
 
-def test_the_same_arguments_give_the_same_bytes(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
+def test_a_picture_depends_on_the_seed_and_its_number_alone(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
     kind, root, paths = drawn
-    again = draw(kind, tmp_path, seed=0, per_class=3, size=32)
-    assert digests(tmp_path, again) == digests(root, paths)
-
-
-def test_fewer_pictures_are_the_first_of_more(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
-    kind, root, paths = drawn
-    fewer = [path for path in draw(kind, tmp_path, seed=0, per_class=2, size=32) if path.endswith(".jpg")]
-    assert digests(tmp_path, fewer).items() <= digests(root, paths).items()
+    there = digests(root, paths)
+    again = draw(kind, tmp_path / "again", seed=0, per_class=3, size=32)
+    assert digests(tmp_path / "again", again) == there
+    fewer = [path for path in draw(kind, tmp_path / "fewer", seed=0, per_class=2, size=32) if path.endswith(".jpg")]
+    assert digests(tmp_path / "fewer", fewer).items() <= there.items()
     assert len(fewer) == 2 * len(CLASSES[kind])
     labels = {sample.path: sample.label for sample in read_samples(FORMATS[kind], root)[0]}
-    assert all(labels[sample.path] == sample.label for sample in read_samples(FORMATS[kind], tmp_path)[0])
-
-
-def test_another_seed_gives_other_pictures(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
-    kind, root, paths = drawn
-    other = draw(kind, tmp_path, seed=1, per_class=1, size=32)
-    before = {value for path, value in digests(root, paths).items() if path.endswith(".jpg")}
-    after = {value for path, value in digests(tmp_path, other).items() if path.endswith(".jpg")}
-    assert not before & after
+    assert all(labels[sample.path] == sample.label for sample in read_samples(FORMATS[kind], tmp_path / "fewer")[0])
+    other = digests(tmp_path / "other", draw(kind, tmp_path / "other", seed=1, per_class=1, size=32))
+    assert not {value for path, value in other.items() if path.endswith(".jpg")} & set(there.values())
 
 
 def test_another_drawing_into_the_same_root_leaves_its_own_files_alone(tmp_path: Path) -> None:
