@@ -13,27 +13,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from places import python_environment
 
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from featurediff.runtime.job import job, lock_device, log, visible_gpus
-
-
-def test_two_jobs_take_two_devices_and_a_third_waits(tmp_path) -> None:
-    held, waited = [], threading.Event()
-    with lock_device(["0", "1"], tmp_path) as first, lock_device(["0", "1"], tmp_path) as second:
-        assert {first, second} == {0, 1}
-
-        def third() -> None:
-            with lock_device(["0", "1"], tmp_path, poll_seconds=0.01) as device:
-                held.append(device)
-                waited.set()
-
-        thread = threading.Thread(target=third)
-        thread.start()
-        assert not waited.wait(0.3)
-    thread.join(timeout=5)
-    assert held == [0]
 
 
 def test_a_device_is_free_again_when_its_holder_is_killed(tmp_path) -> None:
@@ -42,7 +26,7 @@ def test_a_device_is_free_again_when_its_holder_is_killed(tmp_path) -> None:
         "with lock_device(['0'], Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=python_environment()
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
@@ -132,10 +116,6 @@ def test_on_the_cpu_without_a_device_or_where_none_is_asked_for(given: str, gpu:
     assert ("CUDA_VISIBLE_DEVICES=" in (tmp_path / "a.log").read_text()) == (gpu > 0)
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-
-
 def test_messages_go_to_the_log_and_threads_are_limited(tmp_path) -> None:
     before = torch.get_num_threads()
     try:
@@ -168,7 +148,9 @@ def test_a_job_ends_when_its_workflow_is_killed(tmp_path) -> None:
         "with job(sys.argv[1]): print(os.getpid(), flush=True); time.sleep(60)"
     )
     shell = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}, {str(tmp_path / 'a.log')!r}])"
-    workflow = subprocess.Popen([sys.executable, "-c", shell], stdout=subprocess.PIPE, text=True, env=environment())
+    workflow = subprocess.Popen(
+        [sys.executable, "-c", shell], stdout=subprocess.PIPE, text=True, env=python_environment()
+    )
     assert workflow.stdout is not None
     pid = int(workflow.stdout.readline())
     time.sleep(0.5)

@@ -57,17 +57,14 @@ def test_memory_that_does_not_suffice(error: Exception, words: str) -> None:
     assert words in (describe_os_error(error) or "")
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("a shape"), OSError("no number"), KeyError("a")])
-def test_other_errors_are_not_the_machines(error: Exception) -> None:
-    assert describe_os_error(error) is None
+def test_other_errors_are_not_the_machines() -> None:
+    errors = [ValueError("x"), RuntimeError("a shape"), OSError("no number"), KeyError("a")]
+    assert [describe_os_error(error) for error in errors] == [None] * 4
 
 
-def test_a_folder_that_can_be_written_or_made(tmp_path: Path) -> None:
+def test_a_folder_must_be_writable_or_creatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_writable(tmp_path)
     check_writable(tmp_path / "not" / "there" / "yet")
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match="is a file"):
         check_writable(tmp_path / "a")
@@ -86,6 +83,7 @@ def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_pa
     for name in ("a.csv", "b/c.png", "b/d.png"):
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text("")
+    os.utime(results / "b/d.png", (time.time() + 20,) * 2)  # a file server's clock may differ by seconds
     check_times(results)
     for name in ("a.csv", "b/c.png"):
         os.utime(results / name, (time.time() + 3600,) * 2)
@@ -96,9 +94,3 @@ def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_pa
     command = next(line for line in str(raised.value).splitlines() if line.startswith("    find "))
     subprocess.run(command, shell=True, check=True)
     check_times(results)
-
-
-def test_a_clock_that_differs_by_seconds_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("")
-    os.utime(tmp_path / "a.csv", (time.time() + 20,) * 2)
-    check_times(tmp_path)

@@ -10,6 +10,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from places import python_environment
 
 from featurediff.runtime import progress as module
 from featurediff.runtime.job import job, log
@@ -28,13 +29,13 @@ with job(sys.argv[1]), progress(40, "layer4.1", "step") as advance:
 """
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-
-
 def test_quiet_where_stderr_is_no_terminal(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CODE, tmp_path / "a.log"], capture_output=True, text=True, env=environment(), check=True
+        [sys.executable, "-c", CODE, tmp_path / "a.log"],
+        capture_output=True,
+        text=True,
+        env=python_environment(),
+        check=True,
     )
     assert done.stderr == "a message between\n"
     assert done.stdout == ""
@@ -43,7 +44,9 @@ def test_quiet_where_stderr_is_no_terminal(tmp_path: Path) -> None:
 def test_a_bar_with_rate_and_time_left_at_a_terminal(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 100))
-    process = subprocess.Popen([sys.executable, "-c", CODE, tmp_path / "a.log"], stderr=theirs, env=environment())
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, tmp_path / "a.log"], stderr=theirs, env=python_environment()
+    )
     os.close(theirs)
     shown = b""
     while True:

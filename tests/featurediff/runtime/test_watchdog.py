@@ -1,6 +1,5 @@
 """A job that makes no progress is ended, one that does is not."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -8,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from places import python_environment
 
 from featurediff.runtime import watchdog as watch
 from featurediff.runtime.progress import moves, note_progress, progress
@@ -24,9 +24,8 @@ with job(sys.argv[1], 100):
 
 
 def test_a_standstill_ends_the_job_and_its_log_says_where(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     command = [sys.executable, "-c", CODE, str(tmp_path / "a.log")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "no progress for 100 minutes" in done.stderr
     assert "Traceback" not in done.stderr

@@ -29,19 +29,11 @@ def test_randaugment_depends_on_the_given_generator_alone(picture) -> None:
     torch.set_rng_state(state)
 
 
-def test_randaugment_changes_a_picture_and_keeps_its_kind(picture) -> None:
-    plain = val_transform(32)
-    changed = 0
-    for number in range(12):
-        made = with_randaugment(plain, 1, 15)(picture, generator(number))
-        assert made.shape == (3, 32, 32)
-        assert made.dtype == torch.uint8
-        changed += not torch.equal(made, plain(picture, generator(number)))
-    assert changed >= 8  # one of the 14 operations is none
-
-
-def test_randaugment_comes_after_the_crop_and_leaves_its_draws_alone(picture) -> None:
-    crop = train_transform(32, rotation=10)
+def test_randaugment_changes_a_picture_after_the_crop_and_keeps_its_kind(picture) -> None:
+    plain, crop = val_transform(32), train_transform(32, rotation=10)
+    made = [with_randaugment(plain, 1, 15)(picture, generator(number)) for number in range(12)]
+    assert {(one.shape, one.dtype) for one in made} == {((3, 32, 32), torch.uint8)}
+    assert sum(not torch.equal(one, plain(picture, generator(0))) for one in made) >= 8  # one of the 14 is none
     assert torch.equal(with_randaugment(crop, 0, 9)(picture, generator("x")), crop(picture, generator("x")))
 
 
@@ -54,11 +46,8 @@ def settings(**changes) -> TrainingSettings:
     return TrainingSettings(epochs=1, **changes)
 
 
-def test_nothing_is_mixed_by_default() -> None:
-    assert make_mixing(settings(), 3) is None
-
-
 def test_mixup_is_one_share_of_two_pictures_and_of_their_labels() -> None:
+    assert make_mixing(settings(), 3) is None
     mix = make_mixing(settings(mixup=1.0), 3)
     pictures, labels = batch()
     mixed, targets = mix(pictures, labels, 0, 0)

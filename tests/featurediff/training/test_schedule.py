@@ -33,23 +33,28 @@ def torchs(make, every: int) -> list[float]:
     return found
 
 
-def test_the_default_is_constant() -> None:
-    assert set(rates(settings())) == {0.3}
-
-
-def test_the_papers_is_torchs_exponential_to_the_last_bit() -> None:
-    wanted = torchs(lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9), STEPS)
-    assert rates(settings(learning_rate_decay=0.9)) == wanted
-
-
-def test_steps_are_torchs() -> None:
-    wanted = torchs(lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.1), STEPS)
-    assert rates(settings(learning_rate_decay=0.1, step_epochs=4)) == wanted
-
-
-def test_a_cosine_is_torchs() -> None:
-    wanted = torchs(lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 6 * STEPS), 1)
-    assert rates(settings(schedule="cosine")) == pytest.approx(wanted, abs=1e-9)
+@pytest.mark.parametrize(
+    ("changes", "scheduler", "every", "tolerance"),
+    [
+        ({}, lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), STEPS, 0),
+        # the paper's, to the last bit
+        (
+            {"learning_rate_decay": 0.9},
+            lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9),
+            STEPS,
+            0,
+        ),
+        (
+            {"learning_rate_decay": 0.1, "step_epochs": 4},
+            lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.1),
+            STEPS,
+            0,
+        ),
+        ({"schedule": "cosine"}, lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30), 1, 1e-9),
+    ],
+)
+def test_rates_are_those_of_torchs_scheduler(changes, scheduler, every, tolerance) -> None:
+    assert rates(settings(**changes)) == pytest.approx(torchs(scheduler, every), abs=tolerance, rel=0)
 
 
 def test_a_line_falls_evenly_to_zero() -> None:
@@ -66,10 +71,7 @@ def test_warm_up_rises_in_even_steps_to_the_rate_and_never_starts_at_zero(schedu
 def test_after_warm_up_a_cosine_takes_what_is_left() -> None:
     found = rates(settings(schedule="cosine", warmup_epochs=2))[10:]
     assert found == pytest.approx([0.3 * (1 + math.cos(math.pi * i / 20)) / 2 for i in range(20)])
-
-
-def test_warm_up_may_be_a_part_of_an_epoch() -> None:
-    assert rates(settings(warmup_epochs=0.4))[:4] == pytest.approx([0.15, 0.3, 0.3, 0.3])
+    assert rates(settings(warmup_epochs=0.4))[:4] == pytest.approx([0.15, 0.3, 0.3, 0.3])  # a part of an epoch
 
 
 @pytest.mark.parametrize(
