@@ -1,9 +1,28 @@
-"""The page that shows what changed: `results/report/index.html`, static, complete in its folder.
+"""The figures, films and contact sheets of a run, and the page that shows what changed.
 
-- `thumbnails`: the pictures, small, 64 on a WebP sheet, with what their PNGs say of themselves
-- `probe_sheets`: the probe images that excite channels most, on sheets alike
-- `tables`: the tables of a run, one row a channel, in the order the page numbers them
-- `pca_map`: where the pictures of a layer lie among each other
-- `provenance`: what made the run: revision, versions, devices, seconds
-- `page`: all of it as scripts that a browser loads from `file://`, piece by piece, when a view needs them
+- `figures`, `film_strips`, `contact_sheet`: images to keep with the run; `palette`: their colours and the page's
+- `page`: writes `results/report/index.html`, a static page that is complete in its folder, from the folder `page/`
+- `sources`, `tables`: the files of a run that the page is made from, and its columns
+- `thumbnails`, `probe_sheets`: small versions of pictures and of photographs, on sheets
+- `pca_map`: a map of a layer's pictures
+- `provenance`: how the run was made
 """
+
+from feature_vis.lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "contact_sheet": [],
+        "figures": ["change_over_epochs", "confusion_matrix", "save_figure", "similarity_boxplot", "training_curves"],
+        "film_strips": ["write_films"],
+        "page": ["write_page"],
+        "palette": ["PALETTE"],
+        "pca_map": [],
+        "probe_sheets": ["write_probe_sheets"],
+        "provenance": [],
+        "sources": ["NetworkFacts", "Sources"],
+        "tables": ["network_table"],
+        "thumbnails": ["write_thumbnails"],
+    },
+)

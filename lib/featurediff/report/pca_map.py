@@ -1,4 +1,4 @@
-"""Where the pictures of a layer lie among each other: the two directions in which their embeddings differ most."""
+"""A map of a layer's pictures: the two directions in which their embeddings differ most."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,11 +10,11 @@ __all__ = ["pca_map"]
 
 
 def pca_map(embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Principal components of a layer's pictures in all networks together.
+    """The principal components of a layer's pictures, over all networks.
 
-    `embeddings`: network -> (K, S, D), NaN rows for failed pictures. A channel is the mean of its seeds' unit vectors.
-    Returns `explained`, the two components' shares of the variance, and `points`, network -> (K, 2) as lists, None
-    where a channel has no sound picture. The sign of a component is fixed by its largest loading.
+    `embeddings`: network -> (K, S, D), NaN rows for failed pictures. A channel's vector is the mean of its seeds' unit
+    vectors. Returns `explained`, the two components' shares of the variance, and `points`, network -> (K, 2) as lists,
+    None where all pictures of a channel failed. The sign of a component is fixed by its largest loading.
     """
     networks = list(embeddings)
     vectors = np.concatenate([_unit_means(embeddings[name]) for name in networks])  # (N K, D)
@@ -31,7 +31,7 @@ def pca_map(embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _unit_means(embeddings: np.ndarray) -> np.ndarray:
-    """(K, S, D) -> (K, D): the mean over sound seeds of the unit vectors; NaN where there is none."""
+    """(K, S, D) -> (K, D): the mean of the unit vectors of the seeds that are not NaN; NaN where there are none."""
     with np.errstate(invalid="ignore", divide="ignore"):
         units = embeddings / np.linalg.norm(embeddings, axis=2, keepdims=True)
         sound = np.isfinite(units).all(axis=2, keepdims=True)  # (K, S, 1)
@@ -39,11 +39,11 @@ def _unit_means(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _components(centred: np.ndarray) -> tuple[np.ndarray, list[float]]:
-    """(N, D) -> (N, 2) scores and the shares of the variance; zeros where there is nothing to tell apart."""
+    """(N, D) -> (N, 2) scores and the shares of the variance; zeros where all rows are equal."""
     total = float((centred**2).sum())
     if min(centred.shape) < 3 or total == 0:
         return np.zeros((len(centred), 2)), [0.0, 0.0]
-    # svds would start from a vector of its own drawing. It must not be a constant: centred columns sum to zero.
+    # A fixed start, for reproducible bytes. It must not be constant, because centred columns sum to zero.
     start = np.random.default_rng(0).standard_normal(min(centred.shape))
     left, values, right = svds(centred.astype(np.float64), k=2, v0=start)
     order = np.argsort(-values)

@@ -1,4 +1,4 @@
-"""The probe images that excite a network's channels most, as the networks saw them, on sheets."""
+"""The probe images that activate a network's channels most, cropped as the networks saw them, on sheets."""
 
 import logging
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ log = logging.getLogger("featurediff")
 
 
 def shown_images(images: pd.DataFrame, top: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the probe images' list that stand in a list of top images, in the order of their numbers."""
+    """The rows of probe images that are in a list of top images, in the order of their numbers."""
     used = set(top["image"]) if "image" in top else set()
     return images[images["image"].isin(used)].sort_values("image", ignore_index=True)
 
@@ -34,10 +34,10 @@ def write_probe_sheets(
     resize: int | None,
     workers: int = 1,
 ) -> dict[str, Any]:
-    """Write the images of `shown_images` as sheets, prepared as for validation, so that corners of patches fit.
+    """Write the images of `shown_images` on sheets, cropped as for validation, so that receptive fields fit.
 
-    Returns `tile` and `size`, pixels of a tile's side and of what it shows. An image that is gone meanwhile leaves its
-    tile empty, and a line in the log.
+    Returns `tile` and `size`, the pixels of a tile's side and of the crop that it shows. An image that is missing
+    leaves its tile empty, and a warning in the log.
     """
     tile = tile_size(len(shown))
     rows = shown[["data", "path"]].itertuples(index=False)

@@ -1,4 +1,4 @@
-"""What made a run: its command, the project's revision, versions, devices, and the seconds that its jobs took."""
+"""How a run was made: its command, the project's revision, versions, devices, and the seconds of its jobs."""
 
 import csv
 import os
@@ -36,7 +36,7 @@ def describe_embedder(embedder: Mapping[str, str]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that decide results, as far as they are installed here."""
+    """The versions of Python and of the installed packages that influence results."""
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 
 
 def revision(folder: str | Path) -> str:
-    """The git revision of the project, with a word where its files differ from it; empty where there is none."""
+    """The project's git revision, `with changes` if files differ from it; empty where there is no repository."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
@@ -63,7 +63,7 @@ def revision(folder: str | Path) -> str:
 
 
 def devices(logs: Path) -> list[str]:
-    """The GPUs that the jobs' logs name, or the processor of this machine where they name none."""
+    """The GPUs that the jobs' logs name, or else the processor of this machine."""
     found = set()
     for log in sorted(logs.rglob("*.log")):
         with log.open(encoding="utf-8", errors="replace") as lines:
@@ -80,7 +80,7 @@ def _processor() -> str:
 
 
 def seconds_by_step(benchmarks: Path) -> dict[str, float]:
-    """Seconds that the last run of each job took, summed by step, the longest first."""
+    """The seconds of each job's last run, summed by step, longest first."""
     seconds: dict[str, float] = {}
     for file in sorted(benchmarks.rglob("*.tsv")):
         step = file.relative_to(benchmarks).parts[0].removesuffix(".tsv")

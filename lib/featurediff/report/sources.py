@@ -1,4 +1,4 @@
-"""What the page is made of: the files of a run by their part, named once, and read."""
+"""The files of a run that the page is made from, and how they are read."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ __all__ = ["NetworkFacts", "Sources", "network_facts"]
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """A network that was looked at. What was not trained here has no epoch and no accuracies (0 to 1)."""
+    """A network of the run. One that was not trained here has no epoch and no accuracies (0 to 1)."""
 
     name: str
     architecture: str
@@ -37,12 +37,15 @@ class NetworkFacts:
 
 
 def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_file: str) -> NetworkFacts:
-    """A network's row: the accuracies are those of the epoch that is visualized.
+    """What the overview shows of a network; the accuracies are those of the epoch that is visualized.
 
     `network`: name, architecture, weights (absent for a random start), data. `log`: its training.csv, None where it was
     not trained here.
     """
-    from featurediff.networks import load_network, read_digest  # and torch, which the other readers here do without
+    from featurediff.networks import (
+        load_network,
+        read_digest,
+    )  # imports torch, which the other readers here do not need
 
     loaded = load_network(network_file)
     of_file = {"epoch": loaded.epoch, "class_names": loaded.class_names or []}
@@ -55,9 +58,9 @@ def network_facts(network: dict[str, str], log: pd.DataFrame | None, network_fil
 
 @dataclass(frozen=True)
 class Sources:
-    """A finished run below `results`: the base, the tuned networks and the layers in the order of the config.
+    """A finished run in `results`: the base, the fine-tuned networks and the layers in the order of the config.
 
-    Only what the workflow declares is read; films and controls where there are some.
+    Only files that the workflow declares as inputs are read; films and controls where there are any.
     """
 
     results: Path
@@ -80,7 +83,7 @@ class Sources:
         return {layer: _notes_of(folder, layer) for layer in self.layers}
 
     def table(self, network: str, notes: Mapping[str, Any]) -> pd.DataFrame:
-        """A row a channel, in the page's order; the base has the columns of its pictures alone."""
+        """A row for each channel, in the page's order; the base has only the columns of its pictures."""
         pictures = picture_table(notes, self.failed, network)
         if network == self.base:
             return pictures
@@ -96,24 +99,24 @@ class Sources:
         return self._of_all("agreement")
 
     def _of_all(self, table: str) -> pd.DataFrame:
-        """A table of every comparison, one below the other."""
+        """The tables of all comparisons, one below the other."""
         files = [self.results / "compare" / name / f"{table}.csv" for name in self.tuned]
         return read_tables(files)
 
     def columns_files(self) -> list[Path]:
-        """What describes columns; where two describe one, the later is meant: a film's `excess` has another scale."""
+        """The files that describe columns, the more important last: a film's `excess` has another scale."""
         films = [file for name in self.tuned if (file := self._film(name) / "columns.yaml").exists()]
         return [*films, *(self.results / "compare" / name / "columns.yaml" for name in self.tuned)]
 
     def probe(self, network: str) -> dict[str, pd.DataFrame]:
-        """The tables of the probe images of a tuned network, and `shown`, those that stand in a list of top images."""
+        """The tables of a fine-tuned network's probe images, and `shown`, the images in a list of top images."""
         folder = self.results / "compare" / network / "probe"
         names = ("images", "selectivity", "layers", "top_images")
         tables = {name: read_table(folder / f"{name}.csv") for name in names}
         return {**tables, "shown": shown_images(tables["images"], tables["top_images"])}
 
     def probe_sheets(self, network: str) -> dict[str, Any]:
-        """Size of the tiles of its probe images and of what they show, in pixels."""
+        """The sizes of the tiles of its probe images and of what they show, pixels."""
         return _notes_of(self.results / "report" / "thumbs" / network, "probe")
 
     def pca_map(self, layer: str) -> dict[str, Any]:
@@ -126,17 +129,17 @@ class Sources:
 
     @cached_property
     def controls(self) -> pd.DataFrame:
-        """What second runs of fine-tunings have in common with the first, by layer; empty where there is none."""
+        """What control runs have in common with the first run, by layer; empty where there are none."""
         files = [self.results / "compare" / name / "control.csv" for name in self.tuned]
         return read_tables(file for file in files if file.exists())
 
     def film(self, network: str) -> pd.DataFrame:
-        """What was measured at each epoch of a film; empty where there is none."""
+        """The measures at each epoch of a film; empty where there is none."""
         file = self._film(network) / "change.csv"
         return read_table(file) if file.exists() else pd.DataFrame(columns=["layer", "channel", "epoch"])
 
     def strip(self, network: str, layer: str, channel: int) -> dict[str, Any] | None:
-        """The film of a channel as a sprite: its frames' names, their size and pitch in pixels."""
+        """The layout of a channel's film strip: its frames' names, their size and pitch in pixels."""
         notes = read_notes(self._film(network) / layer / f"channel{channel}.png")
         return notes if notes is None else {name: notes[name] for name in ("frames", "width", "height", "pitch", "top")}
 
@@ -145,7 +148,7 @@ class Sources:
 
 
 def _notes_of(folder: Path, stem: str) -> Any:
-    """What a file of `report.thumbnails` says of its sheets."""
+    """The content of a JSON file that `report.thumbnails` or `report.probe_sheets` wrote."""
     file = folder / f"{stem}.json"
     try:
         return json.loads(file.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""The tables of a run as the page needs them: a row a channel, in one order for all networks.
+"""The tables of a run as the page needs them: a row for each channel, in one order for all networks.
 
-That order is the layers of the config, and in each the channels by number. A column is then an array that needs no
-keys, and the page loads only the columns that it sorts, filters or draws by.
+The order is that of the config's layers, and within a layer that of the channels' numbers. So a column is an array
+without keys, and the page loads only the columns by which it sorts, filters or draws.
 """
 
 import math
@@ -19,7 +19,7 @@ __all__ = ["PICTURE_COLUMNS", "column_meanings", "failed_rows", "json_value", "n
 
 _KEYS = ["layer", "channel"]
 
-# name -> (unit, meaning); the columns that every network has, the base included
+# name -> (unit, meaning) of the columns that every network has, including the base
 PICTURE_COLUMNS = {
     "activation_start": ("activation", "the objective of the first seed's picture before the first step"),
     "activation_reached": ("activation", "the objective of the first seed's finished picture, without transforms"),
@@ -46,10 +46,10 @@ def _reached(pictures: Sequence[Sequence[Any]]) -> dict[str, float]:
 
 
 def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[str | Path]) -> pd.DataFrame:
-    """The picture columns of a tuned network beside those of its ranking and of its layers' own tables.
+    """The picture columns of a fine-tuned network, joined with its ranking and with the tables of its layers.
 
     Raises:
-        InputError: a channel that has a picture and no row in the tables.
+        InputError: a channel has a picture, but no row in the tables.
     """
     ranked = read_table(ranking)
     own = read_tables(layers)
@@ -63,15 +63,15 @@ def network_table(pictures: pd.DataFrame, ranking: str | Path, layers: Sequence[
 
 
 def _in_order(columns: Sequence[str]) -> list[str]:
-    """The rank first, pictures' own columns last."""
+    """The rank first, the columns of pictures last."""
     others = [name for name in columns if name not in (*_KEYS, "rank", *PICTURE_COLUMNS)]
     return ["rank", *others, *PICTURE_COLUMNS]
 
 
 def column_meanings(files: Sequence[str | Path], names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Unit and meaning of each of the columns, from the runs' `columns.yaml`.
+    """The unit and the meaning of each column, from the runs' `columns.yaml`.
 
-    A column such as `gram_layer1` is described there by its pattern, `gram_<block>`.
+    A column such as `gram_layer1` is described there under its pattern, `gram_<block>`.
     """
     described: dict[str, dict[str, str]] = {}
     for file in files:
@@ -103,7 +103,7 @@ def failed_rows(failed: pd.DataFrame) -> list[list[Any]]:
 
 
 def json_value(value: Any) -> Any:
-    """A table's value as JSON has it: no NaN, numbers of six significant digits, whole ones whole."""
+    """A table's value for JSON: None instead of NaN, six significant digits, integers where numbers are whole."""
     if hasattr(value, "item"):
         value = value.item()
     if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):

@@ -75,19 +75,13 @@ def test_equal_pictures_give_equal_bytes_and_old_films_are_removed(rows: pd.Data
     assert set(before) == {f"channel{channel}.{kind}" for channel in (3, 7) for kind in ("png", "webp")}
 
 
-def test_a_label_that_is_wider_than_the_picture_widens_the_pitch() -> None:
-    tiles = make_tiles([picture(0, (16, 16)), picture(1, (16, 16))], ["base", 1000])
-    assert tiles.layout["width"] == 16
-    assert tiles.layout["pitch"] > 16 + GAP
-    assert len({tile.size for tile in tiles.images}) == 1
-
-
-def test_large_pictures_are_shown_smaller() -> None:
-    tiles = make_tiles([picture(0, (200, 400))], ["base"])
-    assert (tiles.layout["width"], tiles.layout["height"]) == (LARGEST, LARGEST // 2)
-
-
-def test_pictures_of_two_sizes() -> None:
+def test_labels_widen_the_pitch_large_pictures_are_shrunk_and_sizes_must_agree() -> None:
+    narrow = make_tiles([picture(0, (16, 16)), picture(1, (16, 16))], ["base", 1000])
+    assert narrow.layout["width"] == 16
+    assert narrow.layout["pitch"] > 16 + GAP
+    assert len({tile.size for tile in narrow.images}) == 1
+    large = make_tiles([picture(0, (200, 400))], ["base"]).layout
+    assert (large["width"], large["height"]) == (LARGEST, LARGEST // 2)
     with pytest.raises(InputError, match="80×64 and 80×65"):
         make_tiles([picture(0), picture(1, (65, 80))], ["base", 0])
 
