@@ -48,7 +48,7 @@ def faults(root: Path, paths: Sequence[str], threads: int = 1) -> dict[str, Faul
     """
     parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
     found: dict[str, Fault] = {}
-    bar = progress(len(paths), "checking pictures", "img")
+    bar = progress(len(paths), "checking photographs", "img")
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool, bar as advance:
         # Where Pillow only warns, of a damaged EXIF block for example, the photograph is usable.
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -39,9 +39,9 @@ def compare_with_published(format: str, split: pd.DataFrame, validation: str) ->
         return []
     whole = PUBLISHED[format]
     of_test = split["split"] == ("val" if validation == "official" else "test")
-    parts = [("training pictures", int((~of_test).sum()), whole.train)]
+    parts = [("training photographs", int((~of_test).sum()), whole.train)]
     if of_test.any():
-        parts.append(("test pictures", int(of_test.sum()), whole.test))
+        parts.append(("test photographs", int(of_test.sum()), whole.test))
     parts.append(("classes", split["label"].nunique(), whole.classes))
     short = [f"{found:,} of {count:,} {what}" for what, found, count in parts if found != count]
     if short:

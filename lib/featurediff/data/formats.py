@@ -60,7 +60,7 @@ def _image_folder(root: Path) -> Found:
         samples += [Sample(path, folder) for path in inside.files]
         problems += inside.problems + nested(inside.folders)
         if not inside.files:
-            problems.append(Problem(EMPTY_CLASS, folder, "no pictures in its folder"))
+            problems.append(Problem(EMPTY_CLASS, folder, "no photographs in its folder"))
     return samples, problems
 
 
@@ -101,7 +101,7 @@ def _stanford_dogs(root: Path) -> Found:
     for folder, inside in zip(top.folders, listings, strict=True):
         problems += nested(inside.folders)
         if not inside.files:
-            problems.append(Problem(EMPTY_CLASS, folder, "no pictures in its folder"))
+            problems.append(Problem(EMPTY_CLASS, folder, "no photographs in its folder"))
     return match(root, rows, listings, problems)
 
 
@@ -147,7 +147,7 @@ def _stanford_cars(root: Path) -> Found:
     rows = _car_rows(train, names, "train", "cars_train_annos.mat")
     rows += _car_rows(test, names, "test", posixpath.basename(labels or ""))
     used = {row.label for row in rows if row.part == "train"}
-    problems = [Problem(EMPTY_CLASS, name, "no training picture has it") for name in names if name not in used]
+    problems = [Problem(EMPTY_CLASS, name, "no training photograph has it") for name in names if name not in used]
     return match(root, rows, listings, problems + nested([folder for each in listings for folder in each.folders]))
 
 

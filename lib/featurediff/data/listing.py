@@ -177,7 +177,7 @@ def _row_problem(root: Path, path: str, same: Sequence[LabelRow], files: set[str
     """What is wrong with a path that these rows name, if anything."""
     row, where = same[0], ", ".join(row.where for row in same)
     if not row.path:
-        return Problem(BAD_ROW, path, row.fault or "it names no picture")
+        return Problem(BAD_ROW, path, row.fault or "it names no file")
     if _UNUSABLE.search(path + row.label):
         return Problem(BAD_NAME, path, where)
     if row.path.startswith("/") or path.startswith("../") or path == "..":

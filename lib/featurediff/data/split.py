@@ -21,7 +21,7 @@ __all__ = ["make_split", "read_split", "write_split"]
 
 _COLUMNS = ["path", "label", "class_index", "split"]
 
-SMALL_CLASS = "in a class with too few pictures"
+SMALL_CLASS = "in a class with too few photographs"
 
 
 def make_split(
@@ -74,7 +74,7 @@ def make_split(
     if problems and (on_bad_image == "error" or not samples):
         raise InputError(_describe_problems(root, format, problems, nothing_left=not samples))
     if not samples:
-        raise InputError(f"{root} holds no pictures in the layout of {format}: is it the data set's root?")
+        raise InputError(f"{root} holds no photographs in the layout of {format}: is it the data set's root?")
     skipped = [(shown(path), f"{kind}: {detail}" if detail else kind) for kind, path, detail in problems]
     skipped.sort()
     table = _assigned(samples, validation, val_fraction, int(seed))

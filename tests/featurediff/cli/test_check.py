@@ -329,7 +329,7 @@ def test_a_published_data_set_is_counted(check: Callable[..., Result], config: d
     config["data"]["birds"] = {"format": "kaggle_dogs", "root": "dogs", "on_bad_image": "skip"}
     result = check(config, "--quick")
     assert result.exit_code == 0, result.output
-    wanted = "found 7 of 10,222 training pictures, 2 of 120 classes of Kaggle's dog-breed-identification"
+    wanted = "found 7 of 10,222 training photographs, 2 of 120 classes of Kaggle's dog-breed-identification"
     assert f"data birds: {wanted}" in result.stdout
 
 
@@ -354,5 +354,10 @@ def test_the_published_data_sets_are_found_whole(
     }
     result = check(config, "--quick")
     assert result.exit_code == 0, result.output
-    assert "data dogs: all 10,222 training pictures, 120 classes of Kaggle's dog-breed-identification" in result.stdout
-    assert "data cars: all 8,144 training pictures, 8,041 test pictures, 196 classes of Stanford Cars" in result.stdout
+    assert (
+        "data dogs: all 10,222 training photographs, 120 classes of Kaggle's dog-breed-identification" in result.stdout
+    )
+    assert (
+        "data cars: all 8,144 training photographs, 8,041 test photographs, 196 classes of Stanford Cars"
+        in result.stdout
+    )

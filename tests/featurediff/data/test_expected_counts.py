@@ -19,23 +19,33 @@ def split_of(format: str, *, train: int = 0, test: int = 0, classes: int = 0, of
 @pytest.mark.parametrize(
     ("format", "validation", "missing", "line"),
     [
-        ("kaggle_dogs", "seeded", {}, "all 10,222 training pictures, 120 classes of Kaggle's dog-breed-identification"),
-        ("stanford_cars", "seeded", {"test": 8041}, "all 8,144 training pictures, 196 classes of Stanford Cars"),
+        (
+            "kaggle_dogs",
+            "seeded",
+            {},
+            "all 10,222 training photographs, 120 classes of Kaggle's dog-breed-identification",
+        ),
+        ("stanford_cars", "seeded", {"test": 8041}, "all 8,144 training photographs, 196 classes of Stanford Cars"),
         *[
-            ("stanford_cars", how, {}, "all 8,144 training pictures, 8,041 test pictures, 196 classes of Stanford Cars")
+            (
+                "stanford_cars",
+                how,
+                {},
+                "all 8,144 training photographs, 8,041 test photographs, 196 classes of Stanford Cars",
+            )
             for how in ("unstratified", "official")
         ],
         (
             "kaggle_dogs",
             "seeded",
             {"train": 422},
-            "found 9,800 of 10,222 training pictures of Kaggle's dog-breed-identification",
+            "found 9,800 of 10,222 training photographs of Kaggle's dog-breed-identification",
         ),
         (
             "stanford_dogs",
             "official",
             {"test": 1, "classes": 1},
-            "found 8,579 of 8,580 test pictures, 119 of 120 classes of Stanford Dogs",
+            "found 8,579 of 8,580 test photographs, 119 of 120 classes of Stanford Dogs",
         ),
     ],
 )

@@ -202,7 +202,7 @@ def test_nothing_left_is_an_error_even_when_skipping(tmp_path) -> None:
     assert "ant/0.png" in text
     assert "Nothing else is left" in text
     (tmp_path / "none").mkdir()
-    assert "no pictures" in message("image_folder", tmp_path / "none", on_bad_image="skip")
+    assert "no photographs" in message("image_folder", tmp_path / "none", on_bad_image="skip")
 
 
 @pytest.mark.parametrize(
