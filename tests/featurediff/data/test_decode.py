@@ -188,3 +188,15 @@ def test_a_pipe_is_not_waited_for(tmp_path) -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert faults(tmp_path, ["a.jpg"])["a.jpg"].detail == "not a regular file"
+
+
+def test_a_lack_of_memory_is_not_taken_for_a_broken_picture(tmp_path, monkeypatch) -> None:
+    gradient().save(tmp_path / "a.png")
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", no_memory)
+    monkeypatch.setattr(Image.Image, "load", no_memory)
+    with pytest.raises(MemoryError):
+        load_rgb(tmp_path / "a.png")
