@@ -1,4 +1,4 @@
-"""Whole files or none: temporary file in the same folder, fsync, rename."""
+"""Files that are written whole or not at all: to a temporary file in the same folder, which is flushed and renamed."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["atomic_path", "file_digest", "naming", "write_bytes", "write_text"]
 
-# A temporary file's name says who writes it, so that what a killed writer left can be told from one at work.
+# A temporary file's name tells which process writes it, so that the files of killed processes can be removed.
 _MACHINE = re.sub(r"[^\w-]", "-", os.uname().nodename)
 _tidied: set[Path] = set()
 
@@ -19,12 +19,12 @@ _tidied: set[Path] = set()
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
 
-    The temporary name starts with a dot and keeps the suffix (writers choose the format by it). Missing
-    folders are made. When the block raises, the temporary file is removed and `path` stays as it was. Only a process
-    that is killed leaves its temporary file; the next process that writes into the folder removes it.
+    The temporary name starts with a dot and keeps the suffix, since writers choose the format by it. Missing folders
+    are made. When the block raises, the temporary file is removed and `path` stays as it was. Only a process that is
+    killed leaves its temporary file behind; the next process that writes into the folder removes it.
 
     Raises:
-        OSError: of the disk, with the name of `path` where it has none or the temporary one.
+        OSError: from the disk; it names `path`, not the temporary file.
     """
     path = Path(path)
     with naming(path):
@@ -49,7 +49,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Give an error of the disk that names no file, or the temporary one, the name of the file that was meant."""
+    """Let an error from the disk name `path` if it names no file or only the temporary one."""
     try:
         yield
     except OSError as error:
@@ -66,12 +66,12 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8 with its own line ends, whole or not at all."""
+    """Write `text` as UTF-8, with line ends as they are, whole or not at all."""
     write_bytes(path, text.encode())
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the temporary files of ended processes of this machine, once a process and folder."""
+    """Remove temporary files of this machine's processes that have ended; done once per folder in each process."""
     if folder in _tidied:
         return
     _tidied.add(folder)

@@ -1,14 +1,14 @@
-"""What a picture is optimised for: expressions over the units of one network or of several.
+"""What a picture is optimised for: expressions over the channels of one network or of several.
 
     base, tuned = Objectives(base_model), Objectives(tuned_model)
     base("layer4.2", 7)                               a channel: the mean of its map
-    tuned("layer4.2", 7) - base("layer4.2", 7)        what the tuned unit likes and the base unit does not
+    tuned("layer4.2", 7) - base("layer4.2", 7)        what excites the tuned channel and not the base's
     2 * base.logit(309) - base.logit(310)             numbers and objectives mix; `-objective` is minimised
 
-Every objective is maximised. `str(objective)` names it without saying which network is meant, so the same
-expression on another network starts from the same noise and meets the same transforms.
+Every objective is maximised. `str(objective)` does not contain the network, so the same expression on another network
+starts from the same noise and meets the same transforms.
 
-The expression is data; `values` evaluates many at once, each for its own picture of a batch.
+An expression is data; `values` evaluates many at once, each for its own picture of a batch.
 Source: lucid `optvis/objectives.py`.
 """
 
@@ -35,29 +35,29 @@ ReadActivation = Callable[["Objectives", str], Tensor]  # a network and a layer 
 class Objectives:
     """The objectives of one network.
 
-    `model`: takes (B, C, H, W), in which C is the length of `mean` and `std`, by which pictures in [0, 1] are
-    normalised for it. `hook(module, inputs, output)` may make the activation, (B, K, …), from a layer's output.
+    Pictures in [0, 1] are normalised by `mean` and `std`, of one number per colour channel, before the network gets
+    them. `hook(module, inputs, output)` may make the activation, (B, K, …), from a layer's output.
     """
 
-    model: nn.Module
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    model: nn.Module  # takes (B, C, H, W)
+    mean: tuple[float, ...] = IMAGENET_MEAN  # C numbers
+    std: tuple[float, ...] = IMAGENET_STD  # C numbers
     hook: Callable[[nn.Module, Any, Any], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
-            raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: each needs one a channel")
+            raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
 
     def __call__(self, layer: str, channel: int) -> Channel:
-        """The mean of one channel's map; of a linear layer, the unit itself."""
+        """The mean of one channel's map; in a linear layer, the channel itself."""
         return Channel(self, layer, channel)
 
     def logit(self, index: int) -> Channel:
-        """One output of the network: a class, before the softmax."""
+        """One output of the network, such as a class before the softmax."""
         return Channel(self, "", index)
 
     def neuron(self, layer: str, channel: int, at: tuple[int, int] | None = None) -> Neuron:
-        """One channel at one position of its map, (row, column); its centre where `at` is absent."""
+        """One channel at one position of its map, (row, column), by default its centre."""
         return Neuron(self, layer, channel, at)
 
     def direction(self, layer: str, vector: Tensor) -> Direction:
@@ -69,13 +69,13 @@ class Objectives:
         return Layer(self, layer)
 
     def diversity(self, layer: str) -> Diversity:
-        """How unlike the pictures of one set are in the eyes of a layer; see `Diversity`."""
+        """How much the pictures of one set differ in a layer; see `Diversity`."""
         return Diversity(self, layer)
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """One number a picture."""
+    """An expression with one value for each picture."""
 
     def __add__(self, other: Objective | float) -> Objective:
         return Combined("+", self, _objective(other))
@@ -105,7 +105,7 @@ class Objective:
         return Combined("*", Constant(-1.0), self)
 
     def parts(self) -> tuple[Objective, ...]:
-        """The objectives that this one is made of."""
+        """The objectives that this one combines."""
         return ()
 
 
@@ -146,8 +146,8 @@ class Combined(Objective):
 class Term(Objective):
     """An objective read from one layer of one network.
 
-    `evaluate` takes the activation, (B, K, …), and one term a row, all of the same class -> (B,). `problem` says
-    why a term cannot be read from the activation of one picture, of shape (K, …); None where it can.
+    `evaluate` takes the activation, (B, K, …), and one term for each row, all of one class -> (B,). `problem` says why
+    the term cannot be read from the activation of one picture, of shape (K, …), or is None.
     """
 
     source: Objectives
@@ -155,7 +155,7 @@ class Term(Objective):
 
     @property
     def where(self) -> str:
-        """The layer, for people."""
+        """The layer, for messages."""
         return self.layer or "the output"
 
     def problem(self, shape: tuple[int, ...]) -> str | None:
@@ -192,7 +192,7 @@ class Neuron(Term):
 
     def problem(self, shape: tuple[int, ...]) -> str | None:
         if len(shape) != 3:
-            return f"{self.where} has no map with rows and columns: a neuron of it has no position"
+            return f"{self.where} has no map with rows and columns, so its neurons have no position"
         if self.at is not None and not all(0 <= place < side for place, side in zip(self.at, shape[1:], strict=True)):
             return f"{self.where} has no position {self.at}: its map is {shape[1]} × {shape[2]}"
         return _no_channel(self.where, self.channel, shape)
@@ -217,7 +217,7 @@ class Direction(Term):
     def problem(self, shape: tuple[int, ...]) -> str | None:
         if tuple(self.vector.shape) == shape[:1]:
             return None
-        return f"{self.where}: a direction has as many numbers as channels, {shape[0]}, not {tuple(self.vector.shape)}"
+        return f"{self.where}: a direction needs one number per channel, {shape[0]}, not {tuple(self.vector.shape)}"
 
     @staticmethod
     def evaluate(activation: Tensor, terms: Sequence[Direction]) -> Tensor:
@@ -237,10 +237,11 @@ class Layer(Term):
 
 @dataclass(frozen=True, eq=False)
 class Diversity(Term):
-    """One minus the mean cosine similarity between the layer's Gram matrix for this picture and for each of the others
-    of its set: 0 where all look alike, up to 1.
+    """One minus the mean cosine similarity between the layer's Gram matrix for this picture and for others of its set.
 
-    A set are the copies of one objective that are rendered together: `render([objective] * 4, …)`.
+    It is 0 where all are equal, and at most 1. A set consists of the copies of one objective that are rendered
+    together: `render([objective] * 4, …)`.
+
     Source: Olah et al. 2017, "The Enemy of Diversity"; lucid `objectives.diversity`.
     """
 
@@ -252,10 +253,9 @@ class Diversity(Term):
         features = activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)  # (B, K, N)
         grams = (features @ features.transpose(1, 2)).flatten(1)  # (B, K * K)
         grams = torch.nn.functional.normalize(grams, dim=1)
-        alike = torch.tensor([[a is b for b in terms] for a in terms], device=grams.device)  # (B, B)
-        alike.fill_diagonal_(False)
-        others = alike.sum(1).clamp_min(1)
-        return 1 - ((grams @ grams.T) * alike).sum(1) / others
+        is_other = torch.tensor([[a is b for b in terms] for a in terms], device=grams.device)  # (B, B), same set
+        is_other.fill_diagonal_(False)
+        return 1 - ((grams @ grams.T) * is_other).sum(1) / is_other.sum(1).clamp_min(1)
 
 
 def _of_channels(activation: Tensor, terms: Sequence[Any]) -> Tensor:
@@ -278,10 +278,10 @@ def terms(objective: Objective) -> Iterator[Term]:
 
 
 def values(objectives: Sequence[Objective], read: ReadActivation, device: torch.device) -> Tensor:
-    """Evaluate row b's objective on picture b of a batch -> (B,).
+    """Evaluate objective b on picture b of a batch -> (B,).
 
-    `read(source, layer)` gives the layer's activation for the whole batch, (B, K, …), channels second.
-    Rows whose expressions have the same form are evaluated at once.
+    `read(source, layer)` gives the layer's activation for the whole batch, (B, K, …). Expressions of one form are
+    evaluated together.
     """
     return _evaluate(objectives, list(range(len(objectives))), read, device)
 
@@ -298,7 +298,7 @@ def _evaluate(nodes: Sequence[Objective], rows: list[int], read: ReadActivation,
 
 
 def _form(node: Objective) -> tuple[Any, ...]:
-    """What must agree for two nodes to be evaluated in one go."""
+    """What two nodes must share to be evaluated together."""
     if isinstance(node, Term):
         return (type(node), id(node.source), node.layer)
     return (type(node), node.symbol) if isinstance(node, Combined) else (type(node),)

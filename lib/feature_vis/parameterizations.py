@@ -1,20 +1,20 @@
-"""How a picture is written down as the numbers that are optimised.
+"""Parameterizations: the numbers that are optimised, and how they make a picture.
 
-The contract of all of them, `Parameterization`: for pictures of `size` (height, width) in pixels and of `channels` C,
+All follow one contract, `Parameterization`, for pictures of `size` (height, width) in pixels and `channels` C:
 
-- `shape`: P, the shape of ONE tensor that holds one picture;
-- `start(*seed)` -> (*P): noise to start from, of this seed alone, on the CPU;
+- `shape`: P, the shape of the one tensor that holds one picture;
+- `start(*seed)` -> (*P): noise to start from, on the CPU, which depends on the seed only;
 - `image(parameters)`: (B, *P) -> (B, C, H, W), in the decorrelated basis (`feature_vis.images.colors.to_rgb` makes
-  colours of it), around zero, differentiable, no picture depending on another of the batch;
-- `parameters_of(image)`: (C, H, W) -> (*P), or (B, C, H, W) -> (B, *P): the parameters that show this picture, or,
-  where there are none, the closest;
+  colours of it), around zero, differentiable, each picture independent of the others in the batch;
+- `parameters_of(image)`: (C, H, W) -> (*P), or (B, C, H, W) -> (B, *P): the parameters that show this picture, or the
+  closest one that can be shown;
 - `grown(parameters, larger)`: (B, *P) -> (B, *P'), the same picture for a parameterization of the same kind and
-  channels, at least as large.
+  channels that is at least as large.
 
-Parameters of a wrong shape, a picture of a wrong size and a `larger` that is not are an InputError.
+Parameters of a wrong shape, a picture of a wrong size and a `larger` that is smaller raise InputError.
 
-They differ in what one optimiser step, which moves all numbers alike, does to the picture: which frequencies it
-moves, and how far. What they can show differs for `Maco` alone.
+A step of the optimizer changes all numbers alike. Parameterizations differ in which frequencies of the picture that
+changes, and by how much. Only `Maco` also limits which pictures can be shown.
 """
 
 from dataclasses import dataclass, field
@@ -31,19 +31,17 @@ from feature_vis.images.fourier import (
     grow_spectrum,
     image_to_spectrum,
     spectrum_to_image,
-    start_spectrum,
 )
+from feature_vis.recipe import CHOICES
 from feature_vis.seeding import generator
 
-__all__ = ["NAMES", "Fourier", "Laplacian", "Maco", "Parameterization", "Pixel", "parameterization"]
-
-NAMES = ("fourier", "pixel", "laplacian", "maco")
+__all__ = ["Fourier", "Laplacian", "Maco", "Parameterization", "Pixel", "parameterization"]
 
 _START_STD = 0.01  # lucid's, for all of its parameterizations
 
 
 class Parameterization(Protocol):
-    """The contract that the module's docstring states."""
+    """The contract; the module's docstring states it."""
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -77,7 +75,7 @@ class Fourier:
         return self.channels, height, width // 2 + 1, 2
 
     def start(self, *seed: str | int) -> Tensor:
-        return start_spectrum(*self.size, *seed, channels=self.channels)
+        return _start(self.shape, *seed)
 
     def image(self, parameters: Tensor) -> Tensor:
         _check_parameters(parameters, self.shape)
@@ -88,7 +86,7 @@ class Fourier:
         return image_to_spectrum(image, self._scale(image))
 
     def grown(self, parameters: Tensor, larger: "Fourier") -> Tensor:
-        """Exact, by `grow_spectrum`: the sharpness stays, pixel 0 stays pixel 0; decay powers must be equal."""
+        """Exact, by `grow_spectrum`: sharpness is kept and pixel 0 stays pixel 0. Decay powers must be equal."""
         _check_parameters(parameters, self.shape)
         _check_larger(self, larger)
         if larger.decay_power != self.decay_power:
@@ -101,7 +99,7 @@ class Fourier:
 
 @dataclass(frozen=True)
 class Pixel:
-    """The pixels themselves, P = (C, H, W): the naive way, for comparison. Source: lucid `pixel_image`."""
+    """The pixels themselves, P = (C, H, W), for comparison. Source: lucid `pixel_image`."""
 
     size: tuple[int, int]
     channels: int = 3
@@ -122,7 +120,7 @@ class Pixel:
 
     def parameters_of(self, image: Tensor) -> Tensor:
         _check_image(image, self.channels, self.size)
-        return image.clone()  # an optimiser writes into its parameters, and the picture is the caller's
+        return image.clone()  # the optimizer writes into its parameters, and the picture is the caller's
 
     def grown(self, parameters: Tensor, larger: "Pixel") -> Tensor:
         """By a bicubic resize."""
@@ -131,13 +129,13 @@ class Pixel:
 
 @dataclass(frozen=True)
 class Laplacian:
-    """A pyramid of pictures, each half as high and wide as the one before, added up: P = (all of its values,).
+    """The sum of a pyramid of pictures, each half as high and wide as the one before: P = (all of its values,).
 
-    From the coarsest on: stretched (bilinear) to the next one's size and added to it, as Burt & Adelson 1983 do.
-    Source: lucid `laplacian_pyramid_image`, which stretches each level to full size at once; level by level takes a
-    third of the time and leaves smoother coarse levels. Level n is (H // 2**n, W // 2**n) and weighs
-    2 ** (n · (decay_power - 1)). With a power of 1, lucid's plain sum, each octave of frequencies has the same
-    spread in the picture, as in `Fourier` with a power of 1; a larger one favours the coarse levels, as there.
+    Beginning with the coarsest, each level is stretched (bilinear) to the next one's size and added to it, as in Burt &
+    Adelson 1983. Source: lucid `laplacian_pyramid_image`, which stretches each level to full size at once; level by
+    level takes a third of the time and leaves smoother coarse levels. Level n has (H // 2**n, W // 2**n) pixels and the
+    weight 2 ** (n · (decay_power - 1)). With a power of 1, lucid's plain sum, each octave of frequencies has the same
+    spread in the picture. A larger power favours the coarse levels. `Fourier` behaves in the same way.
     """
 
     size: tuple[int, int]
@@ -167,7 +165,7 @@ class Laplacian:
         )
         if not coarser:
             return finest
-        # level n + 1 arrives at level n with what it weighs more than this
+        # what level n + 1 weighs more than level n
         ratio = 2 ** (self.decay_power - 1)
         picture = coarser[-1]
         for level in (*reversed(coarser[:-1]), finest):
@@ -175,7 +173,7 @@ class Laplacian:
         return picture
 
     def parameters_of(self, image: Tensor) -> Tensor:
-        """The classic decomposition: each level is what the coarser ones do not show; so the sum is exact."""
+        """The classic decomposition: each level holds what the coarser ones do not show, so the sum is exact."""
         _check_image(image, self.channels, self.size)
         pictures = image.reshape(-1, *image.shape[-3:])  # (B, C, H, W)
         ratio = 2 ** (self.decay_power - 1)
@@ -203,25 +201,25 @@ class Laplacian:
 
 @dataclass(frozen=True, eq=False)
 class Maco:
-    """The phases, in radians, of a spectrum whose magnitude is that of natural pictures: P = (C, H, W // 2 + 1).
+    """The phases, in radians, of a spectrum with the magnitude of natural pictures: P = (C, H, W // 2 + 1).
 
     `magnitude`: (C, H, W // 2 + 1), of the orthonormal FFT, from `feature_vis.images.statistics.magnitude_spectrum`.
     High frequencies cannot take over, because their share is fixed. Where rows k and -k are the same wave (see
-    `feature_vis.images.fourier`), half the difference of their phases counts. The at most four frequencies of a channel
-    that have no phase but a sign, such as the mean, show magnitude · cos(phase): they alone can be weaker.
+    `feature_vis.images.fourier`), half the difference of their phases counts. At most four frequencies of a channel,
+    such as the mean, have a sign and no phase; they show magnitude · cos(phase), so only they can be weaker.
 
     Source: Fel et al. 2023, "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
-    Optimization"; xplique `features_visualizations/preconditioning.py`, Horama `maco_fv.py`. They bring the phases
-    to mean 0 and standard deviation 1 before use, and the picture after. Here neither is done. The first ties every
-    phase to all others and cannot express the phases of a given picture (which are spread over the circle; standard
-    deviation 1 bunches them into a bright spot at pixel 0). The second hardly changes anything but the contrast,
-    since a fixed magnitude fixes the picture's power; and the contrast is in the magnitude already.
+    Optimization"; xplique `features_visualizations/preconditioning.py`, Horama `maco_fv.py`. They standardise the
+    phases before use, and the picture afterwards, to mean 0 and standard deviation 1. Here neither is done. The first
+    makes every phase depend on all others and cannot express a given picture, whose phases are spread over the whole
+    circle: a standard deviation of 1 bunches them into a bright spot at pixel 0. The second changes little but the
+    contrast, and the magnitude already contains the contrast.
     """
 
     size: tuple[int, int]
     channels: int
     magnitude: Tensor = field(repr=False)
-    # one copy of the magnitude for each place it was needed in: see `_frequency_scale`
+    # the magnitude on each device and in each type in which it was needed: see `_frequency_scale`
     _copies: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -229,7 +227,7 @@ class Maco:
         if tuple(self.magnitude.shape) != self.shape:
             raise InputError(
                 f"pictures of {self.channels} channels and {self.size} pixels need a magnitude of shape {self.shape}, "
-                f"not {tuple(self.magnitude.shape)}: `image_statistics.magnitude_spectrum` computes it for this size"
+                f"not {tuple(self.magnitude.shape)}: `magnitude_spectrum` computes one for this size"
             )
         if not bool((self.magnitude.isfinite() & (self.magnitude >= 0)).all()):
             raise InputError("the magnitude spectrum must be finite and nowhere negative")
@@ -240,7 +238,7 @@ class Maco:
         return self.channels, height, width // 2 + 1
 
     def start(self, *seed: str | int) -> Tensor:
-        """The phases of white noise: uniform over the circle, and such as a real picture has."""
+        """The phases of white noise: uniform over the circle, and consistent as in a real picture."""
         return self.parameters_of(_start((self.channels, *self.size), *seed))
 
     def image(self, parameters: Tensor) -> Tensor:
@@ -259,22 +257,22 @@ class Maco:
         _check_image(image, self.channels, self.size)
         height, width = self.size
         phases = torch.fft.rfft2(image, norm="ortho").angle()
-        # A wave of negative amplitude has π in row k and may have π in row -k too, where -π is meant.
+        # A wave of negative amplitude has π in row k and possibly π in row -k too, where -π is meant.
         positive, negative = slice(1, (height + 1) // 2), slice(height // 2 + 1, None)
         for column in {0} if width % 2 else {0, width // 2}:
             phases[..., negative, column] = -phases[..., positive, column].flip(-1)
         return phases
 
     def grown(self, parameters: Tensor, larger: "Maco") -> Tensor:
-        """The phases of the picture after a bicubic resize; the detail it lacked gets them by the interpolation."""
+        """The phases of the picture after a bicubic resize, which also gives phases to the detail it lacked."""
         return _regrown(self, parameters, larger)
 
     def _magnitude(self, like: Tensor) -> Tensor:
-        place = (like.device, like.dtype)
-        if place not in self._copies:
+        key = (like.device, like.dtype)
+        if key not in self._copies:
             with torch.inference_mode(False):
-                self._copies[place] = self.magnitude.detach().to(like.device, like.dtype, copy=True)
-        return self._copies[place]
+                self._copies[key] = self.magnitude.detach().to(like.device, like.dtype, copy=True)
+        return self._copies[key]
 
 
 def parameterization(
@@ -284,7 +282,7 @@ def parameterization(
     decay_power: float = 1.0,
     magnitude: Tensor | None = None,
 ) -> Parameterization:
-    """Build one by its name, one of `NAMES`; `pixel` and `maco` have no use for `decay_power`.
+    """Build a parameterization by its name, one of those in `Recipe`; `pixel` and `maco` ignore `decay_power`.
 
     Raises:
         InputError: an unknown name, settings out of range, or `maco` without a magnitude of this size.
@@ -303,13 +301,13 @@ def parameterization(
                 "the parameterization maco needs the magnitude spectrum of natural pictures: "
                 "`feature_vis.images.statistics.magnitude_spectrum` computes it from yours"
             )
-    raise InputError(f"there is no parameterization {name!r}: known are {', '.join(NAMES)}")
+    raise InputError(f"there is no parameterization {name!r}: known are {', '.join(CHOICES['parameterization'])}")
 
 
 @lru_cache(maxsize=32)
 def _frequency_scale(size: tuple[int, int], decay_power: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """`frequency_scale` where it is needed, computed and moved there once, not at every step."""
-    with torch.inference_mode(False):  # or a tensor first made in inference could never be used for gradients
+    """`frequency_scale` in this type on this device, computed and moved there once, not at every step."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could never be used for gradients
         return frequency_scale(*size, decay_power).to(device, dtype)
 
 

@@ -1,7 +1,7 @@
-"""Explicit random generators whose seeds derive from what they are for.
+"""Random generators whose seeds derive from what they are for.
 
-A draw that belongs to (seed, layer, channel) must not depend on the batch the channel is in, on the order of
-the work or on the number of threads; so nothing here touches a global generator.
+What is drawn for (seed, layer, channel) must not depend on the channel's batch, on the order of the work or on the
+number of threads. So nothing here uses a global generator.
 """
 
 import hashlib

@@ -1,11 +1,11 @@
 """Random transforms between the picture and the network: the picture must excite under all of them.
 
-One contract: `draw(transforms, steps, seed…)` → all random numbers of one picture's run, `apply(pictures,
-transforms, draws, steps)` → what the network sees. Every picture is moved by its own draws, so what it becomes
-does not depend on its company. The geometric parts of one step are composed into one affine matrix and sampled
-once; the original sampled four times and lost sharpness with each.
+`draw(transforms, steps, seed…)` draws all random numbers for one picture's steps, and `apply(pictures, transforms,
+draws, steps)` gives what the network sees. Every picture has its own draws, so it does not depend on the others in its
+batch. The geometric parts of a step are composed into one affine matrix and sampled once; the original sampled four
+times and lost sharpness each time.
 
-The parts come in one order: pad, translate, scale, rotate, translate, trim, crop, flip, blur, noise.
+The order is always: pad, translate, scale, rotate, translate, trim, crop, flip, blur, noise.
 
 Sources: transfer-visualization `feature_vis/transforms.py`, lucid `optvis/transform.py`, lucent
 `optvis/transform.py`, Horama `maco_fv.py` (crops with noise).
@@ -33,27 +33,20 @@ Fill = Literal["reflection"] | float
 class Transforms:
     """What one step may do to a picture, in this order; each part is drawn uniformly. The default does nothing.
 
-    `pad`: pixels put on each side, filled with `fill`. `translate`: largest shift before and after scaling and
-    rotating, in whole pixels to either side. `scale`: the factors to choose from; above 1 magnifies. `rotate`: the
-    angles to choose from, in degrees. `trim`: pixels cut off each side again. `crop`: smallest and largest share
-    of the side that a random window keeps, resized to the full frame. `flip`: mirror left and right, half the
-    time. `blur`: largest standard deviation of a Gaussian, in pixels. `noise`: standard deviation of what is added
-    to each value, for colours in [0, 1]. `fill`: "reflection" about the border pixels, or a grey value.
-
     Raises:
         InputError: a value outside its range.
     """
 
-    pad: int = 0
-    translate: tuple[int, int] = (0, 0)
-    scale: tuple[float, ...] = (1.0,)
-    rotate: tuple[float, ...] = (0.0,)
-    trim: int = 0
-    crop: tuple[float, float] = (1.0, 1.0)
-    flip: bool = False
-    blur: float = 0.0
-    noise: float = 0.0
-    fill: Fill = "reflection"
+    pad: int = 0  # pixels added on each side, filled with `fill`
+    translate: tuple[int, int] = (0, 0)  # largest shift before and after scaling and rotating, whole pixels either way
+    scale: tuple[float, ...] = (1.0,)  # the factors to choose from; above 1 magnifies
+    rotate: tuple[float, ...] = (0.0,)  # the angles to choose from, degrees
+    trim: int = 0  # pixels cut off each side again
+    crop: tuple[float, float] = (1.0, 1.0)  # smallest and largest share of the side in a random window, then enlarged
+    flip: bool = False  # mirror left and right, half the time
+    blur: float = 0.0  # largest standard deviation of a Gaussian, pixels
+    noise: float = 0.0  # standard deviation of what is added to each value, for colours in [0, 1]
+    fill: Fill = "reflection"  # about the border pixels, or a grey value
 
     def __post_init__(self) -> None:
         if min(self.pad, self.trim, *self.translate, self.blur, self.noise) < 0:
@@ -70,11 +63,11 @@ class Transforms:
     @property
     def moves(self) -> bool:
         """Whether any pixel changes its place; padding that is trimmed off again moves none."""
-        still = self.pad == self.trim and not any(self.translate) and not any(self.rotate) and not self.flip
-        return not still or set(self.scale) != {1.0} or self.crop != (1.0, 1.0)
+        stays = self.pad == self.trim and not any(self.translate) and not any(self.rotate) and not self.flip
+        return not stays or set(self.scale) != {1.0} or self.crop != (1.0, 1.0)
 
     def scaled(self, factor: float) -> "Transforms":
-        """The same relative to a picture `factor` times as large; whole pixels stay whole (halves go up).
+        """The same transforms for a picture `factor` times as large; whole pixels stay whole (halves round up).
 
         Raises:
             InputError: a factor that is not above 0.
@@ -92,16 +85,14 @@ class Transforms:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """All random numbers of one picture's run of T steps, on the CPU.
+    """All random numbers for the T steps of one picture, on the CPU.
 
-    `matrices`: (T, 2, 3), see `warp`. `windows`: (T, 2), x and y of the cropped window's centre, in half-sides of
-    the window, None without crops. `sigmas`: (T,), of the blur in pixels, None without blur. `seed`: the noise of
-    a step is drawn from it when it is needed; stored for a whole run it would outgrow the network.
+    The noise of a step is drawn from `seed` when it is needed: for all steps it would take more memory than a network.
     """
 
-    matrices: Tensor
-    windows: Tensor | None
-    sigmas: Tensor | None
+    matrices: Tensor  # (T, 2, 3), see `warp`
+    windows: Tensor | None  # (T, 2), x and y of the cropped window's centre, in half-sides of the window
+    sigmas: Tensor | None  # (T,), standard deviation of the blur in pixels
     seed: tuple[str | int, ...]
 
 
@@ -109,7 +100,7 @@ def resolve(named: str | Mapping[str, Any]) -> Transforms:
     """The preset of that name, or the transforms of these settings.
 
     Raises:
-        InputError: no such preset or setting; the message names them all.
+        InputError: no such preset or setting; the message lists them.
     """
     if isinstance(named, str):
         if named not in PRESETS:
@@ -137,10 +128,10 @@ def frame(size: tuple[int, int], transforms: Transforms) -> tuple[int, int]:
 
 
 def draw(transforms: Transforms, steps: int, *seed: str | int) -> Draws:
-    """One picture's random numbers for all its steps, from the given seed alone.
+    """One picture's random numbers for all its steps, which depend on the seed only.
 
-    A longer run begins with the draws of a shorter one. Presets that differ only in their ranges draw alike: the
-    same seed shifts, scales and turns by the same share of them.
+    More steps begin with the draws of fewer. With the same seed, presets that differ only in their ranges shift, scale
+    and rotate by the same share of their ranges.
     """
     u = torch.rand((steps, 6), generator=generator(*seed, "transforms"))  # (T, 6)
     before = _whole_numbers(u[:, 0:2], transforms.translate[0])  # (T, 2), pixels
@@ -153,7 +144,7 @@ def draw(transforms: Transforms, steps: int, *seed: str | int) -> Draws:
     linear = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)  # (T, 2, 2)
     shift = -(linear @ after.unsqueeze(-1)) - before.unsqueeze(-1)  # (T, 2, 1)
 
-    # their own stream, so that a preset without them draws as it did before they existed
+    # a stream of their own, so that presets without them draw as they did before these existed
     v = torch.rand((steps, 5), generator=generator(*seed, "windows"))  # (T, 5)
     windows = None
     if transforms.crop != (1.0, 1.0):
@@ -171,15 +162,16 @@ def draw(transforms: Transforms, steps: int, *seed: str | int) -> Draws:
 def apply(pictures: Tensor, transforms: Transforms, draws: Sequence[Draws], steps: Sequence[int]) -> Tensor:
     """Each picture under its own draws for its own step: (B, C, H, W) in [0, 1] -> (B, C, H', W'), see `frame`.
 
-    `draws`: one a picture, from `draw` with the same transforms. `steps`: one a picture, from 0. Pictures that
-    nothing happens to come back as they are. Only noise leaves [0, 1]: cut off there, it would be a bias for dark
-    and bright pictures. Differentiable; the random numbers go to wherever the pictures are.
+    `draws`: one for each picture, from `draw` with the same transforms. `steps`: one for each picture, from 0. Only
+    noise leaves [0, 1]; clipping it would bias dark and bright pictures. Differentiable; the random numbers are moved
+    to the pictures' device.
 
     Raises:
-        InputError: not one of each a picture, a step that was not drawn, or nothing left of the picture.
+        InputError: other numbers of draws or steps than of pictures, a step that was not drawn, or transforms that
+            leave nothing of the picture.
     """
     if not len(pictures) == len(draws) == len(steps):
-        raise InputError(f"{len(pictures)} pictures, {len(draws)} draws, {len(steps)} steps: one of each a picture")
+        raise InputError(f"{len(pictures)} pictures need as many draws and steps, not {len(draws)} and {len(steps)}")
     for drawn, step in zip(draws, steps, strict=True):
         if not 0 <= step < len(drawn.matrices):
             raise InputError(f"step {step} was not drawn: there are {len(drawn.matrices)}, from 0")
@@ -207,33 +199,32 @@ def apply(pictures: Tensor, transforms: Transforms, draws: Sequence[Draws], step
 def warp(pictures: Tensor, matrices: Tensor, size: tuple[int, int] | None = None, fill: Fill = "reflection") -> Tensor:
     """Sample each picture under its own matrix, bilinearly: (B, C, H, W), (B, 2, 3) -> (B, C, H', W').
 
-    A matrix maps a pixel of the result to one of the picture, `p_in = A p_out + b`, both (x, y) counted in pixels
-    from their own centres. `size`: (H', W'), the picture's own by default. `fill`: what lies outside the picture;
-    "reflection" mirrors it about the centres of its border pixels, endlessly. Pictures in float32 or float64:
-    narrower types cannot hold the positions.
+    A matrix maps a pixel of the result to one of the picture, `p_in = A p_out + b`, both (x, y) in pixels from their
+    own centres. `size`: (H', W'), by default the picture's own. `fill`: what lies outside the picture; "reflection"
+    mirrors it about the centres of its border pixels, endlessly. Pictures are float32 or float64: narrower types cannot
+    hold the positions.
     """
     height, width = pictures.shape[-2:]
     to_height, to_width = size or (height, width)
-    # grid_sample's units have the centres of the corner pixels at ±1 (align_corners); so reflection is about them
+    # with align_corners, grid_sample has the corner pixels' centres at ±1 and reflects about them
     rows = matrices.to(pictures.dtype).split(1, 1)  # twice (B, 1, 3)
     units = [row / (max(side - 1, 1) / 2) for row, side in zip(rows, (width, height), strict=True)]
     matrices = _beside(torch.cat(units, 1), pictures)  # (B, 2, 3)
-    # The map is affine, so the grid is a sum of what x and what y contribute: a tenth of the time of affine_grid,
-    # which multiplies every single position by the matrix.
+    # The map is affine, so the grid is the sum of a part that depends on x and one that depends on y. This takes a
+    # tenth of the time of affine_grid, which multiplies every position by the matrix.
     across = matrices[:, :, 0:1] * _positions(to_width, matrices)  # (B, 2, W')
     down = matrices[:, :, 1:2] * _positions(to_height, matrices) + matrices[:, :, 2:3]  # (B, 2, H')
     grid = (down.unsqueeze(3) + across.unsqueeze(2)).permute(0, 2, 3, 1)  # (B, H', W', 2)
     if fill == "reflection":
         return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
-    # only zero can be put outside: so the value meant is zero meanwhile
+    # grid_sample can fill with zero only, so the fill value is zero meanwhile
     return F.grid_sample(pictures - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=True) + fill
 
 
 def _blur(pictures: Tensor, sigmas: Tensor, radius: int) -> Tensor:
-    """Gaussian of each picture's own standard deviation: (B, C, H, W), (B,) pixels -> (B, C, H, W).
+    """Blur each picture by a Gaussian of its own standard deviation: (B, C, H, W), (B,) pixels -> (B, C, H, W).
 
-    The borders are mirrored with their outermost pixels repeated: then every pixel gives away as much as it
-    counts, and the mean colour stays.
+    Borders are mirrored with the outermost pixels repeated, which keeps the mean colour.
     """
     batch, channels, height, width = pictures.shape
     offsets = torch.arange(-radius, radius + 1)  # (K,)
@@ -248,35 +239,35 @@ def _blur(pictures: Tensor, sigmas: Tensor, radius: int) -> Tensor:
 
 
 def _mirrored(pictures: Tensor, dim: int, radius: int) -> Tensor:
-    """`radius` more pixels on both sides of one dimension: `b a | a b c d | d c`, as often as needed."""
+    """Extend one dimension by `radius` pixels on both sides: `b a | a b c d | d c`, mirrored as often as needed."""
     side = pictures.shape[dim]
     index = torch.arange(-radius, side + radius, device=pictures.device) % (2 * side)
     return pictures.index_select(dim, torch.minimum(index, 2 * side - 1 - index))
 
 
 def _positions(side: int, like: Tensor) -> Tensor:
-    """(side,) positions of the pixels, from the centre."""
+    """(side,): the pixels' positions, measured from the centre."""
     return torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
 
 
 def _of_steps(rows: Sequence[Tensor | None], steps: Sequence[int]) -> Tensor | None:
-    """Each picture's (T, …) at its own step -> (B, …); None where the pictures have none."""
+    """Each picture's row of (T, …) at its own step -> (B, …); None if the pictures have none."""
     chosen = [row[step] for row, step in zip(rows, steps, strict=True) if row is not None]
     return torch.stack(chosen) if chosen else None
 
 
 def _beside(drawn: Tensor, pictures: Tensor) -> Tensor:
-    """The numbers in the pictures' type, on their device. Not blocking: the device is given no pause for it."""
+    """The numbers in the pictures' type on their device; the device does not wait for the copy."""
     return drawn.to(pictures.device, pictures.dtype, non_blocking=True)
 
 
 def _choice(u: Tensor, values: Sequence[float]) -> Tensor:
-    """[0, 1) -> one of the values, each as likely."""
+    """[0, 1) -> one of the values, all equally likely."""
     return torch.tensor(values, dtype=u.dtype)[(u * len(values)).long()]
 
 
 def _whole_numbers(u: Tensor, largest: int) -> Tensor:
-    """[0, 1) -> whole numbers from -largest to largest, each as likely."""
+    """[0, 1) -> whole numbers from -largest to largest, all equally likely."""
     return torch.floor(u * (2 * largest + 1)) - largest
 
 
@@ -288,13 +279,13 @@ _ORIGINAL_SCALE = (1.0, 0.975, 1.025, 0.95, 1.05)
 _ORIGINAL_ROTATE = tuple(range(-5, 6))
 
 PRESETS = {
-    # The original's, for pictures of 400 px. It shifts by fractions of a pixel and loses what leaves the padded
-    # frame; here shifts are whole, and the mirror image goes on.
+    # The original's, for pictures of 400 px. The original shifts by fractions of a pixel and loses what leaves the
+    # padded frame. Here shifts are whole pixels, and the mirror image continues outside.
     "paper": Transforms(pad=16, translate=(16, 8), scale=_ORIGINAL_SCALE, rotate=_ORIGINAL_ROTATE, trim=16),
     # the same for small pictures, where a shift of 16 px would carry a quarter of the picture away
     "small": Transforms(translate=(4, 2), scale=_ORIGINAL_SCALE, rotate=_ORIGINAL_ROTATE),
-    # lucid's and lucent's standard_transforms: pad 12 with grey, jitter 8, scale, rotate (0 more often), jitter 4.
-    # A jitter of 8 there cuts 8 px off the frame at a random place: a shift of ±4 and 4 px trimmed off each side.
+    # standard_transforms of lucid and lucent: pad 12 with grey, jitter 8, scale, rotate (0 more often), jitter 4.
+    # Their jitter of 8 cuts 8 px off the frame at a random place: a shift of ±4, and 4 px trimmed off each side.
     # So the network sees 12 px more than the picture has.
     "lucid": Transforms(
         pad=12,
@@ -304,8 +295,8 @@ PRESETS = {
         rotate=(*range(-10, 11), *[0] * 5),
         trim=8 // 2 + 4 // 2,
     ),
-    # Crops with noise, after MACO and Horama. Theirs keep 0.2 to 0.3 of 1280 px, many a step; here one a step of a
-    # picture the network could see whole, so the windows are larger.
+    # Crops with noise, after MACO and Horama. Theirs keep 0.2 to 0.3 of 1280 px and are many per step. Here there is
+    # one per step, of a picture that the network could see whole, so the windows are larger.
     "crops": Transforms(crop=(0.4, 0.9), noise=0.08),
     "none": Transforms(),
 }

@@ -85,7 +85,7 @@ def test_a_picture_that_is_cut_off(finished: Disturbed, survives: Survives) -> N
     with survives("a picture that is cut off", finished):
         cut(finished.folder / PICTURE, 0.9)
         said = finished.run(check=False).output
-        assert "1 pictures are not whole" in said
+        assert "1 pictures are cut off" in said
         assert PICTURE in said
         assert "Traceback" not in said
         (finished.folder / PICTURE).unlink()
@@ -104,7 +104,7 @@ def test_a_file_is_deleted_under_a_job(finished: Disturbed, survives: Survives) 
         (finished.folder / PICTURE).unlink()
         (finished.orders / "go").touch()
         assert workflow.wait(finished.patience) != 0
-        assert f"{PICTURE} is gone: make it again (`snakemake pictures`)" in finished.said
+        assert f"{PICTURE} does not exist: make it again (`snakemake pictures`)" in finished.said
         assert "Traceback" not in finished.said
         assert finished.run("pictures").rendered == 1  # the table alone asks only for pictures that stand for others
         finished.run(table)

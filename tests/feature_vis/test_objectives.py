@@ -187,7 +187,7 @@ def test_wrong_places_are_all_named() -> None:
         value(ONE.neuron("a", 0, at=(3, 0)))
     with pytest.raises(InputError, match="long has no map"):
         value(ONE.neuron("long", 0))
-    with pytest.raises(InputError, match=r"as many numbers as channels, 5, not \(4,\)"):
+    with pytest.raises(InputError, match=r"needs one number per channel, 5, not \(4,\)"):
         value(ONE.direction("a", torch.ones(4)))
     with pytest.raises(InputError, match="the output has no channel 9"):
         value(ONE.logit(9))

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from feature_vis import parameterizations
 from feature_vis.errors import InputError
-from feature_vis.images.fourier import frequency_scale, spectrum_to_image, start_spectrum
-from feature_vis.parameterizations import NAMES, Fourier, Laplacian, Maco, Parameterization, Pixel, parameterization
+from feature_vis.images.fourier import frequency_scale, spectrum_to_image
+from feature_vis.parameterizations import Fourier, Laplacian, Maco, Parameterization, Pixel, parameterization
+from feature_vis.recipe import CHOICES
+from feature_vis.seeding import generator
 
+NAMES = CHOICES["parameterization"]
 SIZES = [(16, 16), (17, 19), (12, 9), (9, 12)]
 EXACT = [name for name in NAMES if name != "maco"]
 
@@ -105,7 +108,8 @@ def test_grown_is_the_same_picture_at_a_larger_size(name: str, size: tuple[int, 
 def test_fourier_is_the_spectrum_it_always_was() -> None:
     it = Fourier((9, 12), channels=4, decay_power=0.5)
     start = it.start(3, "layer", 2)
-    assert torch.equal(start, start_spectrum(9, 12, 3, "layer", 2, channels=4))
+    expected = 0.01 * torch.randn((4, 9, 7, 2), generator=generator(3, "layer", 2, "start"))
+    assert torch.equal(start, expected)
     assert torch.equal(it.image(start[None]), spectrum_to_image(start[None], frequency_scale(9, 12, 0.5), 12))
 
 
@@ -270,7 +274,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 
 
 def test_maco_without_magnitude_says_what_computes_it() -> None:
-    with pytest.raises(InputError, match=r"image_statistics\.magnitude_spectrum"):
+    with pytest.raises(InputError, match=r"images\.statistics\.magnitude_spectrum"):
         parameterization("maco", (16, 16))
 
 

@@ -279,7 +279,7 @@ def test_values_outside_their_range_are_refused(fields: dict) -> None:
 def test_what_does_not_fit_together_is_refused() -> None:
     small, pictures = PRESETS["small"], torch.rand(2, 3, 8, 8)
     draws = [draw(small, 4, i) for i in range(2)]
-    with pytest.raises(InputError, match="2 pictures, 1 draws"):
+    with pytest.raises(InputError, match="2 pictures need as many draws"):
         apply(pictures, small, draws[:1], [0, 0])
     for step in (4, -1):
         with pytest.raises(InputError, match=f"step {step} was not drawn"):

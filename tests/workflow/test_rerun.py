@@ -55,7 +55,7 @@ def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment
     picture = experiment.folder / "results/cars/pictures/layer4.1/channel5.png"
     picture.write_bytes(picture.read_bytes()[:-20])
     output = experiment.run(check=False).output
-    assert "1 pictures are not whole" in output
+    assert "1 pictures are cut off" in output
     assert "results/cars/pictures/layer4.1/channel5.png" in output
     assert "Traceback" not in output
     picture.unlink()

@@ -1,12 +1,12 @@
 """Pictures as spectra: the arithmetic of the Fourier parameterization.
 
-Source: Olah et al. 2017, "Feature Visualization", and lucid `optvis/param/spatial.py` (`fft_image`). A step in
-pixel space puts most of its energy into high frequencies; scaling the spectrum by 1/f makes steps as smooth
-as natural pictures are.
+A step in pixel space puts most of its energy into high frequencies. Scaling the spectrum by 1/f makes steps as smooth
+as natural pictures. Source: Olah et al. 2017, "Feature Visualization", and lucid `optvis/param/spatial.py`
+(`fft_image`).
 
-A spectrum is a real tensor (..., H, W // 2 + 1, 2): real and imaginary parts of the half that a real picture
-needs, the same number of columns for W and, where W is even, W + 1. In column 0, and for even W in the last one,
-rows k and -k describe the same wave; the picture shows the mean of one and the other's conjugate.
+A spectrum is a real tensor (..., H, W // 2 + 1, 2): the real and imaginary parts of the half that a real picture
+needs. In column 0, and for even W in the last one, rows k and -k describe the same wave; the picture shows the mean of
+one and the other's conjugate.
 """
 
 import numpy as np
@@ -14,24 +14,16 @@ import torch
 from torch import Tensor
 
 from feature_vis.errors import InputError
-from feature_vis.seeding import generator
 
-__all__ = ["frequency_scale", "grow_spectrum", "image_to_spectrum", "spectrum_to_image", "start_spectrum"]
+__all__ = ["frequency_scale", "grow_spectrum", "image_to_spectrum", "spectrum_to_image"]
 
-# lucid: "magic constant" by which the image is divided so that the sigmoid after it starts in its middle.
+# lucid's "magic constant": the image is divided by it so that the sigmoid after it starts in its middle.
 _AMPLITUDE = 4.0
-_START_STD = 0.01
 
 
 def frequency_scale(height: int, width: int, decay_power: float = 1.0) -> Tensor:
     """Weight of each frequency, (H, W // 2 + 1): `1 / max(f, 1 / max(H, W)) ** decay_power`, f in cycles/pixel."""
     return torch.from_numpy(_scale(height, width, decay_power).astype(np.float32))
-
-
-def start_spectrum(height: int, width: int, *seed: str | int, channels: int = 3) -> Tensor:
-    """Noise to start from, (C, H, W // 2 + 1, 2): normal, standard deviation 0.01, from the given seed alone."""
-    shape = (channels, height, width // 2 + 1, 2)
-    return _START_STD * torch.randn(shape, generator=generator(*seed, "start"))
 
 
 def spectrum_to_image(spectrum: Tensor, scale: Tensor, width: int) -> Tensor:
@@ -40,16 +32,16 @@ def spectrum_to_image(spectrum: Tensor, scale: Tensor, width: int) -> Tensor:
     Orthonormal inverse real FFT of the scaled spectrum, divided by lucid's constant.
     """
     height = spectrum.shape[-3]
-    # Divided here, where it is one small plane, not on the picture; by a power of two, so to the same bits.
+    # Dividing this small plane gives the same bits as dividing the picture, since it is by a power of two.
     weight = scale / _AMPLITUDE  # (H, W // 2 + 1)
     frequencies = torch.view_as_complex(spectrum.contiguous()) * weight  # (..., H, W // 2 + 1)
     return torch.fft.irfft2(frequencies, s=(height, width), norm="ortho")
 
 
 def image_to_spectrum(image: Tensor, scale: Tensor) -> Tensor:
-    """The inverse of `spectrum_to_image`: (..., H, W) -> (..., H, W // 2 + 1, 2), and back it is the same picture.
+    """The inverse of `spectrum_to_image`: (..., H, W) -> (..., H, W // 2 + 1, 2).
 
-    Of the many spectra that show it, the one without an invisible part.
+    Many spectra show the same picture; this is the one without an invisible part.
     """
     frequencies = torch.fft.rfft2(image, norm="ortho") * _AMPLITUDE / scale
     return torch.view_as_real(frequencies)
@@ -58,17 +50,15 @@ def image_to_spectrum(image: Tensor, scale: Tensor) -> Tensor:
 def grow_spectrum(parameters: Tensor, old: tuple[int, int], new: tuple[int, int], decay_power: float = 1.0) -> Tensor:
     """The same picture at a larger size: (..., H, W // 2 + 1, 2) for `old` -> the same for `new`, (height, width).
 
-    The grown picture is the trigonometric interpolation of the old one, which it meets wherever a new pixel lies
-    on an old one: new pixel (y, x) is at old ((y · H / H'), (x · W / W')). For whole factors g, h that is
-    `grown[::g, ::h] == picture`. Pixel 0 stays pixel 0, unlike in a resize that keeps the middle of the picture in
-    place.
+    The grown picture is the trigonometric interpolation of the old one, and equals it wherever a new pixel lies on an
+    old one: new pixel (y, x) lies at old (y · H / H', x · W / W'). For whole factors g, h that is
+    `grown[::g, ::h] == picture`. Pixel 0 stays pixel 0, unlike in a resize that keeps the picture's middle in place.
 
-    With the orthonormal FFT each frequency takes sqrt(H' W' / (H W)) to keep its amplitude, and the two sizes' own
-    scales differ: a parameter is multiplied by sqrt(H' W' / (H W)) · scale / scale'. Where both axes grow by the
-    same g, that is g ** (1 - decay_power) everywhere, so with lucid's decay of 1 the parameters do not change at
-    all; new frequencies are 0. Otherwise it depends on the frequency. Exempt is the highest frequency of an even
-    axis that grows: there it was one wave, sampled at its crests, and becomes two, k and -k, each with half of what
-    the picture showed.
+    The orthonormal FFT needs a factor of sqrt(H' W' / (H W)) to keep a frequency's amplitude, and the scales of the
+    two sizes differ. So a parameter is multiplied by sqrt(H' W' / (H W)) · scale / scale'. Where both axes grow by the
+    same g, this is g ** (1 - decay_power) for every frequency: with lucid's decay of 1 the parameters do not change.
+    New frequencies are 0. One case is special, the highest frequency of an even axis that grows: it was one wave,
+    sampled at its crests, and becomes two, k and -k, each with half of what the picture showed.
 
     Raises:
         InputError: `new` is smaller in one axis, or the parameters are not of the old size.
@@ -79,8 +69,7 @@ def grow_spectrum(parameters: Tensor, old: tuple[int, int], new: tuple[int, int]
     if new_height < height or new_width < width:
         raise InputError(f"a spectrum of {old} pixels can only grow, not become {new}")
     amplitude = np.sqrt(new_height * new_width / (height * width))
-    # Where the old frequencies lie among the new rows, and the weights there: as double until the last moment, so
-    # that a factor of 1 is 1.
+    # The old frequencies' rows among the new ones, and their weights; in double precision, so that a factor of 1 is 1.
     rows = np.fft.fftfreq(height, 1 / height).round().astype(int) % new_height  # (H,)
     columns = width // 2 + 1
     weight = amplitude * _scale(height, width, decay_power) / _scale(*new, decay_power)[rows, :columns]

@@ -1,7 +1,7 @@
-"""Picture files from anywhere, opened as what may be broken, or meant to do harm.
+"""Picture files from anywhere, which may be broken or meant to do harm.
 
-Read are the formats that Pillow decodes by itself; of the others some start a program (EPS: Ghostscript). A file may
-claim a size that no memory holds, or make the decoder go over the same pixels without end: both are bounded here.
+Only formats that Pillow decodes by itself are read; some of the others start a program (EPS: Ghostscript). A file may
+claim a size that fits no memory, or make the decoder go over the same pixels endlessly. Both are limited here.
 """
 
 import os
@@ -22,21 +22,21 @@ T = TypeVar("T")
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 
-# Pillow warns from this size on, here it is an error.
+# Pillow warns above this size; here it is an error.
 MAX_PIXELS = 89_478_485
 
-# A progressive JPEG goes over its pixels once a scan: some ten times, but a small file can hold a million scans.
+# A progressive JPEG goes over its pixels once per scan. Ten scans are usual, but a small file can hold a million.
 _MAX_SCANS = 500
 _SCAN = b"\xff\xda"
 _SCAN_BYTES = 10  # at least
 
-# Larger ones are decoded one at a time, so that several threads do not hold several.
+# Pictures with more pixels are decoded one at a time, so that threads do not hold several of them at once.
 _LARGE = 1 << 24
 _one_large = threading.Lock()
 
 
 class Fault(NamedTuple):
-    """Why a file cannot be used: the kind is a heading, the detail what stands beside the file."""
+    """Why a file cannot be used: `kind` can head a list of files, `detail` is about this file."""
 
     kind: str
     detail: str
@@ -46,7 +46,8 @@ def read_image(path: str | Path, convert: Callable[[Image.Image], T | Fault]) ->
     """What `convert` makes of the picture in a file.
 
     Raises:
-        InputError: missing, truncated, not a picture, or above `MAX_PIXELS`; or what `convert` finds at fault.
+        InputError: a file that is missing, truncated, not a picture or above `MAX_PIXELS`, or the fault that `convert`
+            returns.
     """
     found = decode(path, convert)
     if isinstance(found, Fault):
@@ -55,9 +56,9 @@ def read_image(path: str | Path, convert: Callable[[Image.Image], T | Fault]) ->
 
 
 def decode(path: str | Path, convert: Callable[[Image.Image], T | Fault]) -> T | Fault:
-    """As `read_image`, but a fault is returned, for who looks for all of them. `convert` is given decoded pixels."""
+    """As `read_image`, but returns a fault, for callers that collect faults. `convert` gets decoded pixels."""
     try:
-        status = os.stat(path)  # noqa: PTH116 (of a hundred thousand, with as many paths as texts)
+        status = os.stat(path)  # noqa: PTH116 (a hundred thousand calls, whose paths are texts)
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             return Fault("not a picture", "not a regular file")
         if status.st_size == 0:
@@ -73,7 +74,7 @@ def decode(path: str | Path, convert: Callable[[Image.Image], T | Fault]) -> T |
                 opened.load()
                 return convert(opened)
     except FileNotFoundError:
-        return Fault("an absent file", "there is no such file")
+        return Fault("a missing file", "there is no such file")
     except Image.UnidentifiedImageError:
         return Fault("not a picture", f"none of {', '.join(FORMATS)}, or cut off in its first bytes")
     except Image.DecompressionBombError as error:

@@ -1,4 +1,4 @@
-"""Pictures on disk: PNGs that carry how they were made and what was reached."""
+"""Pictures on disk: PNGs whose notes say how they were made and what they reached."""
 
 import io
 import json
@@ -30,7 +30,7 @@ __all__ = [
 
 _TEXT_KEY = "featurediff"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk of every PNG, its checksum included
-_MOST_BYTES = 4 * MAX_PIXELS  # of a file: no picture and its notes have more
+_MOST_BYTES = 4 * MAX_PIXELS  # of a file: more than any picture and its notes have
 
 
 def channel_of(path: str | Path) -> int:
@@ -72,7 +72,7 @@ def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The picture, (H, W, 3) uint8, and its notes.
 
     Raises:
-        InputError: a PNG that is truncated, larger than any of ours, or not ours.
+        InputError: no such file, or a PNG that is truncated, too large or without notes.
     """
     with _faults_of(path):
         data = Path(path).read_bytes()
@@ -85,10 +85,10 @@ def read_picture(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def peek_notes(path: str | Path) -> dict[str, Any]:
-    """The notes of a picture that is not decoded, and may be cut off behind them.
+    """The notes of a picture, without decoding it; it may be cut off after them.
 
     Raises:
-        InputError: a PNG that is larger than any of ours, or not ours.
+        InputError: no such file, or a PNG that is too large or without notes.
     """
     with _faults_of(path), Image.open(path, formats=["PNG"]) as image:
         _check_size(image)
@@ -97,16 +97,16 @@ def peek_notes(path: str | Path) -> dict[str, Any]:
 
 @contextmanager
 def _faults_of(path: str | Path) -> Iterator[None]:
-    """What is raised inside is the file's fault; one that is not worth opening is refused."""
+    """Turn what the block raises into an `InputError` about the file, and refuse one that must not be opened."""
     try:
         status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:  # reading a pipe would wait for ever
             raise OSError(f"a regular file of at most {_MOST_BYTES:,} bytes is expected")
         yield
     except FileNotFoundError:
-        raise InputError(f"{path} is gone: make it again (`snakemake pictures`), then run again") from None
+        raise InputError(f"{path} does not exist: make it again (`snakemake pictures`), then run again") from None
     except KeyError:
-        raise InputError(f"{path} carries no notes of featurediff: delete it and run again") from None
+        raise InputError(f"{path} has no notes of featurediff: delete it and run again") from None
     except MemoryError:
         raise
     except Exception as error:  # broken files make the decoder raise nearly anything
@@ -127,16 +127,13 @@ def _notes(image: Image.Image) -> dict[str, Any]:
 
 
 def refuse_cut_off(paths: Iterable[str | Path]) -> None:
-    """Look only at the files' ends, which is quick for tens of thousands; files that are not there are passed over.
+    """Check the ends of picture files, which is quick for tens of thousands; missing files are skipped.
 
     Raises:
-        InputError: pictures that are cut off, all of them.
+        InputError: all pictures that are cut off.
     """
     if found := [str(path) for path in paths if _is_cut_off(path)]:
-        raise InputError(
-            f"{len(found)} pictures are not whole, their ends are missing: delete them and run again\n  "
-            + "\n  ".join(found)
-        )
+        raise InputError(f"{len(found)} pictures are cut off: delete them and run again\n  " + "\n  ".join(found))
 
 
 def _is_cut_off(path: str | Path) -> bool:
@@ -150,7 +147,7 @@ def _is_cut_off(path: str | Path) -> bool:
 
 
 def read_notes(path: str | Path) -> dict[str, Any] | None:
-    """The notes of a whole picture, or None where there is no such file or it cannot be trusted."""
+    """The notes of a whole picture, or None if there is no such file or it cannot be read."""
     if not Path(path).exists():
         return None
     try:

@@ -1,10 +1,10 @@
-"""What your own pictures are like: their colours, and how much of each frequency they hold.
+"""Statistics of your own pictures: their colours, and how much of each frequency they contain.
 
-Both statistics go through the pictures one at a time, so their number costs time but no memory. A picture is a
-tensor (C, H, W) of floating-point numbers in [0, 1], of any size, or the path of a file, which is read as RGB and
-turned upright. Each picture counts the same, however large it is.
+Both statistics read the pictures one at a time, so many pictures need time but no memory. A picture is a tensor
+(C, H, W) of floating-point numbers in [0, 1], of any size, or the path of a file, which is read as RGB and turned
+upright. Each picture counts the same, however large it is.
 
-Two passes are needed, the second with the first one's result:
+The second statistic needs the first one's result:
 
     matrix = color_matrix(paths)
     magnitude = magnitude_spectrum(paths, (224, 224), matrix)
@@ -23,7 +23,7 @@ from torch.nn.functional import interpolate
 
 from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
-from feature_vis.images.colors import from_rgb
+from feature_vis.images.colors import from_rgb, in_unit_range
 from feature_vis.images.image_files import read_image
 
 __all__ = [
@@ -38,34 +38,32 @@ __all__ = [
 
 Picture = Tensor | str | Path
 
-# Bytes that a file of statistics may unfold to: those of 8192 px have 0.4 GB.
+# Bytes that a file of statistics may unpack to; those of 8192 px have 0.4 GB.
 _LARGEST = 1 << 30
 
-# A basis colour weaker than this share of the strongest one is taken to be this strong. Grey pictures in RGB files
-# have but one colour; without a floor the matrix would have no inverse. ImageNet's weakest has 13 %.
+# A basis colour weaker than this share of the strongest one is given this share. Grey pictures in RGB files have only
+# one colour, and without this floor the matrix would have no inverse. ImageNet's weakest colour has 13 %.
 _WEAKEST = 0.01
 
 
 class ImageStatistics(NamedTuple):
-    """What `save_statistics` keeps: matrix (C, C) or None, magnitude (C, H, W // 2 + 1), size (H, W) in pixels."""
+    """What `save_statistics` writes."""
 
-    matrix: Tensor | None
-    magnitude: Tensor
-    size: tuple[int, int]
+    matrix: Tensor | None  # (C, C), of `color_matrix`
+    magnitude: Tensor  # (C, H, W // 2 + 1), of `magnitude_spectrum`
+    size: tuple[int, int]  # (height, width) in pixels
 
 
 def color_matrix(pictures: Iterable[Picture]) -> Tensor:
     """Square root of the channels' covariance, (C, C), for `colors.to_rgb`: columns are the basis colours.
 
     The covariance of the values in [0, 1] is decomposed as U S Uᵀ; the matrix is U √S, divided by its largest
-    column norm. The strongest colour comes first, and each column's first entry is not negative (as in lucid's
-    constants, which ImageNet gave this way). A colour weaker than 1 % of the strongest counts as 1 %, so that the
-    matrix always has an inverse.
-
-    Source: lucid `optvis/param/color.py`.
+    column norm. The strongest colour comes first, and each column's first entry is not negative, as in lucid's
+    constants for ImageNet. A colour weaker than 1 % of the strongest counts as 1 %, so that the matrix always has an
+    inverse. Source: lucid `optvis/param/color.py`.
 
     Raises:
-        InputError: no pictures, one that cannot be used, or no pixel differs from any other.
+        InputError: no pictures, one that cannot be used, or pictures whose pixels are all equal.
     """
     moments = _mean(_moments(picture) for picture in _loaded(pictures))  # (C, 1 + C)
     mean, second = moments[:, :1], moments[:, 1:]  # (C, 1), (C, C)
@@ -81,15 +79,14 @@ def color_matrix(pictures: Iterable[Picture]) -> Tensor:
 def magnitude_spectrum(pictures: Iterable[Picture], size: tuple[int, int], matrix: Tensor | None) -> Tensor:
     """Mean magnitude of the pictures' orthonormal FFT, (C, H, W // 2 + 1), for `parameterizations.Maco`.
 
-    Each picture is resized (bilinear, antialiased) to cover `size`, (height, width) in pixels, and cropped around
-    its middle. Then it goes through `colors.from_rgb` with this matrix, that is, the clamped logit of its values and
-    the inverse of the matrix: the way back from RGB to what `Maco.image` makes, so that `colors.to_rgb` with the
-    same matrix gives pictures of the same contrast and colours. The spectrum of a single picture, with that
-    picture's phases, is the picture. Edges are not windowed, as they are not in the sources.
+    Each picture is resized (bilinear, antialiased) to cover `size`, (height, width) in pixels, and cropped around its
+    middle. `colors.from_rgb` with this matrix then turns RGB into what `Maco.image` makes, so that `colors.to_rgb` with
+    the same matrix gives pictures of the same contrast and colours. The spectrum of a single picture, together with
+    that picture's phases, gives the picture back. Edges are not windowed, as in the sources.
 
-    Source: Fel et al. 2023. Their published ImageNet spectrum, `imagenet_decorrelated.npy` in xplique and
-    Horama, is also one of decorrelated pictures, but its scale is lost (both standardise the picture made from it),
-    and how values were mapped before it is not said.
+    Source: Fel et al. 2023. Their published ImageNet spectrum, `imagenet_decorrelated.npy` in xplique and Horama, is
+    also one of decorrelated pictures. But its scale is lost, since both standardise the picture made from it, and they
+    do not say how values were mapped before.
 
     Raises:
         InputError: no pictures, one that cannot be used, a wrong matrix, or an impossible size.
@@ -103,8 +100,8 @@ def magnitude_spectrum(pictures: Iterable[Picture], size: tuple[int, int], matri
 def shrink_magnitude(magnitude: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """The magnitude of the same pictures at a smaller size: (C, H, W // 2 + 1) for `old` -> the same for `new`.
 
-    Of a picture without the frequencies that `new` cannot hold, the other ones stay as they are, but for the factor
-    sqrt(H' W' / (H W)) of the orthonormal FFT.
+    Frequencies that `new` cannot hold are left out. The others keep their magnitude, apart from the orthonormal FFT's
+    factor sqrt(H' W' / (H W)).
 
     Raises:
         InputError: `new` is larger in one axis, or the magnitude is not of the old size.
@@ -120,14 +117,18 @@ def shrink_magnitude(magnitude: Tensor, old: tuple[int, int], new: tuple[int, in
 
 
 def save_statistics(path: str | Path, statistics: ImageStatistics) -> None:
-    """Write them as `.npz`, whole or not at all."""
+    """Write statistics as `.npz`, whole or not at all.
+
+    Raises:
+        InputError: a magnitude that is not of this size.
+    """
     height, width = statistics.size
     if tuple(statistics.magnitude.shape[1:]) != (height, width // 2 + 1):
         raise InputError(
             f"a magnitude of shape {tuple(statistics.magnitude.shape)} is not one of {statistics.size} pixels"
         )
     magnitude = statistics.magnitude.cpu().numpy()
-    # absent is written as empty, so that the file always has the same three arrays
+    # no matrix is written as an empty one, so that the file always has the same three arrays
     matrix = np.empty((0, 0), np.float32) if statistics.matrix is None else statistics.matrix.cpu().numpy()
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, magnitude=magnitude, size=np.array(statistics.size), matrix=matrix)
@@ -148,7 +149,7 @@ def load_statistics(path: str | Path) -> ImageStatistics:
             magnitude = torch.from_numpy(arrays["magnitude"])
             matrix = torch.from_numpy(arrays["matrix"])
     except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file: `image_statistics.save_statistics` writes it") from error
+        raise InputError(f"{path}: there is no such file: `feature_vis.images.statistics` writes one") from error
     except Exception as error:  # a broken archive fails in many ways: zipfile, zlib, NumPy, a key
         raise InputError(f"{path}: this is not a file of image statistics: {error}") from error
     return ImageStatistics(matrix if matrix.numel() else None, magnitude, (height, width))
@@ -167,7 +168,7 @@ def _magnitude(picture: Tensor, size: tuple[int, int], matrix: Tensor | None) ->
 
 
 def _mean(values: Iterator[Tensor]) -> Tensor:
-    """The mean of equally shaped tensors, of which only one at a time is in memory."""
+    """The mean of tensors of one shape; only one of them is in memory at a time."""
     total = next(values, None)
     if total is None:
         raise InputError("the list of pictures is empty: there is nothing to compute statistics of")
@@ -188,7 +189,7 @@ def _loaded(pictures: Iterable[Picture]) -> Iterator[Tensor]:
             name, picture = str(item), _read(item)
         if picture.dim() != 3 or picture.numel() == 0:
             raise InputError(f"{name}: its shape is {tuple(picture.shape)}, not (channels, height, width)")
-        if not picture.is_floating_point() or not bool(((picture >= 0) & (picture <= 1)).all()):
+        if not in_unit_range(picture):
             raise InputError(f"{name}: its values must be floating-point numbers in [0, 1]")
         channels = channels or picture.shape[0]
         if picture.shape[0] != channels:
@@ -203,9 +204,9 @@ def _read(path: str | Path) -> Tensor:
 
 
 def _covering(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """(C, h, w) -> (C, H, W): resized, in its own proportions, until it just covers `size`; its middle."""
-    factor = max(wanted / there for wanted, there in zip(size, picture.shape[1:], strict=True))
-    height, width = (max(w, round(there * factor)) for w, there in zip(size, picture.shape[1:], strict=True))
+    """(C, h, w) -> (C, H, W): resized in its own proportions until it just covers `size`, then its middle."""
+    factor = max(new / old for new, old in zip(size, picture.shape[1:], strict=True))
+    height, width = (max(new, round(old * factor)) for new, old in zip(size, picture.shape[1:], strict=True))
     if (height, width) != tuple(picture.shape[1:]):
         resized = interpolate(picture[None], size=(height, width), mode="bilinear", align_corners=False, antialias=True)
         picture = resized[0].clamp(0, 1)  # only rounding lies outside

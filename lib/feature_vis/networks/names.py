@@ -1,4 +1,4 @@
-"""How weights are named: by the library that has them, or by the path of a file. No torch here."""
+"""Names of weights: a library's name for them, or the path of a file. No torch here."""
 
 import os
 
@@ -6,5 +6,5 @@ __all__ = ["is_weights_name"]
 
 
 def is_weights_name(weights: str) -> bool:
-    """Whether weights are meant to be a library's of that name, not a file."""
+    """Whether this is a library's name of weights, not the path of a file."""
     return "/" not in weights and "." not in weights and not os.path.exists(weights)  # noqa: PTH110 (no error)

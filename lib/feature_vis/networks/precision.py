@@ -1,7 +1,7 @@
-"""The type that networks compute in while pictures are optimised.
+"""The type in which networks compute while pictures are optimised.
 
-Half as many bits are half the memory to move and, where the hardware multiplies them, twice the operations a second;
-the ascent does not mind the rounding (`benchmarks/RESULTS.md`). Finished pictures are measured in float32 always.
+With half as many bits there is half the memory to move and, on hardware that multiplies them, twice the speed. Gradient
+ascent tolerates the rounding (`benchmarks/RESULTS.md`). Finished pictures are always measured in float32.
 """
 
 import sys
@@ -14,11 +14,12 @@ __all__ = ["resolve_precision"]
 
 
 def resolve_precision(name: str, device: torch.device, models: Sequence[nn.Module]) -> torch.dtype:
-    """`auto`, `float32` or `bfloat16` -> the type.
+    """The type that a recipe's `precision` stands for: `auto`, `float32` or `bfloat16`.
 
-    `auto` takes bfloat16 on a GPU that multiplies it; on a processor that does, only for networks of dense
-    convolutions: depthwise convolutions and attention are slower in it there (MobileNetV2 1.6 ×, ViT-B/32 2 ×
-    the time of float32, ResNet-18 and ResNet-50 half of it). It never depends on a measured time: pictures must not.
+    `auto` is bfloat16 on a GPU that multiplies it. On a processor that does, it is bfloat16 for networks of dense
+    convolutions only (ResNet-18 and ResNet-50 take half of float32's time), because depthwise convolutions and
+    attention are slower in it (MobileNetV2 takes 1.6 ×, ViT-B/32 2 × the time). No time is measured: the pictures must
+    not depend on it.
     """
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
@@ -32,7 +33,7 @@ def resolve_precision(name: str, device: torch.device, models: Sequence[nn.Modul
 def _processor_multiplies_bfloat16() -> bool:
     if sys.platform != "linux":
         return False
-    # torch has no public question for this; where it does not answer, float32 is never wrong
+    # torch has no public function for this; float32 is right wherever these are missing
     answers = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return any(answer() for answer in answers if answer is not None)
 

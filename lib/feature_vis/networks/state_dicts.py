@@ -1,8 +1,8 @@
-"""State dicts as others write them, brought to the names and values that a network has.
+"""State dicts from other tools, brought to the names and values that a network expects.
 
-What is undone: the checkpoint around it (Lightning, timm, the training loops of tutorials), a prefix before every name
-(`module.` of DDP, `model.` of Lightning, `_orig_mod.` of `torch.compile`, or any other), masks of
-`torch.nn.utils.prune`, and quantised tensors. Batch norm's counters of batches, which decide nothing, may be missing.
+Removed are the checkpoint around it (Lightning, timm, the training loops of tutorials), a prefix of all names
+(`module.` from DDP, `model.` from Lightning, `_orig_mod.` from `torch.compile`, or any other), masks of
+`torch.nn.utils.prune`, and quantisation. Batch norm's counters of batches, on which nothing depends, may be missing.
 """
 
 from collections import Counter
@@ -16,24 +16,24 @@ from feature_vis.errors import InputError
 
 __all__ = ["WRAPPERS", "fitted", "mismatches", "unwrapped"]
 
-# Where a checkpoint keeps the state dict.
+# The keys under which a checkpoint may keep the state dict.
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 _COUNTER = "num_batches_tracked"
 
 
 def unwrapped(loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """The state dict of a checkpoint, or `loaded` itself where it is one already."""
+    """The state dict of a checkpoint, or `loaded` itself if it is a state dict."""
     return dict(next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), loaded))
 
 
 def fitted(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> tuple[dict[str, Any], list[str]]:
-    """A state dict under the names that a network expects, and what was done to it, in words.
+    """A state dict under the names that a network expects, and notes about what was changed.
 
-    What does not fit is left as it is: `mismatches` names it.
+    Entries that do not fit are kept; `mismatches` finds them.
 
     Raises:
-        InputError: more than one network in it fits.
+        InputError: it holds more than one network that fits.
     """
     notes = []
     state = {
@@ -49,14 +49,14 @@ def fitted(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> tuple[di
         others = sorted(key for key in state if not key.startswith(prefix))
         notes.append(f"the names begin with {prefix!r}" + (f"; left out: {_listed(others)}" if others else ""))
         state = inside
-    # auxiliary heads are for training from scratch, and `build` leaves them out
+    # auxiliary heads serve for training from scratch, and `build` leaves them out
     state = {key: value for key, value in state.items() if key in expected or not key.lower().startswith("aux")}
     counters = {key: torch.zeros_like(value) for key, value in expected.items() if key.endswith(_COUNTER)}
     return counters | state, notes
 
 
 def mismatches(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> list[str]:
-    """What keeps a state dict from being loaded, a line each; none where it fits."""
+    """Why a state dict cannot be loaded, one line each; none if it fits."""
     problems = [f"missing: {key}" for key in expected if key not in state]
     problems += [f"unexpected: {key}" for key in state if key not in expected]
     for key, value in expected.items():
@@ -67,13 +67,13 @@ def mismatches(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> list
             problems.append(f"{key}: {tuple(given.shape)} in the file, {tuple(value.shape)} in the network")
     if any("lora_" in problem for problem in problems):
         problems.append(
-            "adapters (LoRA) are in it by themselves: merge them (peft: model.merge_and_unload()), save that"
+            "it holds separate adapters (LoRA): merge them (peft: model.merge_and_unload()) and save the result"
         )
     return problems
 
 
 def _without_masks(state: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """`weight_orig` and `weight_mask` -> `weight`, their product; how many there were."""
+    """Replace each `weight_orig` and `weight_mask` by their product, `weight`; also returns how many there were."""
     pruned = [key.removesuffix("_mask") for key in state if key.endswith("_mask")]
     pruned = [key for key in pruned if f"{key}_orig" in state and key not in state]
     merged = {key: state[f"{key}_orig"] * state[f"{key}_mask"] for key in pruned}
@@ -82,7 +82,7 @@ def _without_masks(state: dict[str, Any]) -> tuple[dict[str, Any], int]:
 
 
 def _prefix(state: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """What stands before the names that the network expects: the prefix under which most of them are found."""
+    """What precedes the names that the network expects: the prefix under which most of them are found."""
     found: Counter[str] = Counter()
     for key in state:
         parts = key.split(".")
@@ -93,9 +93,7 @@ def _prefix(state: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     if "" in best or not best:
         return ""
     if len(best) > 1 and most == len(expected):
-        raise InputError(
-            f"it holds {len(best)} networks that fit, {', '.join(best)}: save the one that is meant by itself"
-        )
+        raise InputError(f"it holds {len(best)} networks that fit, {', '.join(best)}: save only the one that you mean")
     return best[0]
 
 

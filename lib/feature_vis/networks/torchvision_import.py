@@ -1,13 +1,14 @@
 """The one place that imports torchvision: `from feature_vis.networks.torchvision_import import torchvision`.
 
-torchvision's compiled operators are linked against CUDA libraries. Beside a CPU build of torch they cannot be
-loaded, so `torchvision::nms` is never declared, and torchvision's import fails where it attaches a meta
-kernel to that name (`operator torchvision::nms does not exist`). Nothing here calls the operator. It has to be
-*declared* only, before the import, and only where the compiled operators really do not load: a second
-declaration beside the compiled one would be an error of its own.
+torchvision's compiled operators are linked against CUDA libraries. They cannot be loaded beside a CPU build of torch.
+Then `torchvision::nms` is never declared, and torchvision's import fails where it attaches a meta kernel to that name
+(`operator torchvision::nms does not exist`). Nothing here calls the operator, so it is enough to *declare* it before
+the import. That is done only where the compiled operators do not load, because declaring them twice is an error.
 
-Its detection operators ask torch's compiler one question, and import the whole of it for that: a second of every
-process that needs a classifier. The compiler is left out until somebody asks.
+torchvision's detection operators import torch's whole compiler for one question to it. That takes 1.2 to 1.8 s of
+processor time (2.7 to 3.4 s by the clock on two busy cores, three runs each, see `benchmarks/NOTES.md`) in every
+process that reads a network, of about 4 s in all. There is no option to leave it out, and no part of torchvision can
+be imported without it. So a stand-in takes the compiler's place during the import.
 """
 
 import importlib
@@ -41,10 +42,9 @@ def _compiled_operators_load() -> bool:
 
 
 def declare_missing_operators() -> torch.library.Library | None:
-    """Declare the operators that torchvision's import needs, where nothing else does.
+    """Declare the operators that torchvision's import needs, unless they are declared already.
 
-    Returns the library that holds the declarations (they last as long as it does), or None where there was
-    nothing to declare.
+    Returns the library that holds the declarations, which last as long as it does, or None.
     """
     if _compiled_operators_load() or hasattr(torch.ops.torchvision, "nms"):
         return None
@@ -55,7 +55,7 @@ def declare_missing_operators() -> torch.library.Library | None:
 
 
 def import_without_compiler() -> ModuleType:
-    """Import torchvision; what torchvision/ops/roi_align.py takes from `torch._dynamo` stands for it meanwhile."""
+    """Import torchvision with a stand-in for what torchvision/ops/roi_align.py imports from `torch._dynamo`."""
     if "torch._dynamo" in sys.modules:
         return importlib.import_module("torchvision")
 

@@ -1,10 +1,10 @@
-"""A network of the user's own: `module:function`, the name of a Python file and of a function in it that builds it.
+"""A network in a Python file of the user's own: `module:function`, where the function builds the network.
 
-The file lies in the folder that the name begins with, the working folder where it has none: `tiny:build` is
-`tiny.py`, `nets.tiny:build` is `nets/tiny.py`, `/home/me/nets/tiny:build` is that file. It is the user's code, and is
-run as such, with all that the user may do.
+The name may begin with a folder; without one it is the working folder. `tiny:build` is in `tiny.py`, `nets.tiny:build`
+in `nets/tiny.py`, `/home/me/nets/tiny:build` in `/home/me/nets/tiny.py`. The file is run with all the rights of the
+user.
 
-No torch here: the workflow reads this module while it builds its graph, and runs nothing of the user's.
+No torch here: the workflow imports this module while it builds its graph, and runs none of the user's code then.
 """
 
 import ast
@@ -27,12 +27,12 @@ _NAME = re.compile(r"(?P<folder>(?:.*/)?)(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w
 
 
 def is_user_module(name: str) -> bool:
-    """Whether a model's name is `module:function`; `timm:name` is not."""
+    """Whether a network's name is `module:function`; `timm:name` is not."""
     return ":" in name and not name.startswith("timm:")
 
 
 def within(name: str, folder: str | Path) -> str:
-    """The name as it is said from the working folder, of a module that lies in `folder` or below it."""
+    """The name, seen from the working folder, of a module in `folder` or below it."""
     if not is_user_module(name) or name.startswith("/"):
         return name
     relative = os.path.relpath(folder)
@@ -40,10 +40,10 @@ def within(name: str, folder: str | Path) -> str:
 
 
 def source_files(name: str) -> list[Path]:
-    """The module's file, and those beside it that it imports, by name; those in turn as well. Nothing is run.
+    """The module's file and those beside it that it imports, directly or not, sorted by name. Nothing is run.
 
     Raises:
-        InputError: a name that is none, no such file, or one that is not Python.
+        InputError: a name of another form, no such file, or one that is not Python.
     """
     root, module, _ = _parts(name)
     found: dict[Path, None] = {}
@@ -57,7 +57,7 @@ def source_files(name: str) -> list[Path]:
 
 
 def source_digest(name: str) -> str:
-    """SHA-256, 64 hex digits, of the function's name and of the `source_files`; "" for any other model."""
+    """SHA-256, 64 hex digits, of the function's name and of the `source_files`; "" for any other network."""
     if not is_user_module(name):
         return ""
     root, _, function = _parts(name)
@@ -72,7 +72,7 @@ def call(name: str) -> Any:
     """Import the module, with its folder first in the path, and call the function without arguments.
 
     Raises:
-        InputError: no such file or function, another module of that name, or an error in the user's code, with its
+        InputError: no such file or function, another module of that name, or an error in the user's code, with the
             line.
     """
     root, module, function = _parts(name)
@@ -81,24 +81,24 @@ def call(name: str) -> Any:
         try:
             imported = importlib.import_module(module)
         except Exception as error:  # whatever the user's code raises
-            raise InputError(f"{file} cannot be imported: {_where(error, root)}") from error
+            raise InputError(f"{file} cannot be imported: {_with_line(error, root)}") from error
         if Path(imported.__file__ or "").resolve() != file.resolve():
-            raise InputError(f"{name}: another module is called {module} ({imported.__file__}): rename {file}")
+            raise InputError(f"{name}: there is another module {module} ({imported.__file__}): rename {file}")
         if not callable(build := getattr(imported, function, None)):
             known = [key for key, value in vars(imported).items() if callable(value) and not key.startswith("_")]
             raise InputError(f"{file} has no function {function!r}: it has {', '.join(known) or 'none'}")
         try:
             return build()
         except Exception as error:
-            raise InputError(f"{name} cannot be built: {_where(error, root)}") from error
+            raise InputError(f"{name} cannot be built: {_with_line(error, root)}") from error
 
 
 def _parts(name: str) -> tuple[Path, str, str]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(
-            f"{name!r} is no network: write the name of one of torchvision's, timm:<name>, or module:function for a "
-            "function in a Python file of yours (nets.py with a function build: nets:build)"
+            f"{name!r} is no network: write the name of a torchvision classifier, timm:<name>, or module:function for "
+            "a function in your own Python file (nets:build for the function build in nets.py)"
         )
     return Path(match["folder"] or "."), match["module"], match["function"]
 
@@ -106,7 +106,7 @@ def _parts(name: str) -> tuple[Path, str, str]:
 def _file(root: Path, module: str) -> Path:
     file = _found(root, module)
     if file is None:
-        raise InputError(f"there is no file {root / module.replace('.', '/')}.py with the network {module}")
+        raise InputError(f"the file {root / module.replace('.', '/')}.py of the network {module} does not exist")
     return file
 
 
@@ -116,7 +116,7 @@ def _found(root: Path, module: str) -> Path | None:
 
 
 def _imports(file: Path, root: Path) -> Iterator[str]:
-    """Dotted names of all that a file imports, whether or not it lies below `root`."""
+    """Dotted names of all modules that a file imports, inside and outside of `root`."""
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
@@ -131,7 +131,7 @@ def _imports(file: Path, root: Path) -> Iterator[str]:
             names = [start, *(f"{start}.{alias.name}".lstrip(".") for alias in node.names)]
         else:
             continue
-        for name in names:  # a package's own file is run as well
+        for name in names:  # importing a module also runs the packages around it
             parts = name.split(".")
             yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1) if name)
 
@@ -147,8 +147,8 @@ def _first_in_path(root: Path) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _where(error: BaseException, root: Path) -> str:
-    """The error in words, with the last of the user's own lines on the way to it."""
+def _with_line(error: BaseException, root: Path) -> str:
+    """The error's text, with the last of the user's own lines that led to it."""
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     inside = [
         frame

@@ -111,7 +111,7 @@ def test_normalize_knows_imagenet() -> None:
 
 
 def test_a_grey_picture_is_not_normalised_to_three_channels() -> None:
-    with pytest.raises(InputError, match="1 channels cannot be normalised by 3 means"):
+    with pytest.raises(InputError, match="1 channels needs as many means and stds, not 3"):
         normalize(torch.zeros(1, 1, 2, 2))
 
 

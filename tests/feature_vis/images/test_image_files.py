@@ -69,7 +69,7 @@ def test_what_the_conversion_finds_at_fault_is_the_files_fault(tmp_path: Path) -
             "Decompressed data too large",
         ),
         (jpeg()[:-200], "damaged", "truncated"),
-        (None, "absent", "no such file"),
+        (None, "missing", "no such file"),
     ],
     ids=["empty", "words", "a program", "a bomb", "large", "a bomb of text", "cut off", "absent"],
 )

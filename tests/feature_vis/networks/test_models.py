@@ -123,14 +123,14 @@ def test_files_that_are_no_weights(content: str, tmp_path, capsys) -> None:
 @pytest.mark.parametrize("old", [False, True])
 def test_code_in_a_file_is_refused_by_its_name(old: bool, tmp_path) -> None:
     torch.save({"a": Bomb()}, tmp_path / "w.pth", _use_new_zipfile_serialization=not old)
-    with pytest.raises(InputError, match=r"w\.pth is refused, to read it would run code \(print\)") as caught:
+    with pytest.raises(InputError, match=r"w\.pth is refused because reading it would run code \(print\)") as caught:
         load_file(tmp_path / "w.pth")
     assert "will likely succeed" not in str(caught.value)  # torch's advice to run it
 
 
 def test_a_pickle_that_torch_did_not_write_is_refused(tmp_path) -> None:
     (tmp_path / "plain.pkl").write_bytes(pickle.dumps({"a": Bomb()}))
-    with pytest.raises(InputError, match=r"plain\.pkl cannot be read .* something else than tensors") as caught:
+    with pytest.raises(InputError, match=r"plain\.pkl cannot be read .* more than tensors") as caught:
         load_file(tmp_path / "plain.pkl")
     assert "will likely succeed" not in str(caught.value)
 
@@ -229,8 +229,8 @@ def test_a_timm_network_by_its_state_dict() -> None:
     [
         ("timm:resnet5O", None, "timm has no network called 'resnet5O'; close names: .*resnet50"),
         ("timm:resnet50.a1_in2k", None, "timm has no weights 'a1_in2k' of resnet50: it has .*a1_in1k"),
-        ("timm:resnet50", "IMAGENET1K_V2", "`pretrained` fetches those of resnet50, a path names a file"),
-        ("{own}:cnn", "pretrained", "has no weights called 'pretrained': name a file"),
+        ("timm:resnet50", "IMAGENET1K_V2", "write `pretrained` for those of resnet50, or the path"),
+        ("{own}:cnn", "pretrained", "has no weights called 'pretrained': give the path"),
     ],
 )
 def test_names_that_timm_or_the_user_do_not_have(name: str, weights: str | None, message: str, own: str) -> None:
@@ -247,7 +247,7 @@ def test_without_network_the_file_to_bring_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        InputError, match=r"could not be fetched .*bring the file model\.safetensors of timm/test_resnet"
+        InputError, match=r"could not be downloaded .*copy the file model\.safetensors of timm/test_resnet"
     ):
         build("timm:test_resnet.r160_in1k", weights="pretrained")
 

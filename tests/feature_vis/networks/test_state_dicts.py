@@ -134,7 +134,7 @@ class Callback:
 
 def test_what_else_is_in_a_file_is_named(network: nn.Module, tmp_path: Path) -> None:
     torch.save({"state_dict": network.state_dict(), "callbacks": [Callback()]}, tmp_path / "w.ckpt")
-    with pytest.raises(InputError, match=r"It holds .*Callback: if you trust where it comes from"):
+    with pytest.raises(InputError, match=r"It holds .*Callback: if you trust its source"):
         load_file(tmp_path / "w.ckpt")
 
 

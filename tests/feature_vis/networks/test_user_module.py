@@ -63,14 +63,14 @@ def test_the_digest_does_not_know_where_the_folder_lies(package: Path, monkeypat
 @pytest.mark.parametrize(
     ("source", "name", "message"),
     [
-        (None, "absent_one:build", r"there is no file .*absent_one\.py"),
+        (None, "absent_one:build", r"the file .*absent_one\.py .*does not exist"),
         ("def other(): pass", "without_it:build", "has no function 'build': it has other"),
         ("import nowhere_to_be_found", "importing:build", r"No module named 'nowhere_to_be_found' \(.*, line 1\)"),
         ("def build():\n    return 1 / 0", "failing:build", r"ZeroDivisionError: division by zero \(.*, line 2\)"),
         ("def build(", "unfinished:build", r"unfinished\.py is not Python|SyntaxError"),
-        ("def build():\n    return 3", "number:build", r"gives a int, not a torch\.nn\.Module"),
+        ("def build():\n    return 3", "number:build", r"returns a int, not a torch\.nn\.Module"),
         ("", "no_function:", "is no network"),
-        ("def build(): pass", "json:build", "another module is called json"),
+        ("def build(): pass", "json:build", "there is another module json"),
     ],
 )
 def test_mistakes_of_the_user_are_said(source: str | None, name: str, message: str, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_mistakes_of_the_user_are_said(source: str | None, name: str, message: s
         (tmp_path / f"{name.partition(':')[0]}.py").write_text(source)
     with pytest.raises(InputError, match=message):
         build(f"{tmp_path}/{name}")
-    if "no file" in message or "Python" in message or "no network" in message:
+    if "does not exist" in message or "Python" in message or "no network" in message:
         with pytest.raises(InputError, match=message):
             source_digest(f"{tmp_path}/{name}")  # what the workflow asks before
 

@@ -144,7 +144,7 @@ def test_mistakes_are_all_named_at_once(resnet) -> None:
         "layer4.1 has no channel 512: it has 512, 0 to 511",
         "'layer4.l'; close names: layer4",
         "layer3 has no position (3, 0): its map is 3 × 3",
-        "layer1: a direction has as many numbers as channels, 64, not (3,)",
+        "layer1: a direction needs one number per channel, 64, not (3,)",
         "the output has no channel 7: it has 5",
         "features.12: a picture of 48 × 48 px is too small for it, the least is 63 px",
     ):

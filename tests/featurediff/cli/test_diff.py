@@ -90,7 +90,7 @@ def test_the_users_mistakes(run: Run, pair: list[str], called: list[list[str]], 
     assert (result.exit_code, "there is no workflow in" in result.stderr) == (1, True)
     result = run("diff", "gone.pth", "away.pth", *pair[3:])
     assert result.exit_code == 1
-    assert all(f"there is no weights file {name}.pth" in result.stderr for name in ("gone", "away"))
+    assert all(f"the weights file {name}.pth does not exist" in result.stderr for name in ("gone", "away"))
     result = run(*pair, "--layer", "3.1")
     assert (result.exit_code, "there is no layer '3.1'" in result.stderr) == (1, True)
     assert run("diff", "a.pth", *pair[3:]).exit_code == 2

@@ -42,7 +42,7 @@ def test_pictures_with_notes_and_only_the_missing_ones_again(run: Run, small_wei
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"--weights": "nowhere.pth"}, "there is no weights file nowhere.pth"),
+        ({"--weights": "nowhere.pth"}, "the weights file nowhere.pth does not exist"),
         ({"--weights": "IMAGENET"}, "no weights called 'IMAGENET': torchvision has IMAGENET1K_V1"),
         ({"--model": "resnt18"}, "close names: resnet18"),
         ({"--model": "resnet34"}, "do not fit resnet34"),

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from made_config import CONFIG
 from places import REPOSITORY
 
-from feature_vis.parameterizations import NAMES
 from feature_vis.recipe import CHOICES, MODES, Recipe
 from feature_vis.regularizers import REGULARIZERS
 from feature_vis.transforms import PRESETS, Transforms
@@ -126,7 +125,6 @@ def test_choices_of_the_schema_are_those_of_the_code() -> None:
     named, settings = recipe["transforms"]["oneOf"]
     assert set(named["enum"]) == set(PRESETS)
     assert set(settings["properties"]) == {field.name for field in dataclasses.fields(Transforms)}
-    assert set(recipe["parameterization"]["enum"]) == set(NAMES)
     assert set(recipe["regularizers"]["properties"]) == set(REGULARIZERS)
     for name, choices in CHOICES.items():
         assert tuple(recipe[name]["enum"]) == choices, name
