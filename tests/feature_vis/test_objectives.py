@@ -74,13 +74,8 @@ def test_expressions_are_what_python_makes_of_the_numbers(expression: tuple[Obje
         assert value(objective) == pytest.approx(number, rel=1e-3, abs=1e-3)
 
 
-def test_a_difference_is_not_a_negated_sum() -> None:
+def test_sums_and_numpys_numbers_mix_with_objectives() -> None:
     a, b = ONE("a", 0), ONE("b", 1)
-    assert value(a - b) == pytest.approx(value(a) - value(b))
-    assert value(b - a) == pytest.approx(-value(a - b))
-    assert value(-(a + b)) == pytest.approx(-value(a) - value(b))
-    assert value(3 - a) == pytest.approx(3 - value(a))
-    assert value(2 / a) == pytest.approx(2 / value(a))
     assert value(sum([a, b, a])) == pytest.approx(2 * value(a) + value(b))
     assert value(np.float64(2) * a) == pytest.approx(2 * value(a))
 
@@ -107,6 +102,7 @@ def test_each_network_is_read_by_its_own_terms() -> None:
     [
         (ONE("a", 3), lambda x: x[3].mean()),
         (ONE("long", 3), lambda x: x[3]),
+        (ONE.logit(3), lambda x: x[3].mean()),
         (ONE.neuron("a", 3), lambda x: x[3, 1, 2]),
         (ONE.neuron("a", 3, at=(2, 0)), lambda x: x[3, 2, 0]),
         (ONE.direction("a", torch.arange(5)), lambda x: x.mean((1, 2)) @ np.arange(5)),
@@ -122,11 +118,6 @@ def test_what_is_read_against_numpy(objective, expected) -> None:
         assert value(objective, picture) == pytest.approx(expected(maps[picture]), rel=1e-6)
     together = values([objective] * 4, read, CPU)
     np.testing.assert_allclose(together, [expected(x) for x in maps], rtol=1e-6)
-
-
-def test_a_logit_is_the_networks_output() -> None:
-    assert value(ONE.logit(3)) == pytest.approx(float(activation("")[0, 3]))
-    assert str(ONE.logit(3)) == "logit:3"
 
 
 def test_each_row_has_its_own_channel_position_and_direction() -> None:
@@ -145,6 +136,7 @@ def test_names() -> None:
         str(objective)
         for objective in (
             ONE("layer4.2", 7),
+            ONE.logit(3),
             ONE.neuron("a", 1),
             ONE.neuron("a", 1, (2, 3)),
             ONE.layer("a"),
@@ -153,7 +145,16 @@ def test_names() -> None:
             -ONE("a", 1),
         )
     ]
-    expected = ["layer4.2:7", "a:1@centre", "a:1@2,3", "a:layer", "a:diversity", "((0.5 * a:1) - 1)", "(-1 * a:1)"]
+    expected = [
+        "layer4.2:7",
+        "logit:3",
+        "a:1@centre",
+        "a:1@2,3",
+        "a:layer",
+        "a:diversity",
+        "((0.5 * a:1) - 1)",
+        "(-1 * a:1)",
+    ]
     assert names == expected
     assert str(ONE.direction("a", torch.ones(5))) == str(OTHER.direction("a", torch.ones(5).double()))
     assert str(ONE.direction("a", torch.ones(5))) != str(ONE.direction("a", torch.arange(5)))

@@ -10,19 +10,9 @@ from places import REPOSITORY
 from feature_vis.networks import torchvision_import as vision
 
 
-def test_torchvision_works() -> None:
-    assert vision.torchvision.models.get_model("resnet18", num_classes=3).eval()(torch.zeros(1, 3, 32, 32)).shape == (
-        1,
-        3,
-    )
-
-
-def test_nothing_is_declared_twice() -> None:
+def test_operators_are_declared_only_where_they_are_missing(monkeypatch) -> None:
     assert hasattr(torch.ops.torchvision, "nms")
     assert vision.declare_missing_operators() is None
-
-
-def test_nothing_is_declared_where_the_compiled_operators_load(monkeypatch) -> None:
     monkeypatch.setattr(vision, "_compiled_operators_load", lambda: True)
     assert vision.declare_missing_operators() is None
 

@@ -78,15 +78,10 @@ def test_a_place_that_becomes_free_goes_to_the_next() -> None:
         assert same(alone, picture)
 
 
-def test_without_a_plateau_rule_all_steps_are_made() -> None:
-    source = Objectives(tiny())
-    (picture,) = render([source.logit(0)], TINY)
-    assert (picture.stopped, len(picture.trajectory)) == ("steps", 48)
-
-
 def test_a_plateau_is_a_rise_below_the_share() -> None:
     flat, rising, falling = [5.0] * 32, [1.0 + 0.1 * i for i in range(32)], [5.0 - 0.1 * i for i in range(32)]
     assert _is_on_plateau(flat, 0.01)
+    assert _is_on_plateau([0.0] * 32, 0.01)  # a grey picture
     assert _is_on_plateau(falling, 0.01)
     assert not _is_on_plateau(rising, 0.01)
     assert _is_on_plateau(rising, 0.9)
@@ -133,16 +128,12 @@ def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     assert all(same(*pair) for pair in zip(rendered(wanted, recipe, transform=narrow), expected, strict=True))
 
 
-def test_out_of_memory_for_a_single_picture_is_an_error() -> None:
+def test_out_of_memory_that_no_smaller_batch_cures_is_an_error() -> None:
     def none_at_all(_pictures: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("nothing")
 
     with pytest.raises(torch.OutOfMemoryError):
         list(render([Objectives(tiny()).logit(1)], TINY, transform=none_at_all))
-
-
-def test_a_picture_that_stays_grey_is_on_a_plateau() -> None:
-    assert _is_on_plateau([0.0] * 32, 0.01)
 
 
 def test_a_set_is_not_parted_for_want_of_memory() -> None:

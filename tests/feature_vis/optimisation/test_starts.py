@@ -10,7 +10,6 @@ from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.objectives import Objectives
-from feature_vis.optimisation.starts import _read_picture as read_start
 from feature_vis.optimisation.starts import save_state, start_parameters
 from feature_vis.parameterizations import parameterization
 from feature_vis.recipe import Recipe
@@ -78,5 +77,6 @@ def test_files_that_are_no_states_are_named(tmp_path) -> None:
 @pytest.mark.parametrize("value", [0, 51, 255])
 def test_a_picture_that_is_started_from_is_taken_as_it_is(tmp_path, value: int) -> None:
     Image.new("RGB", (40, 20), (value,) * 3).save(tmp_path / "a.png")
-    pixels = read_start(str(tmp_path / "a.png"), (32, 24), 3)
-    torch.testing.assert_close(pixels, torch.full((3, 32, 24), value / 255), rtol=0, atol=0)
+    recipe = dataclasses.replace(RECIPE, start=str(tmp_path / "a.png"), parameterization="pixel", colors="none")
+    pixels = torch.sigmoid(start_parameters(recipe, parameterization("pixel", (32, 24)), (0,), None))
+    torch.testing.assert_close((255 * pixels).round(), torch.full((3, 32, 24), float(value)), rtol=0, atol=0)
