@@ -1,4 +1,4 @@
-"""One table of what units do differently, and the probe images it rests on."""
+"""One table of what channels do differently, and the probe images that it rests on."""
 
 import copy
 from pathlib import Path
@@ -18,6 +18,7 @@ from featurediff.measures.photo_responses import PhotoResponses, photo_responses
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
 LAYERS = ("layer3.1", "layer4.1")
+BESIDE = ("selectivity", "layers", "top_images")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,6 @@ def pictures(tmp_path) -> dict[str, tuple[list[str], list[str]]]:
 
     def drawn(network: str, layer: str) -> list[str]:
         paths = [tmp_path / network / layer / f"channel{channel}.png" for channel in (1, 3)]
-        paths[0].parent.mkdir(parents=True)
         for path in paths:
             write_picture(path, random.integers(0, 255, (32, 32, 3), np.uint8), {})
         return [str(path) for path in paths]
@@ -77,10 +77,10 @@ def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(dat
     )
 
 
-def test_the_unit_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures, tmp_path) -> None:
-    images, batches = probe_images(*data, 32, None)
-    probing = photo_responses(base, tuned, LAYERS, batches, top=2)
-    table = measure_channels(base, tuned, pictures, probing, "layer4.1").set_index(["layer", "channel"])
+def test_the_channel_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures) -> None:
+    _, batches = probe_images(*data, 32, None)
+    responses = photo_responses(base, tuned, LAYERS, batches, top=2)
+    table = measure_channels(base, tuned, pictures, responses, "layer4.1").set_index(["layer", "channel"])
     assert set(table.reset_index()) <= set(COLUMNS)
     assert table["frozen"].tolist() == [True, True, False, False]
     changed, others = table.loc[("layer4.1", 1)], table.drop(index=("layer4.1", 1))
@@ -89,9 +89,6 @@ def test_the_unit_whose_filter_changed_stands_out_of_one_table(base, tuned, data
     assert (others[["weight_change"]] == 0).all(axis=None)
     assert others["correlation"].dropna().to_numpy() == pytest.approx(1)
     assert table.loc["layer3.1", "base_picture_in_base"].equals(table.loc["layer3.1", "base_picture_in_tuned"])
-    write_photo_responses(tmp_path / "probe", probing, images)
-    assert len(pd.read_csv(tmp_path / "probe" / "images.csv")) == 4
-    assert pd.read_csv(tmp_path / "probe" / "layers.csv")["layer"].tolist() == list(LAYERS)
 
 
 def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
@@ -106,14 +103,12 @@ def test_a_layer_that_was_to_stand_still_and_moved_stops_the_run(base, tuned, pi
         measure_channels(base, tuned, pictures, None, "fc")
 
 
-def test_what_was_probed_is_written_and_where_nothing_was_the_tables_are_empty(tmp_path: Path) -> None:
-    row = pd.DataFrame({"layer": ["layer4"], "cka": [0.5]})
+def test_tables_beside_it_are_written_and_empty_without_probe_images(tmp_path: Path) -> None:
     images = pd.DataFrame({"image": [0]})
-    write_photo_responses(
-        tmp_path / "probed", PhotoResponses(channels=row, selectivity=row, layers=row, top_images=row), images
-    )
+    tables = {name: pd.DataFrame({"layer": ["layer4"], "cka": [k / 2]}) for k, name in enumerate(BESIDE)}
+    write_photo_responses(tmp_path / "some", PhotoResponses(channels=images, **tables), images)
     write_photo_responses(tmp_path / "none", None, images)
-    for name in ("selectivity", "layers", "top_images"):
-        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "probed" / f"{name}.csv"), row)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "some" / f"{name}.csv"), table)
         assert (tmp_path / "none" / f"{name}.csv").read_text() == "layer\n"
     assert pd.read_csv(tmp_path / "none" / "images.csv")["image"].tolist() == [0]

@@ -1,6 +1,8 @@
 """The tables of responses to photographs, against NumPy on all values at once."""
 
+import itertools
 import tracemalloc
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,22 +18,18 @@ from featurediff.measures.photo_responses import COLUMNS, PhotoResponses, photo_
 from featurediff.measures.receptive_fields import receptive_fields
 
 LAYERS = ["body.1", "body.3", "head"]
+Probed = tuple[nn.Module, nn.Module, Tensor, PhotoResponses]
 LABELS = [Label("dogs", "pug"), Label("dogs", "akita"), Label("cars", "van"), Label("dogs", "husky")]
 
 
-class Net(nn.Module):
+def network(seed: int, classes: int = 5) -> nn.Module:
     """Two convolutions with a ReLU in place each, and a linear layer."""
-
-    def __init__(self, seed: int, classes: int = 5) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            convolutions = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 8, 3, padding=1)
-            self.body = nn.Sequential(convolutions[0], nn.ReLU(inplace=True), convolutions[1], nn.ReLU(inplace=True))
-            self.head = nn.Linear(8, classes)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.body(pictures).mean((2, 3)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        convolutions = nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 8, 3, padding=1)
+        body = nn.Sequential(convolutions[0], nn.ReLU(inplace=True), convolutions[1], nn.ReLU(inplace=True))
+        parts = {"body": body, "mean": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(8, classes)}
+        return nn.Sequential(OrderedDict(parts))
 
 
 def images(count: int, size: int = 16, seed: int = 0) -> Tensor:
@@ -39,11 +37,9 @@ def images(count: int, size: int = 16, seed: int = 0) -> Tensor:
 
 
 def batches(pictures: Tensor, sizes: list[int]) -> Iterator[tuple[Tensor, list[Label]]]:
-    labels = [LABELS[number % len(LABELS)] for number in range(len(pictures))]
-    start = 0
-    for size in sizes:
-        yield pictures[start : start + size], labels[start : start + size]
-        start += size
+    labels = iter(itertools.cycle(LABELS))
+    for part in pictures.split(sizes):
+        yield part, list(itertools.islice(labels, len(part)))
 
 
 def read(net: nn.Module, layer: str, pictures: Tensor) -> np.ndarray:
@@ -58,12 +54,12 @@ def rows_of(table: pd.DataFrame, layer: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def probed() -> tuple[Net, Net, Tensor, PhotoResponses]:
-    base, tuned, pictures = Net(1), Net(2), images(23)
+def probed() -> Probed:
+    base, tuned, pictures = network(1), network(2), images(23)
     return base, tuned, pictures, photo_responses(base, tuned, LAYERS, batches(pictures, [9, 1, 13]), top=4)
 
 
-def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_channels_match_numpy(probed: Probed) -> None:
     base, tuned, pictures, found = probed
     for layer in LAYERS:
         before, after = (read(net, layer, pictures).mean(2) for net in (base, tuned))
@@ -82,7 +78,7 @@ def test_channels_match_numpy(probed: tuple[Net, Net, Tensor, PhotoResponses]) -
             np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6, err_msg=f"{layer} {name}")
 
 
-def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_batches_change_nothing(probed: Probed) -> None:
     base, tuned, pictures, found = probed
     other = photo_responses(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4)
     for name in ("channels", "selectivity", "layers", "top_images"):
@@ -91,7 +87,7 @@ def test_batches_change_nothing(probed: tuple[Net, Net, Tensor, PhotoResponses])
 
 
 def test_a_network_beside_itself_is_unchanged() -> None:
-    net = Net(1)
+    net = network(1)
     found = photo_responses(net, net, LAYERS, batches(images(12), [5, 7]), top=3)
     alive = found.channels[found.channels["reason"] == ""]
     assert len(alive) > 10
@@ -102,17 +98,14 @@ def test_a_network_beside_itself_is_unchanged() -> None:
     np.testing.assert_allclose(found.layers[["cka", "cka_biased"]], 1, rtol=1e-12)
 
 
-def test_columns_are_all_explained(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
-    found = probed[3]
+def test_columns_are_all_explained_and_hooks_are_gone(probed: Probed) -> None:
+    base, tuned, _, found = probed
     tables = (found.channels, found.selectivity, found.layers, found.top_images)
     assert {name for table in tables for name in table} == set(COLUMNS)
+    assert not [m for net in (base, tuned) for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
 
 
-def test_hooks_are_gone(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
-    assert not [m for net in probed[:2] for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
-
-
-def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_selectivity_is_of_each_task(probed: Probed) -> None:
     _, tuned, pictures, found = probed
     rows = rows_of(found.selectivity, "body.3")
     assert rows["task"].unique().tolist() == ["cars", "dogs"]
@@ -133,7 +126,7 @@ def test_selectivity_is_of_each_task(probed: tuple[Net, Net, Tensor, PhotoRespon
     assert negative["reason"].str.contains("negative class means").any()
 
 
-def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_top_images_stand_at_the_maximum_of_their_map(probed: Probed) -> None:
     base, tuned, pictures, found = probed
     rows = rows_of(found.top_images, "body.3")
     fields = receptive_fields(base, ["body.3"], (16, 16))["body.3"]
@@ -146,23 +139,23 @@ def test_top_images_stand_at_the_maximum_of_their_map(probed: tuple[Net, Net, Te
         assert [row.left, row.top, row.right, row.bottom] == fields[row.channel, place].tolist()
 
 
-def test_without_patches_only_the_corners_are_empty(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_without_patches_only_the_corners_are_empty(probed: Probed) -> None:
     base, tuned, pictures, full = probed
-    found = photo_responses(base, tuned, LAYERS, batches(pictures, [7, 60]), top=4, patches=False)
+    found = photo_responses(base, tuned, LAYERS, batches(pictures, [7, 16]), top=4, patches=False)
     corners = ["left", "top", "right", "bottom"]
     assert found.top_images[corners].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.top_images.drop(columns=corners), full.top_images.drop(columns=corners))
     pd.testing.assert_frame_equal(found.channels, full.channels)
 
 
-def test_a_layer_without_a_map_has_no_place_in_it(probed: tuple[Net, Net, Tensor, PhotoResponses]) -> None:
+def test_a_layer_without_a_map_has_no_place_in_it(probed: Probed) -> None:
     rows = rows_of(probed[3].top_images, "head")
     assert rows["row"].isna().all()
     assert (rows[["left", "top", "right", "bottom"]] == [0, 0, 15, 15]).all(axis=None)  # 7 strides of 2 from 3 px
 
 
 def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
-    base, tuned = Net(1), Net(1)
+    base, tuned = network(1), network(1)
     with torch.no_grad():
         base.body[0].weight[0] = 0
         base.body[0].bias[0] = 0.3
@@ -191,33 +184,32 @@ def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
 
 
 def test_too_few_images_say_so() -> None:
-    found = photo_responses(Net(1), Net(2), ["body.1"], batches(images(2), [2]), top=2)
+    found = photo_responses(network(1), network(2), ["body.1"], batches(images(2), [2]), top=2)
     assert found.channels[["correlation", "scale_ratio", "top_overlap"]].isna().all(axis=None)
     assert found.channels["reason"].str.startswith("fewer than 3 probe images").all()
     assert found.layers.loc[0, "reason"] == "fewer than 4 probe images"
 
 
 def test_bad_input_is_refused() -> None:
-    net = Net(1)
-    some = list(batches(images(4), [4]))
-    with pytest.raises(InputError, match="no probe images"):
-        photo_responses(net, net, LAYERS, [])
-    with pytest.raises(InputError, match="no layers"):
-        photo_responses(net, net, [], some)
-    with pytest.raises(InputError, match=r"body\.1"):
-        photo_responses(net, net, ["body.l"], some)
-    with pytest.raises(InputError, match="16×16 and 12×12"):
-        photo_responses(net, net, LAYERS, [*some, *batches(images(2, 12), [2])])
-    with pytest.raises(InputError, match="3 labels"):
-        photo_responses(net, net, LAYERS, [(some[0][0], some[0][1][:3])])
-    with pytest.raises(InputError, match="uint8"):
-        photo_responses(net, net, LAYERS, [(some[0][0].byte(), some[0][1])])
+    net, (pictures, labels) = network(1), next(batches(images(4), [4]))
+    for words, layers, given in [
+        ("no probe images", LAYERS, []),
+        ("no layers", [], [(pictures, labels)]),
+        (r"no layer .body\.l.", ["body.l"], [(pictures, labels)]),
+        ("16×16 and 12×12", LAYERS, [(pictures, labels), (images(2, 12), labels[:2])]),
+        ("3 labels", LAYERS, [(pictures, labels[:3])]),
+        ("uint8", LAYERS, [(pictures.byte(), labels)]),
+    ]:
+        with pytest.raises(InputError, match=words):
+            photo_responses(net, net, layers, given)
     with pytest.raises(InputError, match=r"head differs .*\(5,\) and \(6,\)"):
-        photo_responses(net, Net(1, classes=6), LAYERS, some)
+        photo_responses(net, network(1, classes=6), LAYERS, [(pictures, labels)])
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        photo_responses(net, net, LAYERS, [(pictures, labels)], top=0)
 
 
 def test_memory_grows_by_the_means_alone() -> None:
-    net = Net(1)
+    net = network(1)
 
     def peak(count: int) -> int:
         stream = ((images(8, seed=number), LABELS * 2) for number in range(count))

@@ -120,11 +120,12 @@ def test_where_no_number_can_be_had_there_is_a_reason(base, tuned, pictures) -> 
 
 
 def test_bad_input_is_refused(base, tuned, pictures) -> None:
-    with pytest.raises(InputError, match="14 channels, 0 to 13, not \\[14\\]"):
-        picture_responses(base, tuned, "0", [0, 14], pictures)
-    with pytest.raises(InputError, match="there is no layer"):
-        picture_responses(base, tuned, "9", [0], pictures)
-    with pytest.raises(InputError, match="uint8"):
-        picture_responses(base, tuned, "0", [0], pictures / 255)
+    for words, layer, channel, shown in [
+        (r"14 channels, 0 to 13, not \[14\]", "0", 14, pictures),
+        ("there is no layer", "9", 0, pictures),
+        ("uint8", "0", 0, pictures / 255),
+    ]:
+        with pytest.raises(InputError, match=words):
+            picture_responses(base, tuned, layer, [channel], shown)
     with pytest.raises(InputError, match="differs between base and tuned"):
         picture_responses(base, nn.Sequential(nn.Conv2d(3, 5, 1)), "0", [0], pictures)

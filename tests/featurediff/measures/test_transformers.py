@@ -18,12 +18,10 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import render
 from featurediff.measures.activation_statistics import Label
 from featurediff.measures.channels import measure_channels
-from featurediff.measures.cross_activation import cross_activation
 from featurediff.measures.distance import gram_matrix
 from featurediff.measures.embedder import Embedder
 from featurediff.measures.frozen_layers import frozen_layers, layers_before
 from featurediff.measures.photo_responses import photo_responses
-from featurediff.measures.picture_responses import picture_responses
 from featurediff.measures.receptive_fields import receptive_fields
 from featurediff.measures.weight_change import weight_change
 from featurediff.training.finetune import freeze_before
@@ -33,24 +31,21 @@ SIZE = (32, 32)
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its last block, the projection that attention reads without calling it, and the last filter."""
+    """A network, its last block and the one before, and in it the projection that attention reads without calling it,
+    and the last filter.
+    """
 
     function: str
     block: str
+    earlier: str
     projection: str
     last: str
-    places: int
 
 
+VIT = "encoder.layers.encoder_layer_"
 CASES = [
-    Case(
-        "vit",
-        "encoder.layers.encoder_layer_1",
-        "encoder.layers.encoder_layer_1.self_attention.out_proj",
-        "encoder.layers.encoder_layer_1.mlp.3",
-        16,
-    ),
-    Case("swin", "features.3", "features.3.1.attn.proj", "features.3.1.mlp.3", 16),
+    Case("vit", f"{VIT}1", f"{VIT}0", f"{VIT}1.self_attention.out_proj", f"{VIT}1.mlp.3"),
+    Case("swin", "features.3", "features.1", "features.3.1.attn.proj", "features.3.1.mlp.3"),
 ]
 
 
@@ -110,12 +105,11 @@ def test_what_attention_reads_without_calling_counts(case: Case, base: nn.Module
     assert case.projection in order
     assert head_name(base) not in order
     before = weights_digest(base, case.block)
-    earlier = "encoder.layers.encoder_layer_0" if case.function == "vit" else "features.1"
-    of_earlier = weights_digest(base, earlier)
+    of_earlier = weights_digest(base, case.earlier)
     with torch.no_grad():
         base.get_submodule(case.projection).weight += 1
     assert weights_digest(base, case.block) != before
-    assert weights_digest(base, earlier) == of_earlier
+    assert weights_digest(base, case.earlier) == of_earlier
 
 
 def test_a_training_moves_attentions_projections(case: Case, base: nn.Module) -> None:
@@ -129,9 +123,9 @@ def test_a_training_moves_attentions_projections(case: Case, base: nn.Module) ->
     assert layers_before(base, case.block, [case.block]) == []
 
 
-def test_a_unit_sees_the_whole_picture(case: Case, base: nn.Module) -> None:
+def test_a_channel_sees_the_whole_picture(case: Case, base: nn.Module) -> None:
     fields = receptive_fields(base, [case.block], SIZE)[case.block]
-    assert fields.shape == (16, case.places, 4)
+    assert fields.shape == (16, 16, 4)
     assert (fields == [0, 0, 32, 32]).all()
 
 
@@ -147,20 +141,20 @@ def test_the_last_filter_of_a_block(case: Case, base: nn.Module, tuned: nn.Modul
     np.testing.assert_allclose(table["weight_change"], expected, rtol=1e-6)
 
 
-def test_pictures_climb_and_are_compared(case: Case, base: nn.Module, tuned: nn.Module) -> None:
+def test_pictures_rise_and_are_compared(case: Case, base: nn.Module, tuned: nn.Module, tmp_path: Path) -> None:
     recipe = Recipe(size=32, steps=6, transforms="none")
-    shots = []
-    for model in (base, tuned):
+    paths = tuple([str(tmp_path / name / f"channel{k}.png") for k in range(6)] for name in ("base", "tuned"))
+    for files, model in zip(paths, (base, tuned), strict=True):
         unit = Objectives(model)
-        results = list(render([unit(case.block, channel) for channel in range(5)], recipe))
-        assert all(result.activation_reached > result.activation_start for result in results)
-        shots.append([result.picture for result in results])
-    crossed = cross_activation(base, tuned, case.block, range(5), zip(*shots, strict=True))
-    assert np.isfinite(crossed["base_picture_in_tuned"]).all()
-    response = picture_responses(base, tuned, case.block, range(5), [*shots[0], *shots[1]])
-    assert (response["picture_correlation"] < 1).all()
-    same = picture_responses(base, base, case.block, range(5), [*shots[0], *shots[1]])
-    assert (same["picture_correlation"] == 1).all()
+        for result in render([unit(case.block, channel) for channel in range(6)], recipe):
+            assert result.activation_reached > result.activation_start
+            write_picture(files[result.index], result.picture, {})
+    for network, same in ((base, True), (tuned, False)):
+        table = measure_channels(base, network, {case.block: paths}, None, None)
+        assert np.isfinite(table["base_picture_in_tuned"]).all()
+        assert table["frozen"].tolist() == [same] * 6
+        assert ((table["picture_correlation"] == 1) == same).all()
+        assert ((table["weight_change"] == 0) == same).all()
 
 
 def test_photographs_probe_it(case: Case, base: nn.Module, tuned: nn.Module) -> None:
@@ -174,9 +168,8 @@ def test_photographs_probe_it(case: Case, base: nn.Module, tuned: nn.Module) -> 
 
 
 def test_a_frozen_block_is_frozen(case: Case, base: nn.Module, tuned: nn.Module) -> None:
-    earlier = "encoder.layers.encoder_layer_0" if case.function == "vit" else "features.1"
-    assert frozen_layers(base, tuned, [earlier, case.block]) == [earlier]
-    assert frozen_layers(base, tuned, [earlier, case.block], layers_before(base, case.block, [earlier])) == [earlier]
+    for promised in ([], layers_before(base, case.block, [case.earlier])):
+        assert frozen_layers(base, tuned, [case.earlier, case.block], promised) == [case.earlier]
 
 
 def test_it_can_embed_pictures(case: Case, base: nn.Module) -> None:
@@ -194,10 +187,7 @@ def test_it_can_embed_pictures(case: Case, base: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("count", "size", "left"),
     [
-        (197, (224, 224), 196),  # a class token
-        (198, (224, 224), 196),  # and one of distillation
-        (201, (224, 224), 196),  # and four registers
-        (196, (224, 224), 196),
+        *[(count, (224, 224), 196) for count in (196, 197, 198, 201)],  # no, 1, 2 tokens before; and four registers
         (33, (64, 32), 32),  # 8 × 4 patches
         (11, (32, 32), 9),
         (40, (32, 32), 36),
@@ -207,19 +197,3 @@ def test_it_can_embed_pictures(case: Case, base: nn.Module) -> None:
 def test_tokens_before_the_patches_are_left_out(count: int, size: tuple[int, int], left: int) -> None:
     tokens = torch.arange(count).view(1, count, 1)
     assert patch_tokens(tokens, size).flatten().tolist() == list(range(count - left, count))
-
-
-def test_units_of_a_block_are_compared_in_one_table(
-    case: Case, base: nn.Module, tuned: nn.Module, tmp_path: Path
-) -> None:
-    random = np.random.default_rng(0)
-    paths: list[list[str]] = [[], []]
-    for side, name in enumerate(("base", "tuned")):
-        for channel in range(6):
-            paths[side].append(str(tmp_path / name / f"channel{channel}.png"))
-            write_picture(paths[side][-1], random.integers(0, 256, (*SIZE, 3), np.uint8), {})
-    table = measure_channels(base, tuned, {case.block: tuple(paths)}, None, None)
-    assert len(table) == 6
-    assert not table["frozen"].any()
-    assert (table["weight_change"] > 0).all()
-    assert (table["picture_correlation"] < 1).all()
