@@ -50,12 +50,9 @@ def test_a_seed_decides_the_picture(network: nn.Module) -> None:
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
-
-
-def test_channels_do_not_share_their_draws(network: nn.Module) -> None:
     cut = original.ended_at(network, "layer1.0")
     one, two = (original.OriginalRecipe(cut, channel, 48, seed=0) for channel in (0, 1))
-    assert not torch.equal(one.spectrum, two.spectrum)
+    assert not torch.equal(one.spectrum, two.spectrum)  # channels do not share their draws
 
 
 def test_the_cut_network_returns_the_layers_output_and_runs_nothing_above(network: nn.Module) -> None:

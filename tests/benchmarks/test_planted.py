@@ -74,17 +74,8 @@ def test_a_second_look_renders_nothing(setting: proof.Setting, base: proof.View,
 
 
 def test_cases_without_change(setting: proof.Setting, base: proof.View) -> None:
-    options = Namespace(
-        nulls=1,
-        null_seeds=2,
-        null_channels=12,
-        response_nulls=3,
-        noise=[0.1],
-        train_from=FROM,
-        seed=0,
-        seeds=2,
-        other_seeds=True,
-    )
+    counts = {"nulls": 1, "null_seeds": 2, "null_channels": 12, "response_nulls": 3, "seeds": 2}
+    options = Namespace(**counts, noise=[0.1], train_from=FROM, seed=0, other_seeds=True)
     (drift, (of_drift,)), (_, of_answers), (same, (of_same,)) = proof.nulls(setting, base, CHANGES, options)
     assert "noise 10%" in drift
     assert "base against base" in same
