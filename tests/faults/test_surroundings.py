@@ -94,7 +94,7 @@ def test_a_gpu_without_memory_for_a_training(finished: Disturbed, survives: Surv
         order = {"job": "finetune", "event": 0, "do": "run", "code": NO_MEMORY}
         said = finished.disturbed(order, arguments=(table,))
         assert "this step needs more memory than the GPU has" in said
-        assert "in a training a smaller batch_size helps" in said
+        assert "training, a smaller batch_size helps" in said
         assert "Traceback" not in said
         finished.run(table)
 
