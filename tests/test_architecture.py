@@ -88,6 +88,18 @@ def test_what_is_imported_often_is_light(modules: list[str], heavy: set[str]) ->
     assert run.stdout == "\n"
 
 
+def test_one_public_name_stands_for_one_thing() -> None:
+    """Except tables of constants, such as each module's `COLUMNS`, and the `main` of what can be run."""
+    modules: dict[str, list[str]] = {}
+    for module, file in MODULES.items():
+        for node in ast.parse(file.read_text()).body if file.name != "__init__.py" else []:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                for name in ast.literal_eval(node.value):
+                    modules.setdefault(name, []).append(module)
+    shared = {name: places for name, places in modules.items() if len(places) > 1 and not name.isupper()}
+    assert set(shared) <= {"main"}, shared
+
+
 def test_no_folder_of_the_library_holds_more_than_about_a_dozen_modules() -> None:
     for folder in {file.parent for file in MODULES.values()}:
         assert len([file for file in folder.glob("*.py") if file.name != "__init__.py"]) <= 13, folder

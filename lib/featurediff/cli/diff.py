@@ -21,7 +21,7 @@ from featurediff.data.torch_dataset import PictureDataset, photograph_batches, v
 from featurediff.measures.layer_selection import activations_moved, most_moved_layers, sample_channels, weights_moved
 from featurediff.networks import load_weights
 
-__all__ = ["Pair", "write_config"]
+__all__ = ["Pair", "write_diff_config"]
 
 _LAYERS = 2
 _PHOTOGRAPHS = 64  # that layers and channels are chosen by; all of them probe the networks later
@@ -47,7 +47,7 @@ class Pair:
     channels: int  # of every layer whose channels are not named
 
 
-def write_config(pair: Pair, folder: Path) -> list[str]:
+def write_diff_config(pair: Pair, folder: Path) -> list[str]:
     """Write `config.yaml` into the folder; returns lines about what was chosen, none if the two do not differ.
 
     Raises:

@@ -350,12 +350,12 @@ def diff(
       featurediff diff IMAGENET1K_V2 tuned.pth --model resnet50 --layer layer4.2=0-63 --cores 8
       featurediff diff a.pth b.pth --model nets:build --size 64 -n      list what would run
     """
-    from featurediff.cli.diff import Pair, write_config
+    from featurediff.cli.diff import Pair, write_diff_config
     from featurediff.cli.workflow import find_workflow, run_snakemake
 
     workflow = find_workflow(workflow)
     folder = out or Path(f"diff-{Path(base).stem}-{Path(tuned).stem}")
-    lines = write_config(Pair(base=base, tuned=tuned, **settings), folder)
+    lines = write_diff_config(Pair(base=base, tuned=tuned, **settings), folder)
     if not lines:
         click.echo(f"{base} and {tuned} do not differ: there is nothing to show")
         return

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from feature_vis.errors import InputError
 from featurediff.report.palette import LABEL
-from featurediff.report.thumbnails import fitted
+from featurediff.report.thumbnails import scaled_to_fit
 
 __all__ = ["contact_sheet"]
 
@@ -40,7 +40,7 @@ def contact_sheet(pictures: Iterable[tuple[int, np.ndarray]]) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     for place, (channel, picture) in enumerate(tiles):
         left, top = _GAP + place % columns * width, _GAP + place // columns * height
-        shrunk = fitted(Image.fromarray(picture), size)
+        shrunk = scaled_to_fit(Image.fromarray(picture), size)
         draw.text((left, top), str(channel), fill=LABEL, font=font)
         sheet.paste(shrunk, (left + (size - shrunk.width) // 2, top + label + (size - shrunk.height) // 2))
     return sheet

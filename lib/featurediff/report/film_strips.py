@@ -23,7 +23,7 @@ from feature_vis.errors import InputError
 from feature_vis.files import atomic_path
 from feature_vis.images.png import read_picture, write_with_notes
 from featurediff.report.palette import LABEL
-from featurediff.report.thumbnails import fitted
+from featurediff.report.thumbnails import scaled_to_fit
 
 __all__ = ["Tiles", "make_tiles", "write_animation", "write_films", "write_strip"]
 
@@ -54,7 +54,7 @@ def make_tiles(pictures: Sequence[np.ndarray], frames: Sequence[str | int]) -> T
         raise InputError(f"the pictures of a film differ in size: {found} px")
     shown = [Image.fromarray(picture) for picture in pictures]
     if max(shown[0].size) > LARGEST:
-        shown = [fitted(image, LARGEST) for image in shown]
+        shown = [scaled_to_fit(image, LARGEST) for image in shown]
     labels = [frame if isinstance(frame, str) else f"epoch {frame}" for frame in frames]
     width, height = shown[0].size
     size = max(10, width // 10)

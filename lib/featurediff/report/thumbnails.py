@@ -21,8 +21,8 @@ from feature_vis.images.png import channel_of, peek_notes, read_picture, seed_of
 __all__ = [
     "ACROSS",
     "PER_SHEET",
-    "fitted",
     "layer_notes",
+    "scaled_to_fit",
     "sheet_name",
     "tile_size",
     "write_sheets",
@@ -44,7 +44,7 @@ def tile_size(pictures: int) -> int:
     return 64 if pictures > 4096 else 96
 
 
-def fitted(image: Image.Image, size: int, reducing_gap: float | None = None) -> Image.Image:
+def scaled_to_fit(image: Image.Image, size: int, reducing_gap: float | None = None) -> Image.Image:
     """Scaled so that the longer side is `size` pixels; `reducing_gap` is Pillow's, and makes it faster."""
     scale = size / max(image.size)
     wanted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -131,7 +131,7 @@ def _sheet(pictures: Sequence[Image.Image | None], tile: int) -> Image.Image:
     for place, picture in enumerate(pictures):
         if picture is None:
             continue
-        small = fitted(picture, tile, reducing_gap=3.0)
+        small = scaled_to_fit(picture, tile, reducing_gap=3.0)
         left, top = place % ACROSS * tile, place // ACROSS * tile
         sheet.paste(small, (left + (tile - small.width) // 2, top + (tile - small.height) // 2))
     opaque = sheet.getchannel("A").getextrema() == (255, 255)

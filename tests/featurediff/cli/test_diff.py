@@ -12,7 +12,7 @@ from click.testing import Result
 from PIL import Image
 
 from feature_vis.networks.models import build
-from featurediff.cli.diff import Pair, write_config
+from featurediff.cli.diff import Pair, write_diff_config
 from featurediff.config.check import find_mistakes
 
 Run = Callable[..., Result]
@@ -104,7 +104,7 @@ def test_a_librarys_weights_have_no_path(own: str, small_weights: Path, tmp_path
         "featurediff.cli.diff.load_weights", lambda model, _weights: load_weights(model, str(small_weights))
     )
     named = Pair("resnet18", "IMAGENET1K_V1", "IMAGENET1K_V1", None, ("layer4.1=0",), None, 5, 1, 4)
-    write_config(named, tmp_path)
+    write_diff_config(named, tmp_path)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     weights = {"model": "resnet18", "weights": "IMAGENET1K_V1"}
     assert config["networks"] == {"base": weights, "IMAGENET1K_V1": weights}

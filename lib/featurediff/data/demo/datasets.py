@@ -24,7 +24,7 @@ from featurediff.data.demo.dogs import BREEDS, draw_dog
 from featurediff.data.demo.scenes import expose
 from featurediff.data.demo.shapes import SHAPES, draw_shape
 
-__all__ = ["KINDS", "draw", "draw_cars", "draw_dogs", "draw_shapes"]
+__all__ = ["KINDS", "draw_cars", "draw_data_set", "draw_dogs", "draw_shapes"]
 
 # Lists the files that were drawn below a root, so that another drawing removes these and nothing else.
 _MANIFEST = ".drawn"
@@ -40,7 +40,7 @@ class _Picture:
     box: tuple[int, int, int, int]
 
 
-def draw(kind: str, root: str | Path, *, seed: int, per_class: int, size: int) -> list[str]:
+def draw_data_set(kind: str, root: str | Path, *, seed: int, per_class: int, size: int) -> list[str]:
     """Draw a data set into `root` and return the paths of all its files below `root`, sorted.
 
     `kind` is one of `KINDS`, `per_class` the pictures a class (at least 1), `size` their height and width in pixels

@@ -13,7 +13,7 @@ from PIL import Image
 from feature_vis.errors import InputError
 from featurediff.data.demo.canvas import Canvas, Pose, ellipse, hsv, jpeg, mix, rounded, shade, smooth
 from featurediff.data.demo.cars import MODELS
-from featurediff.data.demo.datasets import KINDS, draw
+from featurediff.data.demo.datasets import KINDS, draw_data_set
 from featurediff.data.demo.dogs import BREEDS
 from featurediff.data.demo.shapes import SHAPES
 from featurediff.data.split import make_split, read_samples
@@ -32,7 +32,7 @@ def digests(root: Path, paths: list[str]) -> dict[str, str]:
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, list[str]]:
     """Each data set with three pictures a class: its kind, root and files."""
     root = tmp_path_factory.mktemp(request.param)
-    return request.param, root, draw(request.param, root, seed=0, per_class=3, size=32)
+    return request.param, root, draw_data_set(request.param, root, seed=0, per_class=3, size=32)
 
 
 def test_the_readers_find_every_picture_and_no_problem(drawn: tuple[str, Path, list[str]]) -> None:
@@ -59,22 +59,24 @@ def test_pictures_are_all_there_is_rgb_of_the_size_asked_for_and_all_differ(draw
 def test_a_picture_depends_on_the_seed_and_its_number_alone(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
     kind, root, paths = drawn
     there = digests(root, paths)
-    again = draw(kind, tmp_path / "again", seed=0, per_class=3, size=32)
+    again = draw_data_set(kind, tmp_path / "again", seed=0, per_class=3, size=32)
     assert digests(tmp_path / "again", again) == there
-    fewer = [path for path in draw(kind, tmp_path / "fewer", seed=0, per_class=2, size=32) if path.endswith(".jpg")]
+    fewer = [
+        path for path in draw_data_set(kind, tmp_path / "fewer", seed=0, per_class=2, size=32) if path.endswith(".jpg")
+    ]
     assert digests(tmp_path / "fewer", fewer).items() <= there.items()
     assert len(fewer) == 2 * len(CLASSES[kind])
     labels = {sample.path: sample.label for sample in read_samples(FORMATS[kind], root)[0]}
     assert all(labels[sample.path] == sample.label for sample in read_samples(FORMATS[kind], tmp_path / "fewer")[0])
-    other = digests(tmp_path / "other", draw(kind, tmp_path / "other", seed=1, per_class=1, size=32))
+    other = digests(tmp_path / "other", draw_data_set(kind, tmp_path / "other", seed=1, per_class=1, size=32))
     assert not {value for path, value in other.items() if path.endswith(".jpg")} & set(there.values())
 
 
 def test_another_drawing_into_the_same_root_leaves_its_own_files_alone(tmp_path: Path) -> None:
-    draw("dogs", tmp_path, seed=0, per_class=2, size=16)
+    draw_data_set("dogs", tmp_path, seed=0, per_class=2, size=16)
     stranger = tmp_path / "train" / "my own.jpg"
     stranger.write_bytes(b"kept")
-    paths = draw("dogs", tmp_path, seed=1, per_class=1, size=16)
+    paths = draw_data_set("dogs", tmp_path, seed=1, per_class=1, size=16)
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
     assert there - {".drawn"} == {*paths, "train/my own.jpg"}
 
@@ -82,7 +84,7 @@ def test_another_drawing_into_the_same_root_leaves_its_own_files_alone(tmp_path:
 def test_files_that_were_not_drawn_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("id,breed\nmine,mine\n")
     with pytest.raises(InputError, match=r"already holds labels\.csv"):
-        draw("dogs", tmp_path, seed=0, per_class=1, size=16)
+        draw_data_set("dogs", tmp_path, seed=0, per_class=1, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
@@ -92,12 +94,12 @@ def test_a_list_of_drawn_files_cannot_lead_out_of_the_root(tmp_path: Path) -> No
     root = tmp_path / "root"
     root.mkdir()
     (root / ".drawn").write_text(f"../outside.jpg\n{outside}\n")
-    draw("cars", root, seed=0, per_class=1, size=16)
+    draw_data_set("cars", root, seed=0, per_class=1, size=16)
     assert outside.exists()
 
 
 def test_dog_labels_are_as_kaggles(tmp_path: Path) -> None:
-    draw("dogs", tmp_path, seed=0, per_class=2, size=16)
+    draw_data_set("dogs", tmp_path, seed=0, per_class=2, size=16)
     table = pd.read_csv(tmp_path / "labels.csv", dtype=str)
     assert list(table.columns) == ["id", "breed"]
     assert table["id"].is_monotonic_increasing
@@ -106,7 +108,7 @@ def test_dog_labels_are_as_kaggles(tmp_path: Path) -> None:
 
 
 def test_car_boxes_lie_in_the_picture_and_hold_the_car(tmp_path: Path) -> None:
-    draw("cars", tmp_path, seed=0, per_class=4, size=64)
+    draw_data_set("cars", tmp_path, seed=0, per_class=4, size=64)
     annotations = scipy.io.loadmat(tmp_path / "devkit" / "cars_train_annos.mat")["annotations"]
     assert annotations.shape == (1, 4 * len(MODELS))
     for row in annotations[0]:
@@ -119,7 +121,7 @@ def test_car_boxes_lie_in_the_picture_and_hold_the_car(tmp_path: Path) -> None:
 
 @pytest.mark.shared_data
 def test_the_devkit_has_the_structure_of_the_real_one(tmp_path: Path, shared_data: Path) -> None:
-    draw("cars", tmp_path, seed=0, per_class=26, size=16)  # as many pictures as need two bytes to count
+    draw_data_set("cars", tmp_path, seed=0, per_class=26, size=16)  # as many pictures as need two bytes to count
     real_kit, drawn_kit = shared_data / "stanford_cars" / "devkit_original", tmp_path / "devkit"
     for file, name in (("cars_train_annos.mat", "annotations"), ("cars_meta.mat", "class_names")):
         real, ours = (scipy.io.loadmat(kit / file) for kit in (real_kit, drawn_kit))
@@ -138,11 +140,11 @@ def test_the_devkit_has_the_structure_of_the_real_one(tmp_path: Path, shared_dat
 
 def test_unknown_kinds_and_numbers_out_of_range_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'boats': choose one of shapes, dogs, cars"):
-        draw("boats", tmp_path, seed=0, per_class=1, size=64)
+        draw_data_set("boats", tmp_path, seed=0, per_class=1, size=64)
     with pytest.raises(InputError, match="per_class"):
-        draw("dogs", tmp_path, seed=0, per_class=0, size=64)
+        draw_data_set("dogs", tmp_path, seed=0, per_class=0, size=64)
     with pytest.raises(InputError, match="size"):
-        draw("cars", tmp_path, seed=0, per_class=1, size=8)
+        draw_data_set("cars", tmp_path, seed=0, per_class=1, size=8)
     assert not list(tmp_path.iterdir())
 
 
