@@ -13,7 +13,6 @@ because the ranking decides which channels there are. As everywhere, the key in 
 picture that was made elsewhere under the same key (of a frozen layer, or of the epoch that is visualized) is copied.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from feature_vis.networks.models import weights_digest
 from featurediff.comparison.compare import compare_networks
 from featurediff.measures.embedder import Embedder
 from featurediff.measures.photo_responses import PhotoResponses
-from featurediff.rendering.batch import adopt, make_targets, visualize
+from featurediff.rendering.batch import make_targets, visualize
 from featurediff.rendering.failed_pictures import failed_of, find_failed
 from featurediff.rendering.paths import picture_paths
 from featurediff.rendering.picture_pairs import PicturePairs
@@ -34,8 +33,6 @@ from featurediff.rendering.picture_table import measure_pictures
 from featurediff.statistics.empirical_null import EmpiricalNull, fit_distance_null
 
 __all__ = ["film_channels", "film_pairs", "measure_epoch", "render_epoch"]
-
-log = logging.getLogger("featurediff")
 
 # The channels were chosen because they changed: they are no sample of their layer, and have no probabilities.
 _UNFOUNDED = ["p_visual", "p_excess", "response_excess", "p_response"]
@@ -72,9 +69,8 @@ def render_epoch(
     for layer, chosen in channels.items():
         paths = picture_paths(store / layer, chosen, seeds)
         targets = make_targets(paths, layer, recipes[layer], weights_digest(model, layer))
-        adopted = adopt(targets, [folder / layer for folder in others])
-        log.info("%s: copied %d of %d pictures", layer, adopted, len(targets))
-        visualize(targets, layer, model, store / ".staging" / layer, device)
+        elsewhere = [folder / layer for folder in others]
+        visualize(targets, layer, model, store / ".staging" / layer, device, elsewhere)
 
 
 def film_pairs(

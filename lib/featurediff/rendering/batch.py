@@ -70,7 +70,8 @@ def visualize(
     to be rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
     """
     missing = [target for target in targets if not _is_current(target.path, target.key)]
-    if adopt(missing, elsewhere):
+    if copied := adopt(missing, elsewhere):
+        log.info("copied %d equal pictures of other networks", copied)
         missing = [target for target in missing if not _is_current(target.path, target.key)]
     unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
     if unstaged:
@@ -92,10 +93,10 @@ def adopt(targets: Iterable[Target], folders: Iterable[Path]) -> int:
     """
     folders, adopted = list(folders), 0
     for target in targets:
-        seed = target.path.parent.name if seed_of(target.path) else ""
-        elsewhere = (folder / seed / target.path.name for folder in folders)
         if _is_current(target.path, target.key):
             continue
+        seed = target.path.parent.name if seed_of(target.path) else ""
+        elsewhere = (folder / seed / target.path.name for folder in folders)
         if (found := next((path for path in elsewhere if _is_current(path, target.key)), None)) is not None:
             with suppress(FileNotFoundError):  # the job that owns it has just removed it
                 write_bytes(target.path, found.read_bytes())
@@ -172,9 +173,9 @@ def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
     }
 
 
-def thinned(trajectory: np.ndarray, count: int = 32) -> list[float]:
-    """At most `count` values of a trajectory, evenly spaced, first and last among them; four significant digits."""
-    places = np.linspace(0, len(trajectory) - 1, min(count, len(trajectory))).round().astype(int)
+def thinned(trajectory: np.ndarray) -> list[float]:
+    """At most 32 values of a trajectory, evenly spaced, the first and the last included; four significant digits."""
+    places = np.linspace(0, len(trajectory) - 1, min(32, len(trajectory))).round().astype(int)
     return [float(f"{value:.4g}") for value in trajectory[places]]
 
 
