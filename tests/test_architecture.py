@@ -14,9 +14,9 @@ LIB = REPOSITORY / "lib"
 # From the ground up: a module may import from its own floor and from those on earlier lines.
 FLOORS = """
 feature_vis.errors feature_vis.files feature_vis.seeding feature_vis.lazy
-feature_vis.images
+feature_vis.images feature_vis.recipe
 feature_vis.transforms feature_vis.regularizers feature_vis.parameterizations feature_vis.networks
-feature_vis.objectives feature_vis.recipe
+feature_vis.objectives
 feature_vis.optimisation
 feature_vis.render
 feature_vis
