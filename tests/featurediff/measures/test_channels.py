@@ -13,8 +13,14 @@ from torch import nn
 from feature_vis.images.png import write_picture
 from feature_vis.networks.models import build
 from featurediff.data.split import make_split, write_split
-from featurediff.measures.channels import COLUMNS, measure_channels, probe_images, write_photo_responses
-from featurediff.measures.photo_responses import PhotoResponses, photo_responses
+from featurediff.measures.channels import (
+    COLUMNS,
+    measure_channels,
+    probe_images,
+    show_probe_images,
+    write_photo_responses,
+)
+from featurediff.measures.photo_responses import PhotoResponses
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
 LAYERS = ("layer3.1", "layer4.1")
@@ -78,8 +84,8 @@ def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(dat
 
 
 def test_the_channel_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures) -> None:
-    _, batches = probe_images(*data, 32, None)
-    responses = photo_responses(base, tuned, LAYERS, batches, top=2)
+    splits, roots = data
+    _, responses = show_probe_images(base, tuned, LAYERS, [*splits.values()], roots=roots, size=32, resize=None, top=2)
     table = measure_channels(base, tuned, pictures, responses, "layer4.1").set_index(["layer", "channel"])
     assert set(table.reset_index()) <= set(COLUMNS)
     assert table["frozen"].tolist() == [True, True, False, False]
@@ -92,7 +98,9 @@ def test_the_channel_whose_filter_changed_stands_out_of_one_table(base, tuned, d
 
 
 def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
-    table = measure_channels(base, tuned, pictures, None, None)
+    images, responses = show_probe_images(base, tuned, LAYERS, [], roots={}, size=32, resize=None)
+    assert images.empty
+    table = measure_channels(base, tuned, pictures, responses, None)
     assert table["correlation"].isna().all()
     assert set(table["probe_reason"]) == {"there are no probe images"}
     assert table["weight_change"].notna().all()

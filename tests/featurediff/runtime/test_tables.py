@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from feature_vis.errors import InputError
-from featurediff.runtime.tables import read_table, write_table
+from featurediff.runtime.tables import join_reasons, read_table, read_tables, write_table
 
 TABLE = pd.DataFrame(
     {
@@ -53,3 +53,17 @@ def test_no_prefix_of_a_line_is_taken_for_it(tmp_path) -> None:
         (tmp_path / "b.csv").write_bytes(whole[:length])
         with pytest.raises(InputError, match=r"b\.csv .*delete it and run again"):
             read_table(tmp_path / "b.csv")
+
+
+def test_tables_are_read_one_below_the_other(tmp_path) -> None:
+    for name in "ab":
+        write_table(TABLE, tmp_path / f"{name}.csv")
+    both = read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert both["layer"].tolist() == 2 * TABLE["layer"].tolist()
+    assert both.index.tolist() == list(range(6))
+    assert read_tables([]).empty
+
+
+def test_the_reasons_of_a_row_are_joined() -> None:
+    rows = {"grey": np.array([True, False, True]), "one seed": np.array([True, False, False])}
+    assert join_reasons(rows) == ["grey; one seed", "", "grey"]
