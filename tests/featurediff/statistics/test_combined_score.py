@@ -69,9 +69,10 @@ def test_a_part_that_the_layer_lacks_is_left_out_and_said() -> None:
     without = add_combined_score(table.assign(correlation=np.nan))
     assert without["combined"].notna().all()
     assert set(without["combined_parts"]) == {"excess + response_excess + weight_change"}
-    pd.testing.assert_series_equal(
-        without["combined"], add_combined_score(table.drop(columns="correlation"))["combined"]
-    )
+    half = table.assign(correlation=np.where(table.index < 31, 1.0, table["correlation"]))  # exactly unchanged
+    dropped = add_combined_score(table.drop(columns="correlation"))["combined"]
+    for found in (without, add_combined_score(half)):
+        pd.testing.assert_series_equal(found["combined"], dropped)
 
 
 def test_a_part_that_one_channel_lacks_leaves_it_empty_with_a_reason() -> None:

@@ -120,3 +120,7 @@ def test_a_run_beside_itself_shares_everything() -> None:
     assert len(shared) == 3
     assert shared.to_numpy() == pytest.approx(1)
     assert rows.loc[("trained", "excess"), "share_both"] == 1
+    first["q_visual"] = 0.05  # the rate itself still counts as changed
+    rows = compare_runs(first, first, same, network="dogs", control="again", seed=0).set_index(["layer", "measure"])
+    row = rows.loc[("trained", "visual_change")]
+    assert row[["changed_network", "changed_control", "changed_both", "by_chance"]].tolist() == [CHANNELS] * 4

@@ -29,9 +29,9 @@ def test_drift_is_found_among_changed_channels() -> None:
     assert mixed == pytest.approx((0.8, 0.5 * middle, 0.5 * 1.4826 * (middle - quartile)), abs=0.03)
 
 
-def test_excess_p_values() -> None:
+def test_excess_and_its_p_values() -> None:
     null = EmpiricalNull(-1.0, 0.5, 5.0, slope=1.0)
-    assert null.excess(np.array([np.exp(-1), np.exp(0.5), 0]), np.array([0, 0, 0.5])) == pytest.approx(
-        [0, 3, np.nan], nan_ok=True
-    )
+    distance, floor = np.array([np.exp(-1), np.exp(0.5), 0, 1]), np.array([0, 0, 0.5, 1 - 1e-12])
+    assert null.excess(distance, floor) == pytest.approx([0, 3, np.nan, np.nan], nan_ok=True)  # no change, no noise
+    assert null.score(np.array([0.0])) == pytest.approx([2])
     assert null.p_value(np.array([0, 2.015])) == pytest.approx([0.5, 0.05], abs=1e-4)
