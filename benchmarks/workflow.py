@@ -43,7 +43,7 @@ from feature_vis.networks.models import build
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
-from featurediff.config.examination import make_plan
+from featurediff.config import make_plan
 from featurediff.networks import load_network
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -69,7 +69,9 @@ def _mappings(place: str, value: Schema) -> Iterator[tuple[str, Schema]]:
 def _value(value: Schema, schema: Schema) -> str:
     """What a value may be, in words."""
     if "$ref" in value:
-        name = value["$ref"].rpartition("/")[2]
+        _, kind, name = value["$ref"].split("/")
+        if kind == "properties":
+            return f"as [`{name}`](#the-whole-config)"
         return f"a [{name}](#{name})" if name == "recipe" else _value(schema["$defs"][name], schema)
     if "oneOf" in value:
         return " or ".join(_value(choice, schema) for choice in value["oneOf"])

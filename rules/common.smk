@@ -24,8 +24,7 @@ if find_spec("featurediff") is None:
 from feature_vis.errors import InputError
 from feature_vis.images.png import refuse_cut_off
 from feature_vis.recipe import RECIPE_VERSION
-from featurediff.config.file import read_config
-from featurediff.config.examination import make_plan
+from featurediff.config import make_plan, read_config
 from featurediff.runtime.code_digest import code_digest
 from featurediff.runtime.os_errors import check_times, check_writable
 from featurediff.rendering.channels import ranges_text
@@ -61,7 +60,7 @@ wildcard_constraints:
     network=one_of(plan.networks),
     tuned=one_of(plan.tuned),
     layer=one_of(plan.layers),
-    dataset=one_of(config.get("data", {})),
+    dataset=one_of(config["data"]),
 
 
 def check_results():

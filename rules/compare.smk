@@ -57,7 +57,7 @@ rule measure_channels:
         code=CODE,
         layers=plan.layers,
         probe=lambda wildcards: plan.probe(wildcards.tuned),
-        top_images=config.get("compare", {}).get("top_images", 9),
+        top_images=config["compare"]["top_images"],
         changes_from=lambda wildcards: plan.changes_from(wildcards.tuned),
     script:
         "../scripts/measure_channels.py"
@@ -116,7 +116,7 @@ rule compare_pictures:
     params:
         code=CODE,
         embedder=plan.embedder,
-        pairs=config.get("compare", {}).get("pairs", 10),
+        pairs=config["compare"]["pairs"],
         base=plan.base,
         seed=plan.seed,
         layers=plan.layers,

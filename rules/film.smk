@@ -36,7 +36,7 @@ rule film_epoch:
         changes_from=lambda wildcards: plan.changes_from(wildcards.tuned),
         embedder=plan.embedder,
         base=plan.base,
-        failed_rule=config.get("failed_pictures", {}),
+        failed_rule=config["failed_pictures"],
         base_pictures=f"{RESULTS}/{plan.base}/pictures",
         tuned_pictures=f"{RESULTS}/{{tuned}}/pictures",
         store=f"{RESULTS}/{{tuned}}/.film/epoch{{epoch}}",

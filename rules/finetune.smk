@@ -61,7 +61,7 @@ rule select_checkpoint:
     params:
         network=lambda wildcards: {
             **plan.model(wildcards.network),
-            "epoch": config["networks"][wildcards.network].get("epoch", "best"),
+            "epoch": config["networks"][wildcards.network]["epoch"],
         },
         layers=plan.layers,
     script:

@@ -79,6 +79,6 @@ rule find_failed_pictures:
         runtime=scaled(10),
     params:
         code=CODE,
-        rule=config.get("failed_pictures", {}),
+        rule=config["failed_pictures"],
     script:
         "../scripts/find_failed_pictures.py"

@@ -14,7 +14,7 @@ from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
 from featurediff.cli.main import main
-from featurediff.config.check import find_mistakes
+from featurediff.config import find_mistakes
 
 DOCUMENTS = sorted(
     path.relative_to(REPOSITORY).as_posix()

@@ -20,11 +20,10 @@ from feature_vis.networks.models import build, cached_weights
 from feature_vis.networks.names import is_weights_name
 from featurediff.cli.estimate import estimate
 from featurediff.cli.workflow import find_workflow
-from featurediff.config import examination
-from featurediff.config.expand import plain
-from featurediff.config.file import ConfigFile, Mistake, in_order, in_words, read_config
+from featurediff.config.file import Config, ConfigFile, Mistake, format_mistakes, mistake_at, read_config
 from featurediff.config.network_check import answer
-from featurediff.config.plan import Config, Plan
+from featurediff.config.plan import Plan
+from featurediff.config.validation import check_alone, check_surroundings
 from featurediff.data.expected_counts import compare_with_published
 from featurediff.data.split import make_split
 from featurediff.networks import load_weights
@@ -35,8 +34,11 @@ __all__ = ["Findings", "check_run", "collect_mistakes"]
 
 @dataclass
 class Findings:
-    """What was found on the way: networks by architecture, splits by data set, and what is worth a line."""
+    """What was found on the way: the config's valid part, expanded; networks by architecture; splits by data set; and
+    what is worth a line.
+    """
 
+    config: Config
     networks: dict[str, nn.Module] = field(default_factory=dict)
     splits: dict[str, pd.DataFrame] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -61,27 +63,27 @@ def check_run(file: Path | None, directory: Path, *, cores: int, quick: bool) ->
         mistakes, found = collect_mistakes(read, schema, decode=not quick)
         lines = [*found.notes, f"device: {_device_name()}"]
         if not mistakes:
-            plan = Plan(plain(read.config, read.file.parent).config, found.counts)
+            plan = Plan(found.config, found.counts)
             more, mistakes = estimate(plan, found.networks, found.splits, cores, measure=not quick)
             lines += more
-    return in_words(mistakes, [read]), [f"{read.file}: {_headline(mistakes)}", *lines]
+    return format_mistakes(mistakes, [read]), [f"{read.file}: {_headline(mistakes)}", *lines]
 
 
 def collect_mistakes(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Findings]:
-    """All mistakes, in the order of the file's lines, and what the examinations came to know."""
-    mistakes, sound = examination.sound_config(read.config, schema, read.file.parent)
-    found = Findings()
-    of_weights = [sound.as_written(mistake) for mistake in _examine_weights(sound.config, found)]
-    more, found.counts = examination.examine(sound, partial(answer, networks=found.networks))
+    """All mistakes, and what was found on the way."""
+    mistakes, expanded = check_alone(read.config, schema, read.file.parent)
+    found = Findings(expanded.config)
+    of_weights = [expanded.where_written(mistake) for mistake in _examine_weights(expanded.config, found)]
+    more, found.counts = check_surroundings(expanded, partial(answer, networks=found.networks))
     mistakes += [*of_weights, *more, *read.mistakes]
-    mistakes += [*_examine_results(sound.config), *_examine_data(sound.config, found, decode)]
-    return in_order(mistakes, [read]), found
+    mistakes += [*_examine_results(expanded.config), *_examine_data(expanded.config, found, decode)]
+    return mistakes, found
 
 
 def _examine_weights(config: Config, found: Findings) -> Iterator[Mistake]:
     """Read every file of weights; the network keeps them, and the size of its head."""
     places = [(("networks", name), settings) for name, settings in config["networks"].items()]
-    places.append((("compare", "embedder"), config.get("compare", {}).get("embedder", {})))
+    places.append((("compare", "embedder"), config["compare"].get("embedder", {})))
     for path, settings in places:
         model, weights = settings.get("model"), settings.get("weights")
         if model is None or weights is None or weights in config["networks"]:
@@ -100,16 +102,16 @@ def _examine_weights(config: Config, found: Findings) -> Iterator[Mistake]:
             try:
                 found.networks[model] = load_weights(model, weights, headless=path[-1] == "embedder").module()
             except InputError as error:
-                yield Mistake((*path, "weights"), f"{'.'.join(path)}.weights: {error}")
+                yield mistake_at((*path, "weights"), str(error))
 
 
 def _examine_results(config: Config) -> Iterator[Mistake]:
     """Whether the results folder can be written to."""
-    results = Path(config.get("results", "results"))
+    results = Path(config["results"])
     try:
         check_writable(results)
     except InputError as error:
-        yield Mistake(("results",), f"results: {error}")
+        yield mistake_at(("results",), str(error))
 
 
 def _examine_data(config: Config, found: Findings, decode: bool) -> Iterator[Mistake]:
@@ -120,7 +122,7 @@ def _examine_data(config: Config, found: Findings, decode: bool) -> Iterator[Mis
         if "draw" in data or "root" not in data or "format" not in data:
             continue
         try:
-            settings = {**data, "seed": config.get("seed", 0)}
+            settings = {**data, "seed": config["seed"]}
             split, skipped = make_split(**settings, verify=decode, threads=min(4, os.cpu_count() or 1))
         except InputError as error:
             yield Mistake(("data", name, "root"), f"data.{name}: {_indented(str(error))}")
@@ -130,7 +132,7 @@ def _examine_data(config: Config, found: Findings, decode: bool) -> Iterator[Mis
         left_out = f"; {len(skipped)} files are left out" if len(skipped) else ""
         unread = "" if decode else "; not decoded"
         found.notes.append(f"data {name}: {split['label'].nunique()} classes, pictures: {parts}{left_out}{unread}")
-        validation = data.get("validation", "seeded")
+        validation = data["validation"]
         found.notes += [f"data {name}: {line}" for line in compare_with_published(data["format"], split, validation)]
 
 

@@ -25,7 +25,7 @@ from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from featurediff.config.file import Mistake
-from featurediff.config.plan import Plan, batches
+from featurediff.config.plan import Plan
 from featurediff.training.finetune import finetune, freeze_before, set_up_training
 from featurediff.training.settings import TrainingSettings
 
@@ -88,15 +88,13 @@ def _times(
         for layer in plan.layers:
             recipe = Recipe.from_settings(plan.recipe(layer))
             channels = plan.channels[layer]
-            batch = min(len(channels), plan.config["visualize"].get("batch", 64))
+            batch = min(len(channels), plan.batch_size)
             rate = rendering_rate(networks[architecture], layer, channels[:batch], recipe, device, _SECONDS)
             steps = len(alike) * image_steps(plan, layer)
             total += steps / rate.per_second
             work = f"{steps:,.0f} image-steps at {rate.per_second:.3g}/s, from {rate.measured}"
             yield f"  {architecture} {layer}: {duration(steps / rate.per_second)} ({work})"
-    jobs = len(plan.trained) + len(plan.networks) * sum(
-        len(batches(plan.channels[layer], plan.config["visualize"].get("batch", 64))) for layer in plan.layers
-    )
+    jobs = len(plan.trained) + len(plan.networks) * sum(len(layers) for layers in plan.batches().values())
     start = _seconds_to_start()
     total += jobs * start
     yield f"  start of these {jobs} jobs: {duration(jobs * start)} ({start:.1f} s each, from 1)"

@@ -18,8 +18,8 @@ from feature_vis.networks.structure import call_order, layer_shapes, picture_siz
 from feature_vis.networks.torchvision_import import torchvision
 from feature_vis.networks.user_module import is_user_module
 from featurediff.cli.workflow import example_configs, find_workflow
-from featurediff.config.check import find_mistakes
-from featurediff.config.file import in_words
+from featurediff.config.file import format_mistakes
+from featurediff.config.validation import find_mistakes
 from featurediff.data.formats import FORMATS
 from featurediff.data.listing import shown
 
@@ -55,7 +55,8 @@ def write_config(file: Path, answers: Answers) -> None:
     text = environment.get_template("config.yaml.j2").render(settings)
     mistakes = find_mistakes(yaml.safe_load(text), find_workflow() / "config" / "schema.yaml")
     if mistakes:
-        raise InputError("no config was written; with these answers it could not be followed:\n" + in_words(mistakes))
+        listed = format_mistakes(mistakes)
+        raise InputError(f"no config was written; with these answers it could not be followed:\n{listed}")
     write_text(file, text)
 
 

@@ -1,119 +1,199 @@
 """Does what a config asks of its networks fit them: layers, sizes of pictures, modules to train, names of weights?
 
-This is what needs torch. The workflow, which must do without it, asks a process of its own
-(`featurediff.config.examination`): `python -m featurediff.config.network_check` reads a `Question` as JSON from
-standard input and writes the `Answer`; it ends with 4 where there is no torch.
+This is what needs torch. The workflow, which must do without it, asks in a process of its own: `python -m
+featurediff.config.network_check` reads a `Question` as JSON from standard input and writes the `Answer`; it ends with
+4 where there is no torch. So nothing here imports torch before it answers.
 """
 
+import hashlib
 import json
+import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from feature_vis.errors import InputError
+from feature_vis.files import write_text
+from feature_vis.networks.names import is_weights_name
+from feature_vis.networks.user_module import source_digest
+from feature_vis.recipe import Recipe
+from featurediff.config.expand import architecture
+from featurediff.config.file import Config, Keys, Mistake, mistake_at
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Answer", "AnswerOfOne", "Question", "QuestionOfOne", "answer", "main"]
+__all__ = ["Answer", "Ask", "Question", "answer", "ask_in_a_process", "main", "make_question"]
 
-
-class QuestionOfOne(TypedDict):
-    """About one architecture: names of weights, layers with their recipes, trainings."""
-
-    source: str  # digest of a user's own module: another source is another question
-    weights: list[str]
-    layers: dict[str, list[dict[str, Any]]]  # layer -> {"shape": [height, width], "transforms": of the recipe}
-    trainings: list[dict[str, Any]]  # {"train_from": module or None, "size": pixels}
-
-
-class Question(TypedDict):
-    """`gpu`: is there one? The rest by the architecture's name, see `feature_vis.networks.models`."""
-
-    gpu: bool
-    architectures: dict[str, QuestionOfOne]
-
-
-class AnswerOfOne(TypedDict):
-    """In the question's order; empty texts and lists where nothing is wrong."""
-
-    unknown: str  # why there is no such architecture
-    weights: dict[str, str]
-    layers: dict[str, list[str]]
-    counts: dict[str, int]  # how many channels a layer has
-    trainings: list[tuple[str, list[str]]]  # what is wrong with the module, and with the size
+# What of an expanded config decides the answer, and no more, because an answer is kept for the next run. `gpu`: is one
+# required? `networks` and `embedder`: `model`, `weights`, and of a training `train_from` and `size`. `layers`: by name,
+# each {"shape": [height, width], "transforms": of a recipe} once. `sources`: digests of users' own modules.
+Question = dict[str, Any]
 
 
 class Answer(TypedDict):
-    """`no_gpu`: why there is none, empty where there is one or nobody asked."""
+    """`no_gpu`: why there is none; empty where there is one, or nobody asked. `counts`: channels of each layer."""
 
     no_gpu: str
-    architectures: dict[str, AnswerOfOne]
+    mistakes: list[tuple[list[str], str]]
+    counts: dict[str, int]
 
 
-def answer(question: Question, networks: dict[str, "nn.Module"] | None = None) -> Answer:
-    """Follow each architecture without its weights; `networks` keeps those that are built, or has some already."""
-    networks = {} if networks is None else networks
+# None where nobody can answer: there is no torch.
+Ask = Callable[[Question], Answer | None]
+
+
+def make_question(config: Config) -> Question:
+    """What to ask about an expanded config; a part that is wrong already may be absent or empty."""
+    networks = {}
+    for name, settings in config["networks"].items():
+        training = settings.get("training", {})
+        asked = {key: training[key] for key in ("train_from", "size")} if "epochs" in training else {}
+        networks[name] = {key: settings[key] for key in ("model", "weights") if key in settings} | asked
+    embedder = config["compare"].get("embedder", {})
+    layers = {layer: _frames(settings) for layer, settings in config["visualize"]["layers"].items()}
     return {
-        "no_gpu": _no_gpu() if question["gpu"] else "",
-        "architectures": {name: _of_one(name, asked, networks) for name, asked in question["architectures"].items()},
+        "gpu": config["gpu"] == "required",
+        "networks": networks,
+        "embedder": embedder if "weights" in embedder else {},
+        "layers": {layer: frames for layer, frames in layers.items() if frames},
+        "sources": {
+            each["model"]: _source(each["model"]) for each in (*networks.values(), embedder) if "model" in each
+        },
     }
 
 
-def _of_one(name: str, asked: QuestionOfOne, networks: dict[str, "nn.Module"]) -> AnswerOfOne:
+def _frames(layer: Config) -> list[dict[str, Any]]:
+    """What of a layer's recipes decides whether its pictures are large enough; nothing where one cannot be followed."""
+    frames: list[dict[str, Any]] = []
+    for settings in (layer["recipe"], *layer["overrides"].values()) if "recipe" in layer else ():
+        frame = {"shape": list(Recipe.from_settings(settings).shape), "transforms": settings["transforms"]}
+        frames += [] if frame in frames else [frame]
+    return frames
+
+
+def _source(model: str) -> str:
+    with suppress(InputError):  # the answer says it as well
+        return source_digest(model)
+    return ""
+
+
+def ask_in_a_process(question: Question, cache: Path) -> Answer | None:
+    """Let a process that has torch answer; None where torch is not installed beside the workflow.
+
+    A config is asked about once: the answer lies in the folder `cache` for the workflow's jobs and its next start.
+    """
+    lasting = json.dumps({**question, "gpu": False}, sort_keys=True)  # a machine may have a GPU tomorrow
+    name = hashlib.sha256((lasting + Path(__file__).read_text(encoding="utf-8")).encode()).hexdigest()[:16]
+    kept = cache / f"networks-{name}.json"
+    if not question["gpu"]:
+        with suppress(OSError, ValueError):
+            return json.loads(kept.read_text(encoding="utf-8"))
+    command = [sys.executable, "-P", "-m", "featurediff.config.network_check"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    asked = json.dumps(question)
+    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 4:
+        return None
+    if done.returncode != 0:
+        raise RuntimeError(f"examining the networks failed:\n{done.stderr}")
+    answered: Answer = json.loads(done.stdout)
+    with suppress(OSError):  # a folder that cannot be written to is the jobs' business
+        write_text(kept, json.dumps({**answered, "no_gpu": ""}))
+    return answered
+
+
+def answer(question: Question, networks: "dict[str, nn.Module] | None" = None) -> Answer:
+    """Follow each architecture without its weights; `networks` keeps those that are built, or has some already."""
+    networks = {} if networks is None else networks
+    mistakes: list[Mistake] = []
+    counts: dict[str, int] = {}
+    asked: dict[Keys, Config] = {("networks", name): settings for name, settings in question["networks"].items()}
+    models = {path: architecture(question["networks"], path[1]) for path in asked}
+    if question["embedder"]:
+        asked["compare", "embedder"] = question["embedder"]
+        models["compare", "embedder"] = question["embedder"].get("model")
+    for model in dict.fromkeys(filter(None, models.values())):
+        places = {path: settings for path, settings in asked.items() if models[path] == model}
+        mistakes += _of_model(model, places, question, networks, counts)
+    return {
+        "no_gpu": _no_gpu() if question["gpu"] else "",
+        "mistakes": [(list(mistake.path), mistake.text) for mistake in mistakes],
+        "counts": counts,
+    }
+
+
+def _of_model(
+    model: str, places: dict[Keys, Config], question: Question, networks: "dict[str, nn.Module]", counts: dict[str, int]
+) -> Iterator[Mistake]:
+    """What does not fit one architecture, at each place that asks for it; adds its layers' channels to `counts`."""
     from feature_vis.networks.models import build, cached_weights
+    from feature_vis.networks.structure import layer_shapes
 
-    found: AnswerOfOne = {"unknown": "", "weights": {}, "layers": {}, "counts": {}, "trainings": []}
+    named = [path for path, settings in places.items() if "model" in settings]
     try:
-        model = networks[name] if name in networks else networks.setdefault(name, build(name))
+        network = networks[model] if model in networks else networks.setdefault(model, build(model))
     except InputError as error:
-        return {**found, "unknown": str(error)}
-    for weights in asked["weights"]:
-        try:
-            cached_weights(name, weights)
-        except InputError as error:
-            found["weights"][weights] = str(error)
-    for layer, recipes in asked["layers"].items():
-        problems, counts = _of_layer(model, layer, recipes)
-        found["layers"][layer] = problems
-        found["counts"] |= counts
-    found["trainings"] = [_of_training(model, training) for training in asked["trainings"]]
-    return found
+        yield from (mistake_at((*path, "model"), str(error)) for path in named)
+        return
+    for path in named:
+        weights = places[path].get("weights")
+        if weights is not None and weights not in question["networks"] and is_weights_name(weights):
+            try:
+                cached_weights(model, weights)
+            except InputError as error:
+                there = ", ".join(question["networks"])
+                yield mistake_at((*path, "weights"), f"{error}; networks here: {there}")
+    if any(path[0] == "networks" for path in places):
+        for layer, frames in question["layers"].items():
+            problems = _of_layer(network, layer, frames, counts)
+            yield from (mistake_at(("visualize", "layers", layer), f"{model}: {problem}") for problem in problems)
+
+    too_small = cache(lambda size: layer_shapes(network, [""], (size, size))[1])  # many trainings share a size
+    unknown = cache(partial(_of_module, network))
+    for path, training in places.items():
+        if "size" in training:
+            if problem := unknown(training["train_from"]):
+                yield Mistake((*path, "training", "train_from"), f"{'.'.join(path)}.training.{problem}")
+            for problem in too_small(training["size"]):
+                yield mistake_at((*path, "training", "size"), problem)
 
 
-def _of_layer(model: "nn.Module", layer: str, recipes: list[dict[str, Any]]) -> tuple[list[str], dict[str, int]]:
+def _of_layer(network: "nn.Module", layer: str, frames: list[dict[str, Any]], counts: dict[str, int]) -> Iterator[str]:
     """The frame that the transforms hand on may be smaller than the picture: both must be large enough."""
     from feature_vis.networks.structure import layer_shapes
     from feature_vis.transforms import frame, resolve
 
     sizes: set[tuple[int, int]] = set()
     try:
-        for recipe in recipes:
+        for recipe in frames:
             height, width = recipe["shape"]
             sizes |= {(height, width), frame((height, width), resolve(recipe["transforms"]))}
     except InputError as error:
-        return [str(error)], {}
+        yield str(error)
+        return
     problems: dict[str, None] = {}
-    counts = {}
     for size in sorted(sizes):
-        shapes, wrong = layer_shapes(model, [layer], size)
+        shapes, wrong = layer_shapes(network, [layer], size)
         problems |= dict.fromkeys(wrong)
         if layer in shapes:
             shape, axis = shapes[layer]
             counts[layer] = shape[axis] if len(shape) > 1 else 0
-    return list(problems), counts
+    yield from problems
 
 
-def _of_training(model: "nn.Module", training: Mapping[str, Any]) -> tuple[str, list[str]]:
-    from feature_vis.networks.structure import layer_shapes
+def _of_module(network: "nn.Module", train_from: str | None) -> str:
     from featurediff.measures.frozen_layers import trained_modules
 
-    module = ""
     try:
-        trained_modules(model, training["train_from"])
+        trained_modules(network, train_from)
     except InputError as error:
-        module = str(error)
-    return module, layer_shapes(model, [""], (training["size"], training["size"]))[1]
+        return str(error)
+    return ""
 
 
 def _no_gpu() -> str:

@@ -89,6 +89,8 @@ class TrainingSettings:
             ("label_smoothing", 0 <= self.label_smoothing < 1, "0 or above and below 1"),
             ("patience", self.patience is None or self.patience >= 1, "at least 1"),
             ("size", self.size >= 16, "at least 16 pixels"),
+            ("resize", self.resize is None or self.resize >= 16, "at least 16 pixels"),
+            ("rotation", 0 <= self.rotation <= 180, "0 to 180 degrees"),
             ("randaugment_magnitude", 0 <= self.randaugment_magnitude <= 30, "0 to 30"),
             *[
                 (name, (getattr(self, name) or 0) >= 0, "0 or above")

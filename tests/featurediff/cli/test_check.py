@@ -1,6 +1,5 @@
 """`featurediff check`: every problem at once, each with its line; an estimate from what was measured."""
 
-import copy
 import os
 import shutil
 from collections.abc import Callable
@@ -12,17 +11,13 @@ import pytest
 import torch
 import yaml
 from click.testing import Result
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from made_config import plan_of
 from PIL import Image
 
 from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.cli import estimate
-from featurediff.cli.check import collect_mistakes
 from featurediff.cli.estimate import duration, image_steps, rendering_rate, size_on_disk
-from featurediff.config.file import read_config
-from featurediff.config.plan import Plan
 
 Run = Callable[..., Result]
 
@@ -241,54 +236,17 @@ def test_no_config_and_no_folder(run: Run, tmp_path: Path) -> None:
     assert run("check", "--directory", tmp_path / "no").exit_code == 1
 
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 600)
-    | st.sampled_from(["base", "birds", "layer4.1", "all", "x/y", "0-9"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["model", "root", "base", "7"]), inner),
-    max_leaves=4,
-)
-
-
-def places(config: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where a value of the config could be another one."""
-    if not isinstance(config, dict):
-        return [path]
-    return [path, *(place for key, value in config.items() for place in places(value, (*path, key)))][1 - bool(path) :]
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_whatever_stands_in_a_config_it_is_said_in_words(
-    data: st.DataObject, config: dict[str, Any], folder: Path, workflow: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder)
-    spoilt = copy.deepcopy(config)
-    spoilt["networks"]["control"] = {**copy.deepcopy(config["networks"]["birds"]), "control_of": "birds"}
-    spoilt["film"] = {"channels": {"layer4.1": [0]}, "epochs": [0, 1], "seeds": 1}
-    for _ in range(data.draw(st.integers(1, 3))):
-        *above, last = data.draw(st.sampled_from(places(spoilt)))
-        parent = spoilt
-        for key in above:
-            parent = parent[key]
-        parent[last] = data.draw(values)
-    (folder / "config.yaml").write_text(yaml.safe_dump(spoilt))
-    mistakes, _ = collect_mistakes(read_config("config.yaml"), workflow / "config" / "schema.yaml", decode=False)
-    assert all(mistake.text for mistake in mistakes)
-
-
 def test_image_steps_count_sizes_seeds_and_growth(config: dict[str, Any]) -> None:
     config["visualize"]["layers"]["layer3.1"]["overrides"] = {1: {"size": 64}, 2: {"steps": 40}}
-    plan = Plan(config, {"layer3.1": 256, "layer4.1": 512})
+    plan = plan_of(config, {"layer3.1": 256, "layer4.1": 512})
     assert image_steps(plan, "layer3.1") == 4 * (10 + 4 * 10 + 40)
     config["visualize"]["recipe"] = {"size": 224, "steps": 120, "schedule": "growing"}
-    grown = image_steps(Plan(config, {"layer3.1": 256, "layer4.1": 512}), "layer4.1")
+    grown = image_steps(plan_of(config, {"layer3.1": 256, "layer4.1": 512}), "layer4.1")
     assert grown == pytest.approx(4 * 2 * (40 * (96 / 224) ** 2 + 30 * (160 / 224) ** 2 + 50))
 
 
 def test_disk_is_that_of_real_checkpoints(config: dict[str, Any], tmp_path: Path) -> None:
-    plan = Plan(config, {"layer3.1": 256, "layer4.1": 512})
+    plan = plan_of(config, {"layer3.1": 256, "layer4.1": 512})
     model = build("resnet18", classes=2)
     checkpoints, pictures = size_on_disk(plan, {"resnet18": model})
     assert pictures == 40 * 32 * 32 * 3

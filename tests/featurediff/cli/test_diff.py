@@ -13,7 +13,7 @@ from PIL import Image
 
 from feature_vis.networks.models import build
 from featurediff.cli.diff import Pair, write_diff_config
-from featurediff.config.check import find_mistakes
+from featurediff.config import find_mistakes
 
 Run = Callable[..., Result]
 

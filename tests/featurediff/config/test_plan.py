@@ -5,52 +5,51 @@ import shutil
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from places import REPOSITORY
+from made_config import plan_of
 
 from feature_vis.errors import InputError
-from featurediff.config.check import find_mistakes
-from featurediff.config.plan import Plan, batches
-
-SCHEMA = REPOSITORY / "config" / "schema.yaml"
 
 
-@given(st.sets(st.integers(0, 500)), st.integers(1, 70))
-def test_batches_hold_each_channel_once_in_order(channels: set[int], size: int) -> None:
-    parts = batches(sorted(channels), size)
-    assert [channel for part in parts for channel in part] == sorted(channels)
-    assert all(len(part) == size for part in parts[:-1])
-
-
-def test_recipes_go_from_general_to_particular(config) -> None:
-    plan = Plan(config)
-    assert plan.recipe("layer4")["steps"] == 4
-    assert plan.recipe("layer3")["steps"] == 5
+def test_a_batch_has_the_layers_recipe_and_those_of_channels_that_differ(config) -> None:
+    plan = plan_of(config)
+    assert (plan.recipe("layer4")["steps"], plan.recipe("layer3")["steps"]) == (4, 5)
     assert plan.recipe("layer3", 1) == plan.recipe("layer3") | {"steps": 6, "size": 48}
-    assert set(plan.recipes("layer3", (0, 1))["channels"]) == {"1"}
+    assert plan.recipe("layer3", 0) == plan.recipe("layer3")
+    assert plan.recipes("layer3", (0, 1)) == {
+        "layer": plan.recipe("layer3"),
+        "channels": {"1": plan.recipe("layer3", 1)},
+    }
     assert plan.recipes("layer3", (0, 2))["channels"] == {}
 
 
 def test_layers_with_equal_batches_share_a_rule(config) -> None:
-    assert Plan(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
+    assert plan_of(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 15, 16, 20, 33, 64, 100, 512])
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 45, 100])
-def test_there_is_a_lead_in_every_batch(config, size: int, count: int) -> None:
+def test_a_batch_is_of_consecutive_channels_and_has_a_lead(config, size: int, count: int) -> None:
     config["visualize"]["batch"] = size
     config["visualize"]["layers"] = {"layer3": {"channels": f"5-{count + 4}"}}
-    plan = Plan(config, counts={"layer3": 200})
-    leads = set(plan.leads("layer3"))
-    assert leads <= set(plan.channels["layer3"])
-    assert all(leads.intersection(batch) for batch in plan.batches())
+    plan = plan_of(config)
+    channels, batches, leads = plan.channels["layer3"], list(plan.batches()), set(plan.leads("layer3"))
+    assert [channel for batch in batches for channel in batch] == channels == list(range(5, count + 5))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert leads <= set(channels)
+    assert all(leads.intersection(batch) for batch in batches)
     if size >= 16:
         assert leads == {*range(5, count + 5, 16), count + 4}
 
 
+def test_every_picture_has_its_path(config) -> None:
+    plan = plan_of(config | {"seeds": 2, "results": "r"})
+    pictures = list(plan.pictures())
+    assert len(set(pictures)) == len(pictures) == 2 * plan.picture_count == 24
+    assert {"r/tuned/pictures/layer4/channel2.png", "r/base/pictures/layer3/seed1/channel0.png"} <= set(pictures)
+
+
 def test_the_networks_of_a_plan(config) -> None:
-    plan = Plan(config)
+    plan = plan_of(config)
     assert (plan.base, plan.tuned, plan.trained, plan.loaded) == ("base", ["tuned"], ["base", "tuned"], [])
     assert plan.architecture("tuned") == "resnet18"
     assert plan.starts_from("tuned") == "base"
@@ -58,14 +57,13 @@ def test_the_networks_of_a_plan(config) -> None:
 
 
 def test_without_a_film_there_is_none(config) -> None:
-    plan = Plan(config)
+    plan = plan_of(config)
     assert (plan.filmed, plan.film_channels) == ([], {})
 
 
 def test_a_film_of_the_most_changed_channels(config) -> None:
     config["film"] = {}
-    assert find_mistakes(config, SCHEMA) == []
-    plan = Plan(config)
+    plan = plan_of(config)
     assert plan.filmed == ["tuned"]
     assert plan.film_channels == {"layer3": 3, "layer4": 3}  # as many as there are, below 16
     assert plan.film_epochs("tuned") == [0, 1, 2]
@@ -76,40 +74,28 @@ def test_a_film_of_the_most_changed_channels(config) -> None:
 
 def test_a_film_of_named_channels_at_named_epochs(config) -> None:
     config["film"] = {"channels": {"layer4": "1-2", "layer3": "all"}, "epochs": [9, 2, 0], "seeds": 1}
-    assert find_mistakes(config, SCHEMA) == []
-    plan = Plan(config)
+    plan = plan_of(config)
     assert plan.film_channels == {"layer4": [1, 2], "layer3": [0, 1, 2]}
     assert plan.film_epochs("tuned") == [0, 2]
     assert plan.film("tuned")["seeds"] == [0]
-
-
-def test_a_training_may_have_a_seed_of_its_own(config) -> None:
-    config["seed"] = 5
-    config["networks"]["tuned"]["training"]["seed"] = 7
-    assert find_mistakes(config, SCHEMA) == []
-    plan = Plan(config)
-    assert (plan.training("base")["seed"], plan.training("tuned")["seed"]) == (5, 7)
-    assert plan.recipe("layer4")["seed"] == 5
 
 
 def test_a_control_is_another_run_of_a_network(config) -> None:
     again = copy.deepcopy(config["networks"]["tuned"]) | {"control_of": "tuned"}
     again["training"]["seed"] = 1
     config["networks"]["again"] = again
-    assert find_mistakes(config, SCHEMA) == []
-    assert Plan(config).controls == {"again": "tuned"}
+    assert plan_of(config).controls == {"again": "tuned"}
 
 
 def test_a_gpu_that_is_required_is_one_gpu(config) -> None:
     for value, gpus in ((None, 1), (0, 0), (1, 1), ("required", 1)):
-        assert Plan(config if value is None else {**config, "gpu": value}).gpu == gpus
+        assert plan_of(config if value is None else {**config, "gpu": value}).gpu == gpus
 
 
 def test_a_training_may_have_threads_of_its_own(config) -> None:
     config["threads"] = 3
     config["networks"]["tuned"]["training"] |= {"threads": 5, "cache_mb": 4000}
-    assert find_mistakes(config, SCHEMA) == []
-    plan = Plan(config, {})
+    plan = plan_of(config)
     assert (plan.training_threads("base"), plan.training_threads("tuned")) == (3, 5)
     assert (plan.training_memory("base"), plan.training_memory("tuned")) == (8000, 11000)
     assert "threads" not in plan.training("tuned")  # or more of them would look like another training
@@ -118,12 +104,25 @@ def test_a_training_may_have_threads_of_its_own(config) -> None:
 def test_photographs_without_classes_probe_all_networks(config) -> None:
     config["data"]["photos"] = {"format": "unlabelled", "root": "photos"}
     config["compare"] = {"probe": {"data": "photos", "size": 96, "resize": 110}}
-    assert find_mistakes(config, SCHEMA) == []
-    plan = Plan(config)
+    plan = plan_of(config)
     assert plan.probe_data("tuned") == ["photos"]
-    probe = plan.probe("tuned")
-    assert (probe["roots"], probe["size"], probe["resize"]) == ({"photos": "photos"}, 96, 110)
-    assert plan.changes_from("tuned") == "layer4"
+    assert plan.probe("tuned") == {"roots": {"photos": "photos"}, "size": 96, "resize": 110}
+
+
+def test_without_other_photographs_those_of_the_training_probe(config) -> None:
+    assert plan_of(config).probe("tuned") == {"roots": {"d": "d"}, "size": 224, "resize": None}
+    config["networks"]["tuned"]["training"] |= {"size": 64, "resize": 68}
+    assert plan_of(config).probe("tuned") == {"roots": {"d": "d"}, "size": 64, "resize": 68}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({}, "layer4"), ({"frozen_statistics": "moving"}, None), ({"train_from": None}, None)],
+)
+def test_the_first_module_in_which_a_network_may_differ(config, change: dict[str, Any], expected: str | None) -> None:
+    config["networks"]["tuned"]["training"] |= change
+    assert plan_of(config).changes_from("tuned") == expected
+    assert plan_of(config).changes_from("base") is None
 
 
 def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
@@ -134,7 +133,7 @@ def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
     config["film"] = {}
 
     def asked() -> list[Any]:
-        plan = Plan(config, {"layer3": 12, "layer4": 12})
+        plan = plan_of(config)
         assert plan.architecture("tuned") == model
         return [plan.model("tuned"), plan.embedder, plan.film("tuned")]
 
@@ -146,4 +145,4 @@ def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
     assert all(one["source"] != other["source"] for one, other in zip(before, asked(), strict=True))
     config["networks"]["base"]["model"] = f"{tmp_path}/gone:cnn"
     with pytest.raises(InputError, match=r"there is no file .*gone\.py"):
-        Plan(config, {"layer3": 12, "layer4": 12}).model("base")
+        plan_of(config).model("base")

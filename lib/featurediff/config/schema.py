@@ -1,16 +1,26 @@
-"""What the schema forbids, said to whoever wrote the config and not to whoever wrote the schema. No torch here."""
+"""The schema: the one source of a config's keys, types and defaults, and its errors in the words of a config.
 
+Whoever wrote the config has not read the schema: a message names keys and values, never JSON Schema's terms. No torch
+here.
+"""
+
+import copy
 import difflib
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import yaml
 
-from featurediff.config.file import Mistake
+from featurediff.config.file import Keys, Mistake, mistake_at
 
-__all__ = ["did_you_mean", "in_plain_words", "without_unusable_values"]
+__all__ = ["did_you_mean", "read_schema", "schema_mistakes", "unusable_values", "with_defaults"]
+
+Schema = Mapping[str, Any]
 
 _TYPES = {
     "integer": "a whole number",
@@ -31,11 +41,37 @@ _LONGEST_TEXT = 1000  # characters; file systems take some 4,000 bytes
 _MOST_DIGITS = 18  # Python refuses to print numbers of some thousand digits, torch those of more than 64 bits
 
 
-def in_plain_words(error: jsonschema.ValidationError) -> Iterator[Mistake]:
+@cache
+def read_schema(file: Path) -> Schema:
+    """The schema in a YAML file; it is read once, and nobody may change it."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one, takes a tenth of the time
+    return yaml.load(file.read_text(encoding="utf-8"), loader)
+
+
+def with_defaults(value: Any, schema: Schema) -> Any:
+    """A copy of a config, or of a part of it, with the schema's defaults where a key is absent.
+
+    A `$ref` is not followed: recipes lie over one another, so only `Recipe` knows the settings of a picture.
+    """
+    if not isinstance(value, dict):
+        return copy.deepcopy(value)
+    keys, others = schema.get("properties", {}), schema.get("additionalProperties") or {}
+    absent = {key: each["default"] for key, each in keys.items() if key not in value and "default" in each}
+    return {key: with_defaults(inner, keys.get(key, others)) for key, inner in {**value, **absent}.items()}
+
+
+def schema_mistakes(config: Any, schema: Schema, *, partial: bool = False) -> list[Mistake]:
+    """All that the schema forbids; of a part of a config with `partial`, which may lack the rest."""
+    validator = jsonschema.Draft202012Validator({**schema, "required": []} if partial else schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    return [mistake for error in errors for mistake in _described(error)]
+
+
+def _described(error: jsonschema.ValidationError) -> Iterator[Mistake]:
     """One or more mistakes, each with its keys, of an error of the schema."""
     path = tuple(str(part) for part in error.absolute_path)
     where = ".".join(path) or "the config"
-    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+    schema: Schema = error.schema if isinstance(error.schema, dict) else {}
     if "propertyNames" in error.absolute_schema_path:
         here = (*path, str(error.instance))
         yield Mistake(here, f"{where} cannot have the key {_shown(error.instance)}: {schema['description']}")
@@ -48,7 +84,7 @@ def in_plain_words(error: jsonschema.ValidationError) -> Iterator[Mistake]:
         yield Mistake((*path, key) if path else (), f"{where}: the key {key!r} is missing")
     elif error.validator == "oneOf" and (inside := _of_its_kind(error)):
         for each in inside:
-            yield from in_plain_words(each)
+            yield from _described(each)
     elif error.validator in ("minItems", "minProperties") and not error.instance:
         yield Mistake(path, f"{where}: must not be empty")
     elif error.validator == "uniqueItems":
@@ -70,28 +106,23 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     return f": did you mean {close[0]!r}?" if close else f": there are {', '.join(known) or 'none'}"
 
 
-def without_unusable_values(config: Any) -> tuple[Any, list[Mistake]]:
-    """A copy with 1 or `x` in the place of every value that only YAML can take, and a mistake for each of them.
+def unusable_values(value: Any, path: Keys = ()) -> Iterator[Mistake]:
+    """A mistake for each key and value that only YAML can take.
 
     `.nan` and `.inf` are numbers for the schema, too; a whole number of thousands of digits cannot be printed; and a
     text with control characters is no name of anything.
     """
-    mistakes: list[Mistake] = []
-
-    def usable(value: Any, path: tuple[str, ...]) -> Any:
-        if isinstance(value, dict):
-            where = ".".join(path) or "the config"
-            wrong = {key: why for key in value if (why := _unusable_key(key))}
-            mistakes.extend(Mistake((*path, str(key)), f"{where}: the key {why}") for key, why in wrong.items())
-            return {key: usable(inner, (*path, str(key))) for key, inner in value.items() if key not in wrong}
-        if isinstance(value, list):
-            return [usable(inner, (*path, str(index))) for index, inner in enumerate(value)]
-        if isinstance(value, str | int | float) and (why := _unusable(value)):
-            mistakes.append(Mistake(path, f"{'.'.join(path)}: {why}"))
-            return "x" if isinstance(value, str) else 1
-        return value
-
-    return usable(config, ()), mistakes
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if why := _unusable_key(key):
+                yield Mistake((*path, str(key)), f"{'.'.join(path) or 'the config'}: the key {why}")
+            else:
+                yield from unusable_values(inner, (*path, str(key)))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from unusable_values(inner, (*path, str(index)))
+    elif isinstance(value, str | int | float) and (why := _unusable(value)):
+        yield mistake_at(path, why)
 
 
 def _unusable_key(key: Any) -> str:
