@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -109,7 +109,10 @@ def ask_in_a_process(question: Question, cache: Path) -> Answer | None:
 
 def answer(question: Question, networks: "dict[str, nn.Module] | None" = None) -> Answer:
     """Follow each architecture without its weights; `networks` keeps those that are built, or has some already."""
+    import torch
+
     networks = {} if networks is None else networks
+    no_gpu = "" if torch.cuda.is_available() else f"torch {torch.__version__} sees none on this machine"
     mistakes: list[Mistake] = []
     counts: dict[str, int] = {}
     asked: dict[Keys, Config] = {("networks", name): settings for name, settings in question["networks"].items()}
@@ -121,7 +124,7 @@ def answer(question: Question, networks: "dict[str, nn.Module] | None" = None) -
         places = {path: settings for path, settings in asked.items() if models[path] == model}
         mistakes += _of_model(model, places, question, networks, counts)
     return {
-        "no_gpu": _no_gpu() if question["gpu"] else "",
+        "no_gpu": no_gpu if question["gpu"] else "",
         "mistakes": [(list(mistake.path), mistake.text) for mistake in mistakes],
         "counts": counts,
     }
@@ -133,6 +136,7 @@ def _of_model(
     """What does not fit one architecture, at each place that asks for it; adds its layers' channels to `counts`."""
     from feature_vis.networks.models import build, cached_weights
     from feature_vis.networks.structure import layer_shapes
+    from featurediff.measures.frozen_layers import trained_modules
 
     named = [path for path, settings in places.items() if "model" in settings]
     try:
@@ -153,14 +157,20 @@ def _of_model(
             problems = _of_layer(network, layer, frames, counts)
             yield from (mistake_at(("visualize", "layers", layer), f"{model}: {problem}") for problem in problems)
 
-    too_small = cache(lambda size: layer_shapes(network, [""], (size, size))[1])  # many trainings share a size
-    unknown = cache(partial(_of_module, network))
-    for path, training in places.items():
-        if "size" in training:
-            if problem := unknown(training["train_from"]):
-                yield Mistake((*path, "training", "train_from"), f"{'.'.join(path)}.training.{problem}")
-            for problem in too_small(training["size"]):
-                yield mistake_at((*path, "training", "size"), problem)
+    @cache  # many trainings, of a sweep for example, have these in common
+    def wrong(train_from: str | None, size: int) -> tuple[str, list[str]]:
+        too_small = layer_shapes(network, [""], (size, size))[1]
+        try:
+            trained_modules(network, train_from)
+        except InputError as error:
+            return str(error), too_small
+        return "", too_small
+
+    for path, training in ((path, asked) for path, asked in places.items() if "size" in asked):
+        module, sizes = wrong(training["train_from"], training["size"])
+        if module:
+            yield Mistake((*path, "training", "train_from"), f"{'.'.join(path)}.training.{module}")
+        yield from (mistake_at((*path, "training", "size"), problem) for problem in sizes)
 
 
 def _of_layer(network: "nn.Module", layer: str, frames: list[dict[str, Any]], counts: dict[str, int]) -> Iterator[str]:
@@ -184,22 +194,6 @@ def _of_layer(network: "nn.Module", layer: str, frames: list[dict[str, Any]], co
             shape, axis = shapes[layer]
             counts[layer] = shape[axis] if len(shape) > 1 else 0
     yield from problems
-
-
-def _of_module(network: "nn.Module", train_from: str | None) -> str:
-    from featurediff.measures.frozen_layers import trained_modules
-
-    try:
-        trained_modules(network, train_from)
-    except InputError as error:
-        return str(error)
-    return ""
-
-
-def _no_gpu() -> str:
-    import torch
-
-    return "" if torch.cuda.is_available() else f"torch {torch.__version__} sees none on this machine"
 
 
 def main() -> None:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from made_config import SCHEMA, expanded, plan_of
 
 from featurediff.config.expand import expand
-from featurediff.config.file import Mistake
 from featurediff.config.schema import read_schema
 from featurediff.config.validation import find_mistakes
 
@@ -136,67 +134,3 @@ def test_a_users_module_is_found_from_the_configs_folder(config: dict[str, Any])
     assert found["networks"]["base"]["model"] == "configs/nets:build"
     assert found["compare"]["embedder"] == {"model": "configs/judge:build", "weights": "j.pth"}
     assert config["networks"]["base"]["model"] == "nets:build"
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (
-            {"networks": {"mine": {"checkpoint": "b.pth"}}},
-            (("networks", "mine", "checkpoint"), "unknown key 'checkpoint': did you mean 'weights'?"),
-        ),
-        (
-            {"networks": {"dogs": {"sweep": {"learning_rat": [1]}}}},
-            (("networks", "dogs", "training", "learning_rat"), "did you mean 'learning_rate'?"),
-        ),
-        (
-            {"networks": {"dogs": {"sweep": {"learning_rate": [0.1, -1]}}}},
-            (("networks", "dogs", "training", "learning_rate"), "must be a number above 0, not -1"),
-        ),
-        (
-            {"networks": {"dogs": {"sweep": {"size": [32, 32]}}}},
-            (("networks", "dogs", "sweep", "size"), "has the same value twice"),
-        ),
-        (
-            {
-                "networks": {"short-dogs": {"weights": "a.pth"}},
-                "experiments": [{"name": "short", "networks": {"dogs": {"weights": "b.pth"}}}],
-            },
-            (
-                ("experiments", "0", "networks", "dogs"),
-                "its network short-dogs is there already, from networks.short-dogs",
-            ),
-        ),
-        (
-            {
-                "experiments": [
-                    {"name": "short", "networks": {"dogs": {"weights": "base", "data": "x", "training": {"epochs": 1}}}}
-                ]
-            },
-            (("experiments", "0", "networks", "dogs", "data"), "there is no data set 'x'"),
-        ),
-        ({"experiments": [{"networks": {}}]}, (("experiments", "0", "name"), "the key 'name' is missing")),
-        (
-            {"compare": {"probe": {"data": "photos"}}},
-            (("compare", "probe", "data"), "compare.probe.data: there is no data set 'photos'"),
-        ),
-        (
-            {"data": {"d": {"format": "unlabelled", "root": "d"}}},
-            (("networks", "dogs", "data"), "d has no classes to train on: an unlabelled data set can only probe"),
-        ),
-    ],
-)
-def test_mistakes_are_said_where_they_stand(
-    config: dict[str, Any], change: dict[str, Any], expected: tuple[tuple[str, ...], str]
-) -> None:
-    for key, value in change.items():
-        for name, settings in value.items() if isinstance(value, dict) else ():
-            if key == "networks" and name in config["networks"]:
-                config["networks"][name] |= settings
-            else:
-                config.setdefault(key, {})[name] = settings
-        if isinstance(value, list):
-            config[key] = value
-    found = find_mistakes(yaml.safe_load(yaml.safe_dump(config)), SCHEMA)
-    path, text = expected
-    assert any(isinstance(each, Mistake) and each.path == path and text in each.text for each in found), found

@@ -116,8 +116,7 @@ def test_without_other_photographs_those_of_the_training_probe(config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
-    [({}, "layer4"), ({"frozen_statistics": "moving"}, None), ({"train_from": None}, None)],
+    ("change", "expected"), [({}, "layer4"), ({"frozen_statistics": "moving"}, None), ({"train_from": None}, None)]
 )
 def test_the_first_module_in_which_a_network_may_differ(config, change: dict[str, Any], expected: str | None) -> None:
     config["networks"]["tuned"]["training"] |= change

@@ -19,56 +19,74 @@ from featurediff.config.validation import check_alone, check_surroundings, find_
 DEMO = (REPOSITORY / "config.yaml").read_text()
 
 
-def add_control(
-    config: dict[str, Any], *, control_of: str = "tuned", seed: int = 1, epochs: int = 3, **changes
-) -> None:
-    """Another run of `tuned`."""
-    run = copy.deepcopy(config["networks"]["tuned"]) | changes
-    run["training"] |= {"seed": seed, "epochs": epochs}
-    config["networks"]["again"] = run | {"control_of": control_of}
-
-
-MISTAKES = {
-    "unknown key": (lambda c: c.update(sed=1), "did you mean 'seed'"),
-    "unknown base": (lambda c: c.update(base="bass"), "did you mean 'base'"),
-    "unknown data": (lambda c: c["networks"]["base"].update(data="e"), "no data set 'e'"),
-    "no data": (lambda c: c["networks"]["base"].pop("data"), "training needs data"),
-    "a warm-up without end": (
-        lambda c: c["networks"]["base"]["training"].update(warmup_epochs=2),
-        "networks.base.training.warmup_epochs: the warm-up takes 2 of 2 epochs",
+# What is laid over the small config (GONE takes a key away), where the mistake is, and what its text has.
+CONTROL = (
+    "networks: {again: {weights: base, data: d, control_of: tuned, training: {epochs: 3, train_from: layer4, seed: 1}}}"
+)
+EXPERIMENT = "experiments: [{name: a, networks: {tuned: {weights: base, data: d, training: {epochs: 1}}}}]"
+MISTAKES = [
+    ("sed: 1", "sed", "the config has an unknown key 'sed': did you mean 'seed'?"),
+    ("bad_channels: {}", "bad_channels", "unknown key 'bad_channels': it is called 'failed_pictures' now"),
+    ("visualize: {recipe: {steps: 0}}", "visualize.recipe.steps", "must be a whole number of at least 1, not 0"),
+    ("visualize: {layers: {../x: {channels: 0}}}", "visualize.layers.../x", "cannot have the key '../x'"),
+    ("networks: {../x: {}}", "networks.../x", "'../x': A letter, then letters, digits, - and _."),
+    ("networks: {plots: {weights: base}}", "networks.plots", "the results have a folder of that name"),
+    ("networks: {mine: {checkpoint: b.pth}}", "networks.mine.checkpoint", "did you mean 'weights'?"),
+    ("base: bass", "base", "there is no network 'bass': did you mean 'base'?"),
+    ("networks: {base: {data: e}}", "networks.base.data", "there is no data set 'e'"),
+    ("networks: {base: {data: GONE}}", "networks.base", "training needs data"),
+    ("data: {d: {format: unlabelled}}", "networks.base.data", "d has no classes to train on: an unlabelled data set"),
+    ("networks: {base: {training: GONE}}", "networks.base", "has neither weights nor training"),
+    ("networks: {base: {model: GONE}}", "networks.base", "needs a model"),
+    ("networks: {base: {weights: tuned}}", "networks.base.weights", "tuned starts from base itself"),
+    ("networks: {base: {epoch: 2}}", "networks.base.epoch", "2 epochs are trained, 0 to 1, not 2"),
+    ("networks: {base: {training: {warmup_epochs: 2}}}", "networks.base.training.warmup_epochs", "takes 2 of 2 epochs"),
+    ("film: {channels: {layer5: [0]}}", "film.channels.layer5", "layer5 is not among visualize.layers"),
+    ("{seeds: 2, film: {seeds: 3}}", "film.seeds", "3 is more than seeds, 2"),
+    ("film: {epochs: [3]}", "film.epochs", "none of them is an epoch of tuned, 0 to 2"),
+    (CONTROL.replace("of: tuned", "of: tunde"), "networks.again.control_of", "did you mean 'tuned'?"),
+    (CONTROL.replace("of: tuned", "of: base"), "networks.again.control_of", "two fine-tuned networks are compared"),
+    (CONTROL.replace("weights: base", "model: vgg11"), "networks.again.control_of", "must have the same weights, data"),
+    (CONTROL.replace("epochs: 3", "epochs: 9"), "networks.again.control_of", "the same weights, data and training"),
+    (CONTROL.replace("seed: 1", "seed: 0"), "networks.again.control_of", "give its training a seed of its own"),
+    ("compare: {probe: {data: photos}}", "compare.probe.data", "there is no data set 'photos'"),
+    ("compare: {embedder: {network: bse}}", "compare.embedder.network", "there is no network 'bse'"),
+    ("compare: {embedder: {model: vgg11}}", "compare.embedder", "model and weights go together"),
+    ("compare: {embedder: {network: base, model: vgg11, weights: w}}", "compare.embedder", "either network, or model"),
+    (
+        "networks: {tuned: {sweep: {learning_rat: [1]}}}",
+        "networks.tuned.training.learning_rat",
+        "did you mean 'learning_rate'",
     ),
-    "no weights": (lambda c: c["networks"]["base"].pop("training"), "neither weights nor training"),
-    "no model": (lambda c: c["networks"]["base"].pop("model"), "needs a model"),
-    "circle": (lambda c: c["networks"]["base"].update(weights="tuned"), "starts from base itself"),
-    "wrong type": (lambda c: c["visualize"]["recipe"].update(steps=0), "visualize.recipe.steps"),
-    "wrong name": (lambda c: c["networks"].update({"../x": {}}), "'../x': A letter, then letters, digits, - and _."),
-    "name of a folder": (lambda c: c["networks"].update(plots=c["networks"]["tuned"]), "a folder of that name"),
-    "layer that is a path": (
-        lambda c: c["visualize"]["layers"].update({"../x": {"channels": 0}}),
-        "visualize.layers cannot have the key '../x'",
-    ),
-    "no epoch": (lambda c: c["networks"]["base"].update(epoch=2), "2 epochs are trained, 0 to 1, not 2"),
-    "film of no layer": (
-        lambda c: c.update(film={"channels": {"layer5": [0]}}),
-        "layer5 is not among visualize.layers",
-    ),
-    "film of more seeds": (lambda c: c.update(seeds=2, film={"seeds": 3}), "film.seeds: 3 is more than seeds, 2"),
-    "film beyond the end": (lambda c: c.update(film={"epochs": [3]}), "none of them is an epoch of tuned, 0 to 2"),
-    "control of nothing": (lambda c: add_control(c, control_of="tunde"), "did you mean 'tuned'"),
-    "control of the base": (lambda c: add_control(c, control_of="base"), "two fine-tuned networks are compared"),
-    "control of another task": (lambda c: add_control(c, weights=None, model="vgg11"), "the same weights, data"),
-    "control trained otherwise": (lambda c: add_control(c, epochs=9), "the same weights, data and training"),
-    "control without a seed": (lambda c: add_control(c, seed=0), "a seed of its own"),
-    "half an embedder": (lambda c: c.update(compare={"embedder": {"model": "vgg11"}}), "model and weights go together"),
-}
+    ("networks: {tuned: {sweep: {momentum: [0.1, 1]}}}", "networks.tuned.training.momentum", "below 1, not 1"),
+    ("networks: {tuned: {sweep: {size: [32, 32]}}}", "networks.tuned.sweep.size", "has the same value twice"),
+    ("experiments: [{networks: {}}]", "experiments.0.name", "the key 'name' is missing"),
+    (EXPERIMENT.replace("data: d", "data: x"), "experiments.0.networks.tuned.data", "there is no data set 'x'"),
+    (f"{{{EXPERIMENT}, networks: {{a-tuned: {{weights: base}}}}}}", "experiments.0.networks.tuned", "is there already"),
+]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_said_in_words(mistake: str, config) -> None:
+def lay_over(config: dict[str, Any], change: dict[str, Any]) -> None:
+    for key, value in change.items():
+        if value == "GONE":
+            del config[key]
+        elif isinstance(value, dict) and isinstance(config.get(key), dict):
+            lay_over(config[key], value)
+        else:
+            config[key] = value
+
+
+@pytest.mark.parametrize(("change", "path", "words"), MISTAKES)
+def test_mistakes_are_said_in_words_where_they_stand(change: str, path: str, words: str, config) -> None:
+    lay_over(config, yaml.safe_load(change))
+    found = {".".join(mistake.path): mistake.text for mistake in find_mistakes(config, SCHEMA)}
+    assert words in found[path], found
+
+
+def test_a_control_and_an_experiment_without_mistakes(config) -> None:
     assert find_mistakes(config, SCHEMA) == []
-    change, message = MISTAKES[mistake]
-    change(config)
-    assert any(message in mistake.text for mistake in find_mistakes(config, SCHEMA))
+    lay_over(config, yaml.safe_load(f"{{{CONTROL}, {EXPERIMENT}}}"))
+    assert find_mistakes(config, SCHEMA) == []
 
 
 def test_names_are_looked_up_in_what_the_schema_allows(config) -> None:
