@@ -8,5 +8,5 @@ from featurediff.runtime.job import job
 
 with job(snakemake.log[0], snakemake.resources.runtime):
     settings = dict(snakemake.params.draw)
-    files = draw_data_set(settings.pop("kind"), Path(settings.pop("root")), **{"per_class": 60, "size": 64} | settings)
+    files = draw_data_set(settings.pop("kind"), Path(settings.pop("root")), **settings)
     write_text(snakemake.output.manifest, "\n".join(str(file) for file in files) + "\n")

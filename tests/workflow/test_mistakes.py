@@ -26,7 +26,7 @@ def test_all_mistakes_of_a_config_are_named_at_once_with_their_lines(fresh: Expe
         "visualise:": "the config has an unknown key 'visualise': did you mean 'visualize'?",
         "results:": "results: pictures/first/results lies inside the data set first",
         "epochs: many": "networks.dogs.training.epochs: must be a whole number from 1 to 100,000, not 'many'",
-        "train_from: layer9": "networks.cars.training.train_from: the network has no module 'layer9'",
+        "train_from: layer9": "networks.cars.training.train_from: the network uses no module 'layer9'",
         "layer4.7:": "there is no layer 'layer4.7'; close names: layer4.1",
         "channels: 500-512": "there is no channel 512: the layer has 512, 0 to 511",
     }.items():

@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,12 +12,13 @@ from made_config import SCHEMA
 from places import REPOSITORY
 
 from feature_vis.errors import InputError
-from feature_vis.parameterizations import NAMES
 from feature_vis.recipe import CHOICES, MODES, Recipe
 from feature_vis.regularizers import REGULARIZERS
 from feature_vis.transforms import PRESETS, Transforms
 from featurediff.config.schema import did_you_mean, read_schema, unusable_values, with_defaults
 from featurediff.config.validation import find_mistakes
+from featurediff.data.split import make_split
+from featurediff.rendering.failed_pictures import find_failed
 from featurediff.training.settings import CHOICES as TRAINING_CHOICES
 from featurediff.training.settings import TrainingSettings
 
@@ -122,7 +125,8 @@ def test_defaults_are_filled_in_where_a_key_is_absent_and_may_be() -> None:
     assert with_defaults({"e": {}}, schema)["e"] == {"f": 3}
 
 
-TRAINING = read_schema(SCHEMA)["properties"]["networks"]["additionalProperties"]["properties"]["training"]["properties"]
+PROPERTIES = read_schema(SCHEMA)["properties"]
+TRAINING = PROPERTIES["networks"]["additionalProperties"]["properties"]["training"]["properties"]
 RECIPE = read_schema(SCHEMA)["$defs"]["recipe"]["properties"]
 # the class, what it cannot be made without, the schema's part, and what only the whole config knows
 CLASSES = [
@@ -140,6 +144,17 @@ def test_keys_and_defaults_of_the_schema_are_those_of_the_code(kind, needed, des
     for name in set(fields) - {"epochs", "statistics"}:
         assert repr(described[name]["default"]) == repr(getattr(made, name)), name
     assert not any("default" in described[name] for name in {"threads", "seed", "epochs"} & set(described))
+
+
+@pytest.mark.parametrize(
+    ("function", "described"),
+    [(make_split, PROPERTIES["data"]["additionalProperties"]), (find_failed, PROPERTIES["failed_pictures"])],
+)
+def test_defaults_of_functions_are_those_of_the_schema(function: Any, described: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters
+    for name, key in described["properties"].items():
+        if name != "draw" and "default" in key:
+            assert parameters[name].default == key["default"], name
 
 
 @pytest.mark.parametrize(("kind", "needed", "described", "of_config"), CLASSES)
@@ -168,7 +183,6 @@ def test_names_in_the_schema_are_those_of_the_code() -> None:
     assert set(named["enum"]) == set(PRESETS)
     assert set(settings["properties"]) == {field.name for field in dataclasses.fields(Transforms)}
     assert set(RECIPE["mode"]["enum"]) == set(MODES)
-    assert set(RECIPE["parameterization"]["enum"]) == set(NAMES)
     assert set(RECIPE["regularizers"]["properties"]) == set(REGULARIZERS)
     for described, choices in ((RECIPE, CHOICES), (TRAINING, TRAINING_CHOICES)):
         assert {name: tuple(described[name]["enum"]) for name in choices} == choices
