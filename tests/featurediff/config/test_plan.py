@@ -143,5 +143,5 @@ def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
         source.write("# a change\n")
     assert all(one["source"] != other["source"] for one, other in zip(before, asked(), strict=True))
     config["networks"]["base"]["model"] = f"{tmp_path}/gone:cnn"
-    with pytest.raises(InputError, match=r"there is no file .*gone\.py"):
+    with pytest.raises(InputError, match=r"gone\.py of the network gone does not exist"):
         plan_of(config).model("base")
