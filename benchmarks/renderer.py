@@ -1,7 +1,7 @@
 """How fast the renderer is: beside the network's passes alone, the original's recipe, lucent and Horama.
 
     python benchmarks/renderer.py rates --weights resnet50.pth     image-steps per second, at 224 and 128 px
-    python benchmarks/renderer.py climb --weights resnet50.pth     seconds to the activation that the original reaches
+    python benchmarks/renderer.py ascent --weights resnet50.pth     seconds to the activation that the original reaches
     python benchmarks/renderer.py shortcuts --weights resnet50.pth --sizes 128   what each of ours costs, and reaches
 
 `--weights`: a state dict of torchvision's ResNet-50 (or a name such as IMAGENET1K_V2, fetched by torchvision).
@@ -39,7 +39,7 @@ Timer = Callable[[], float]  # seconds for one image-step
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rates", "climb", "shortcuts"])
+    parser.add_argument("what", choices=["rates", "ascent", "shortcuts"])
     parser.add_argument("--weights", default="IMAGENET1K_V2")
     parser.add_argument("--layer", default="layer4.2")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128])
@@ -55,8 +55,8 @@ def main() -> None:
     if options.what == "rates":
         for size in options.sizes:
             compare_rates(model, options, size)
-    elif options.what == "climb":
-        compare_climbs(model, options, options.sizes[0])
+    elif options.what == "ascent":
+        compare_ascents(model, options, options.sizes[0])
     else:
         compare_shortcuts(model, options, options.sizes[0])
 
@@ -224,7 +224,7 @@ def _wait(device: torch.device) -> None:
 # Climbs ----------------------------------------------------------------------------------------------------------
 
 
-def compare_climbs(model: nn.Module, options: argparse.Namespace, size: int) -> None:
+def compare_ascents(model: nn.Module, options: argparse.Namespace, size: int) -> None:
     """Print the time and the mean activation of the original's 256 steps, and of ours."""
     device = torch.device(options.device)
     source = Objectives(model)

@@ -74,8 +74,5 @@ def test_penalty_sums_the_weighted_parts(pictures: torch.Tensor) -> None:
     expected = 2 * l1(pictures) + 0.5 * total_variation(pictures)
     torch.testing.assert_close(penalty(pictures, weights), expected)
     assert penalty(pictures, {}).tolist() == [0, 0, 0]
-
-
-def test_unknown_regularizer_names_the_known_ones(pictures: torch.Tensor) -> None:
     with pytest.raises(InputError, match=r"'tv'.*total_variation, l1, l2, blur"):
         penalty(pictures, {"tv": 1.0, "l1": 1.0})

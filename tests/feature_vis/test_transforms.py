@@ -230,7 +230,10 @@ def test_transforms_of_a_larger_picture_are_larger() -> None:
     assert EVERYTHING.scaled(1) == EVERYTHING
 
 
-def test_unknown_preset_names_the_known_ones() -> None:
+def test_presets_and_settings_are_transforms_and_unknown_ones_are_named() -> None:
+    assert resolve({"pad": 2, "translate": [3, 1], "flip": True}) == Transforms(pad=2, translate=(3, 1), flip=True)
+    with pytest.raises(InputError, match=r"no jitter: they have pad, translate"):
+        resolve({"jitter": 3})
     with pytest.raises(InputError, match=r"'papr'.*paper, small, lucid"):
         resolve("papr")
     assert resolve("lucid") is PRESETS["lucid"]
@@ -259,9 +262,3 @@ def test_what_does_not_fit_together_is_refused() -> None:
         frame((8, 20), Transforms(trim=4))
     with pytest.raises(InputError, match="above 0"):
         small.scaled(0)
-
-
-def test_settings_of_a_config_are_transforms() -> None:
-    assert resolve({"pad": 2, "translate": [3, 1], "flip": True}) == Transforms(pad=2, translate=(3, 1), flip=True)
-    with pytest.raises(InputError, match=r"no jitter: they have pad, translate"):
-        resolve({"jitter": 3})

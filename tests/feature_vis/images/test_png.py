@@ -36,11 +36,7 @@ def test_round_trip(tmp_path) -> None:
     picture, notes = read_picture(tmp_path / "a.png")
     assert np.array_equal(picture, PICTURE)
     assert notes == {"key": "k", "näme": 1.5}
-
-
-def test_equal_pictures_are_equal_files(tmp_path) -> None:
-    write_picture(tmp_path / "a.png", PICTURE, {"a": 1, "b": 2})
-    write_picture(tmp_path / "b.png", PICTURE, {"b": 2, "a": 1})
+    write_picture(tmp_path / "b.png", PICTURE, {"näme": 1.5, "key": "k"})
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 

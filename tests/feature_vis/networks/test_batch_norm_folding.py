@@ -103,17 +103,8 @@ class Activated(nn.BatchNorm2d):
         return super().forward(x).relu()
 
 
-ODDITIES = [
-    "shared convolution",
-    "shared norm",
-    "read elsewhere",
-    "two norms",
-    "norm first",
-    "something between",
-    "by keyword",
-    "norm that does more",
-    "weights made on the way",
-]
+ODDITIES = ["shared convolution", "shared norm", "read elsewhere", "two norms", "norm first", "something between"]
+ODDITIES += ["by keyword", "norm that does more", "weights made on the way"]
 
 
 @pytest.mark.parametrize("oddity", ODDITIES)
@@ -121,6 +112,8 @@ def test_odd_pairs_are_left_alone(oddity: str) -> None:
     torch.manual_seed(0)
     model = unsettled(nn.Sequential(Pair(oddity), nn.ReLU()))
     assert folded(model, [""], noise(12)) == 0
+    if oddity not in ("read elsewhere", "two norms"):  # where one is read elsewhere, nothing is folded
+        assert folded(unsettled(nn.Sequential(Pair("none"), Pair(oddity))), ["1"], noise(12)) == 1
 
 
 def test_what_is_read_elsewhere_is_seen_of_new_norms_too() -> None:
@@ -129,11 +122,6 @@ def test_what_is_read_elsewhere_is_seen_of_new_norms_too() -> None:
     model = nn.Sequential(Pair("read elsewhere")).eval()
     model[0].norm.weight.data.fill_(3)
     assert folded(model, [""], noise(12)) == 0
-
-
-def test_a_plain_pair_beside_odd_ones_is_folded() -> None:
-    model = unsettled(nn.Sequential(Pair("none"), Pair("norm that does more"), Pair("shared convolution")))
-    assert folded(model, ["2"], noise(12)) == 1
 
 
 def test_without_statistics_or_weights() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from feature_vis.errors import InputError
 from feature_vis.networks.models import build
-from feature_vis.networks.user_module import call, is_user_module, source_digest, source_files, within
+from feature_vis.networks.user_module import is_user_module, source_digest, source_files, within
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,17 @@ def test_what_a_module_imports_from_beside_it_belongs_to_its_source(package: Pat
     assert files == {"outer.py", "late.py", "inner/__init__.py", "inner/parts.py", "inner/deepest.py"}
 
 
-def test_the_digest_follows_the_source_and_the_function(package: Path) -> None:
+def test_the_digest_follows_the_source_and_the_function(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"{package}/outer:build"
     before = source_digest(name)
+    monkeypatch.chdir(package)
+    assert source_digest("outer:build") == before  # wherever the folder lies
     (package / "stranger.py").write_text("X = 1\n")
     assert source_digest(name) == before
     assert source_digest(f"{package}/outer:other") != before
     (package / "inner" / "deepest.py").write_text("import sys\n")
     assert source_digest(name) != before
     assert source_digest("resnet50") == ""
-
-
-def test_the_digest_does_not_know_where_the_folder_lies(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(package)
-    assert source_digest("outer:build") == source_digest(f"{package}/outer:build")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +78,3 @@ def test_mistakes_of_the_user_are_said(source: str | None, name: str, message: s
     if "does not exist" in message or "Python" in message or "no network" in message:
         with pytest.raises(InputError, match=message):
             source_digest(f"{tmp_path}/{name}")  # what the workflow asks before
-
-
-def test_the_function_is_called(package: Path) -> None:
-    assert type(call(f"{package}/outer:build")).__name__ == "ReLU"

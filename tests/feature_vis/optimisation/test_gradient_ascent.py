@@ -1,4 +1,4 @@
-"""Pictures climb together as if alone: company, free places, faults and lack of memory change nothing in them."""
+"""Pictures that are optimised together come out as if alone: neither batch, faults nor lack of memory change them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -114,34 +114,28 @@ def test_a_gradient_that_is_not_finite_stops_that_picture_alone() -> None:
     assert same(fine, alone)
 
 
+def without_memory_for(pictures: int) -> Callable[[Tensor], Tensor]:
+    def transform(batch: Tensor) -> Tensor:
+        if len(batch) >= pictures:
+            raise torch.OutOfMemoryError
+        return batch
+
+    return transform
+
+
 def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     source = Objectives(tiny())
     wanted = [source.logit(channel) for channel in (1, 2, 3, 0, 1)]
     recipe = dataclasses.replace(TINY, steps=5)
-
-    def narrow(pictures: Tensor) -> Tensor:
-        if len(pictures) > 2:
-            raise torch.OutOfMemoryError("no more than 2")
-        return pictures
-
     expected = rendered(wanted, recipe, batch=2, transform=lambda pictures: pictures)
-    assert all(same(*pair) for pair in zip(rendered(wanted, recipe, transform=narrow), expected, strict=True))
+    assert all(
+        same(*pair) for pair in zip(rendered(wanted, recipe, transform=without_memory_for(3)), expected, strict=True)
+    )
 
 
 def test_out_of_memory_that_no_smaller_batch_cures_is_an_error() -> None:
-    def none_at_all(_pictures: Tensor) -> Tensor:
-        raise torch.OutOfMemoryError("nothing")
-
-    with pytest.raises(torch.OutOfMemoryError):
-        list(render([Objectives(tiny()).logit(1)], TINY, transform=none_at_all))
-
-
-def test_a_set_is_not_parted_for_want_of_memory() -> None:
-    def narrow(pictures: Tensor) -> Tensor:
-        if len(pictures) > 2:
-            raise torch.OutOfMemoryError("no more than 2")
-        return pictures
-
     source = Objectives(tiny())
-    with pytest.raises(torch.OutOfMemoryError):
-        list(render([source.logit(1) + source.diversity("0")] * 3, TINY, transform=narrow))
+    a_set = [source.logit(1) + source.diversity("0")] * 3  # which needs one batch
+    for objectives, pictures in [([source.logit(1)], 1), (a_set, 3)]:
+        with pytest.raises(torch.OutOfMemoryError):
+            list(render(objectives, TINY, transform=without_memory_for(pictures)))
