@@ -3,17 +3,18 @@
     python benchmarks/planted.py --model resnet18 --weights resnet18.pth --layer layer4.1 --train-from layer3.1
     python benchmarks/planted.py --network results/base/network.pth --layer layer4.1 --train-from layer3.1
 
-Every weight from `--train-from` on moves by noise, relative to its tensor's spread; in channels drawn from the layer
-the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or turned in sign
-(`planting`). Base and perturbed network are rendered as the workflow renders them, and the workflow's tables
-are made of them: once for every kind of change, of its channels and the unchanged ones, since a layer's drift is taken
-from its bulk. Beside them, from the same pictures, the original's recipe: one picture of each network, each from noise
-of its own, and the cosine of what enters the embedder's last layer.
+All weights from `--train-from` on are moved by noise, relative to the spread of their tensor. In channels drawn from the
+layer the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or turned in
+sign (`planting`). The base and the perturbed network are rendered as in the workflow, and the workflow's tables are made:
+once for every kind of change, from its channels and the unchanged ones, because a layer's drift is estimated from the
+majority of its channels. For comparison the original's recipe is applied to the same pictures: one picture of each
+network, each from its own noise, and the cosine of their embeddings.
 
-Printed: ROC AUC of each statistic, with its standard error; the AUC by number of seeds; and how many channels are found
-at a false discovery rate of 5 %, falsely and rightly, also where nothing was planted (`--nulls` further draws of the
-noise; the base against itself from other seeds). `--probe` is an image folder whose photographs the correlation of
-activations is taken over. Rendered pictures stay in `--cache`: another run with the same settings renders nothing.
+Printed are the ROC AUC of each statistic with its standard error, the AUC by number of seeds, and how many channels are
+found at a false discovery rate of 5 %, falsely and rightly; the latter also where nothing was planted (`--nulls` further
+draws of the noise, or the base against itself from other seeds). `--probe` is an image folder; the correlation of
+activations is taken over its photographs. Rendered pictures stay in `--cache`: another run with the same settings renders
+nothing.
 """
 
 import argparse

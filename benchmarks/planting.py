@@ -1,12 +1,12 @@
-"""Networks with a known answer: all trained weights drift a little, and in known channels a real change is planted.
+"""Networks in which the changes are known: all trained weights drift a little, and some channels really change.
 
-What fine-tuning does to a layer is not known, so no statistic can be checked on it. Here it is known: `drifted` moves
-every weight from `train_from` on by noise, as any training does, and `planted` gives some channels of a layer another
-filter. A statistic is as good as it tells the one from the other.
+Nobody knows what fine-tuning changes in a layer, so no statistic can be checked on a fine-tuned network. Here the truth
+is known: `drifted` moves every weight from `train_from` on by noise, as any training does, and `planted` gives some
+channels of a layer another filter. A good statistic tells the two apart.
 
-A filter is all that makes the channel, as `featurediff.measures.weight_change` finds it: rows of the last
-convolutions, batch norm included. A shortcut without weights stays, as it does in fine-tuning: in a residual block the
-channel still receives what the block below hands on.
+The filter of a channel is what `featurediff.measures.weight_change` finds: rows of the last convolutions, batch norm
+included. A shortcut without weights stays as it is, as in fine-tuning: in a residual block the channel still receives
+what the block below passes on.
 """
 
 import copy

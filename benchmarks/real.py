@@ -79,7 +79,7 @@ def accuracies(results: Path, networks: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=networks)
 
 
-def mean_answers(results: Path, network: str, data: Path, task: str, size: int) -> np.ndarray:
+def mean_activations(results: Path, network: str, data: Path, task: str, size: int) -> np.ndarray:
     """(K,): the mean activation of the layer's channels over a task's validation pictures."""
     split = read_split(results / "data" / task / "split.csv")
     pictures = PictureDataset(data, split, "val", val_transform(size, resize=size * 8 // 7))
@@ -90,10 +90,10 @@ def mean_answers(results: Path, network: str, data: Path, task: str, size: int) 
     return np.asarray(sums / len(pictures))
 
 
-def turned(answers: dict[str, dict[str, np.ndarray]], network: str) -> np.ndarray:
+def turned(means: dict[str, dict[str, np.ndarray]], network: str) -> np.ndarray:
     """(K,): by how much the channels prefer the network's own task more than they did in the base.
 
-    Preference is (own - other) / (own + other), of `answers[network][task]`. Channels that are weaker on their own task
+    Preference is (own - other) / (own + other), of `means[network][task]`. Channels that are weaker on their own task
     than half of their layer count as not turned.
     """
     (other,) = set(TUNED) - {network}
@@ -101,18 +101,18 @@ def turned(answers: dict[str, dict[str, np.ndarray]], network: str) -> np.ndarra
     def preference(of: dict[str, np.ndarray]) -> np.ndarray:
         return (of[network] - of[other]) / (of[network] + of[other] + 1e-9)
 
-    own = answers[network][network]
-    return np.where(own >= np.median(own), preference(answers[network]) - preference(answers["base"]), -2.0)
+    own = means[network][network]
+    return np.where(own >= np.median(own), preference(means[network]) - preference(means["base"]), -2.0)
 
 
 def choose(results: Path, roots: dict[str, Path], size: int, count: int) -> dict[str, list[int]]:
     """The `count` channels that turned most towards each task, most first; and as many, spread over the layer."""
-    answers = {
-        network: {task: mean_answers(results, network, roots[task], task, size) for task in TUNED}
+    means = {
+        network: {task: mean_activations(results, network, roots[task], task, size) for task in TUNED}
         for network in ("base", *TUNED)
     }
-    chosen = {name: np.argsort(-turned(answers, name), kind="stable")[:count].tolist() for name in TUNED}
-    layer = len(answers["base"]["dogs"])
+    chosen = {name: np.argsort(-turned(means, name), kind="stable")[:count].tolist() for name in TUNED}
+    layer = len(means["base"]["dogs"])
     return {**chosen, "spread": np.linspace(0, layer - 1, count).round().astype(int).tolist()}
 
 

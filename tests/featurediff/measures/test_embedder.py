@@ -50,6 +50,7 @@ def test_distances_are_those_of_embeddings_and_grams(net: Net) -> None:
     batch = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     other = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(2))
     embedder = Embedder(net)
+    assert torch.equal(embedder.embed(batch), embedder.embed(batch.to(memory_format=torch.channels_last)))
     cosine, grams = embedder.distances(batch, other)
     (one, one_grams), (two, two_grams) = embedder(batch), embedder(other)
     torch.testing.assert_close(cosine, cosine_similarity(one, two))
