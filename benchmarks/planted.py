@@ -3,18 +3,18 @@
     python benchmarks/planted.py --model resnet18 --weights resnet18.pth --layer layer4.1 --train-from layer3.1
     python benchmarks/planted.py --network results/base/network.pth --layer layer4.1 --train-from layer3.1
 
-All weights from `--train-from` on are moved by noise, relative to the spread of their tensor. In channels drawn from the
-layer the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or turned in
-sign (`planting`). The base and the perturbed network are rendered as in the workflow, and the workflow's tables are made:
-once for every kind of change, from its channels and the unchanged ones, because a layer's drift is estimated from the
-majority of its channels. For comparison the original's recipe is applied to the same pictures: one picture of each
-network, each from its own noise, and the cosine of their embeddings.
+All weights from `--train-from` on are moved by noise, relative to the spread of their tensor. In channels drawn from
+the layer the filter is replaced by another channel's, mixed half and half with it, mixed with a quarter of it, or
+turned in sign (`planting`). The base and the perturbed network are rendered as in the workflow, and the workflow's
+tables are made: once for every kind of change, from its channels and the unchanged ones, because a layer's drift is
+estimated from the majority of its channels. For comparison the original's recipe is applied to the same pictures: one
+picture of each network, each from its own noise, and the cosine of their embeddings.
 
-Printed are the ROC AUC of each statistic with its standard error, the AUC by number of seeds, and how many channels are
-found at a false discovery rate of 5 %, falsely and rightly; the latter also where nothing was planted (`--nulls` further
-draws of the noise, or the base against itself from other seeds). `--probe` is an image folder; the correlation of
-activations is taken over its photographs. Rendered pictures stay in `--cache`: another run with the same settings renders
-nothing.
+Printed are the ROC AUC of each statistic with its standard error, the AUC by number of seeds, and how many channels
+are found at a false discovery rate of 5 %, falsely and rightly; the latter also where nothing was planted (`--nulls`
+further draws of the noise, or the base against itself from other seeds). `--probe` is an image folder; the
+correlation of activations is taken over its photographs. Rendered pictures stay in `--cache`: another run with the
+same settings renders nothing.
 """
 
 import argparse
