@@ -1,5 +1,7 @@
 """featurediff: which features of a CNN does fine-tuning change, how, and is the change real?"""
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.14")
@@ -12,6 +14,10 @@ if "networks" not in config:
 
 
 report: "report/workflow.rst"
+
+
+# An image of the Dockerfile, for `--software-deployment-method apptainer`; without that option no job asks for it.
+container: os.environ.get("FEATUREDIFF_IMAGE")
 
 
 include: "rules/common.smk"

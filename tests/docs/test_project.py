@@ -34,6 +34,7 @@ def test_the_citation_names_the_version_and_the_licence() -> None:
 
 def test_the_catalog_says_what_is_true() -> None:
     usage = yaml.safe_load((REPOSITORY / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert usage["software-stack-deployment"]["conda"] is (REPOSITORY / "envs").is_dir()
-    assert usage["report"] is any("report(" in path.read_text() for path in REPOSITORY.glob("rules/*.smk"))
+    deployment, rules = usage["software-stack-deployment"], [*REPOSITORY.glob("rules/*.smk")]
+    assert deployment["conda"] is (REPOSITORY / "envs").is_dir()
+    assert deployment["report"] is any("report(" in path.read_text() for path in rules)
     get_argument_parser().parse_args(["--cores", "1", *usage["mandatory-flags"]["flags"].split()])

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from places import REPOSITORY
 
 from feature_vis.networks.models import build
 from workflow.conftest import environment
 
-SNAKEFILE = f"""
+SNAKEFILE = """
+from featurediff.cli.workflow import find_workflow
+
 configfile: "outer.yaml"
 
 module featurediff:
-    snakefile: "{REPOSITORY}/Snakefile"
+    snakefile: str(find_workflow() / "Snakefile")
     config: config["channels"]
 
 use rule * from featurediff as fd_*
@@ -25,7 +26,7 @@ rule count_pictures:
     default_target: True
     input: "out/base/pictures/layer4.1.csv"
     output: "count.txt"
-    shell: "wc -l < {{input}} > {{output}}"
+    shell: "wc -l < {input} > {output}"
 """
 
 
