@@ -28,9 +28,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("blue", "red"):
         (tmp_path / "birds" / name).mkdir(parents=True)
         for number in range(4):
-            Image.fromarray(np.full((32, 32, 3), 40 * number, np.uint8)).save(
-                tmp_path / "birds" / name / f"{number}.png"
-            )
+            pixels = np.full((32, 32, 3), 40 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "birds" / name / f"{number}.png")
     return tmp_path
 
 
@@ -64,7 +63,7 @@ def check(run: Run, folder: Path, workflow: Path) -> Callable[..., Result]:
 
 
 def test_a_sound_config_with_its_estimate(
-    check: Callable[..., Result], config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    check: Callable[..., Result], config: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "_SECONDS", 0.2)
     threads = torch.get_num_threads()
@@ -73,14 +72,18 @@ def test_a_sound_config_with_its_estimate(
     finally:
         torch.set_num_threads(threads)
     assert result.exit_code == 0, result.output
-    assert "no problem was found" in result.stdout
-    assert "2 classes, pictures: 6 train, 2 val" in result.stdout
-    assert "40 pictures of 2 networks, 4 a channel" in result.stdout
-    assert "training birds:" in result.stdout
-    assert "24 pictures, validation counted as training" in result.stdout
-    assert "resnet18 layer4.1:" in result.stdout
-    assert "(160 image-steps at" in result.stdout
-    assert "not counted: embedding, comparison" in result.stdout
+    for line in (
+        "no problem was found",
+        "2 classes, pictures: 6 train, 2 val",
+        "40 pictures of 2 networks, 4 a channel",
+        "training birds:",
+        "24 pictures, validation counted as training",
+        "resnet18 layer4.1:",
+        "(160 image-steps at",
+        "not counted: embedding, comparison",
+    ):
+        assert line in result.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["birds", "config.yaml"]  # nothing is written
 
 
 def test_all_problems_at_once_with_their_lines(check: Callable[..., Result]) -> None:
@@ -207,18 +210,10 @@ def test_a_picture_that_cannot_be_read_is_named(
     assert check(config, "--quick").exit_code == 0  # nothing was decoded
 
 
-def test_nothing_is_written(check: Callable[..., Result], config: dict[str, Any], folder: Path) -> None:
-    check(config, "--quick")
-    assert sorted(path.name for path in folder.iterdir()) == ["birds", "config.yaml"]
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a: [", "config.yaml:1: not YAML"),
-        ("- a", "a config has keys and values"),
-        ("&a [*a]", "leads back to itself"),
-        ("a: 2026-99-99", "not YAML"),
         ("!!python/object:os.system x", "not YAML"),
         ("", "config.yaml: the config: the key 'networks' is missing"),
         ("networks: 3", "config.yaml:1: networks: must be keys with their values, not 3"),

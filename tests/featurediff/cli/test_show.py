@@ -25,6 +25,9 @@ def test_pictures_and_numbers_of_every_network(run: Run, made_results: Path, pla
     assert f"rank1_channel{planted}.png" in result.output
     assert "dogs against base, rank 1 of 28" in result.output
     assert "unbiased MMD²" in result.output
+    alone = run("show", "layer4.1:0", "--network", "dogs", "--results", made_results).output
+    assert "dogs against base" in alone
+    assert "cars" not in alone
 
 
 def test_each_number_stands_with_its_floor_interval_and_tests(made_results: Path, planted: int) -> None:
@@ -51,12 +54,6 @@ def test_a_reason_is_said_and_an_empty_one_is_not(made_results: Path, planted: i
     assert not [line for line in lines if line.startswith("  layer: ")]
 
 
-def test_a_network_alone(run: Run, made_results: Path) -> None:
-    output = run("show", "layer4.1:0", "--network", "dogs", "--results", made_results).output
-    assert "dogs against base" in output
-    assert "cars" not in output
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -73,12 +70,6 @@ def test_what_is_not_there_ends_with_1_and_close_names(
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stdout == ""
-
-
-def test_no_results_yet(run: Run, tmp_path: Path) -> None:
-    result = run("show", "layer4.1:1", "--results", tmp_path / "results")
-    assert result.exit_code == 1
-    assert "run the workflow first" in result.stderr
 
 
 def test_what_cannot_be_parsed_is_a_usage_error(run: Run) -> None:

@@ -37,12 +37,9 @@ def test_sorted_as_pandas_sorts(run: Run, by: str, ascending: bool, made_results
     ]
 
 
-def test_csv_has_every_column_as_it_stands(run: Run, made_results: Path) -> None:
+def test_csv_has_every_column_as_it_stands_of_all_layers_or_of_one(run: Run, made_results: Path) -> None:
     output = run("top", "--network", "dogs", "-n", "28", "--csv", "--results", made_results).output
     assert output == (made_results / "compare" / "dogs" / "ranking.csv").read_text()
-
-
-def test_one_layer(run: Run, made_results: Path) -> None:
     output = run("top", "--network", "cars", "--layer", "layer3.1", "--csv", "--results", made_results).output
     assert {row["layer"] for row in rows(output)} == {"layer3.1"}
     assert len(rows(output)) == 14
