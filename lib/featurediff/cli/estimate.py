@@ -5,7 +5,6 @@ with the pictures of the data set. What is left out is said.
 """
 
 import copy
-import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from featurediff.config.file import Mistake
 from featurediff.config.plan import Plan
+from featurediff.runtime.child_process import child_environment
 from featurediff.training.finetune import finetune, freeze_before, set_up_training
 from featurediff.training.settings import TrainingSettings
 
@@ -106,8 +106,7 @@ def _times(
 def _seconds_to_start() -> float:
     """Of a job that renders, until it has imported what it needs."""
     began = time.monotonic()
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, "-c", "import featurediff.rendering.batch"], env=environment, check=True)
+    subprocess.run([sys.executable, "-c", "import featurediff.rendering.batch"], env=child_environment(), check=True)
     return time.monotonic() - began
 
 

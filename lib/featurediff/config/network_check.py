@@ -7,7 +7,6 @@ featurediff.config.network_check` reads a `Question` as JSON from standard input
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from feature_vis.networks.user_module import source_digest
 from feature_vis.recipe import Recipe
 from featurediff.config.expand import architecture
 from featurediff.config.file import Config, Keys, Mistake, mistake_at
+from featurediff.runtime.child_process import child_environment
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,9 +94,8 @@ def ask_in_a_process(question: Question, cache: Path) -> Answer | None:
         with suppress(OSError, ValueError):
             return json.loads(kept.read_text(encoding="utf-8"))
     command = [sys.executable, "-P", "-m", "featurediff.config.network_check"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     asked = json.dumps(question)
-    done = subprocess.run(command, input=asked, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=asked, env=child_environment(), capture_output=True, text=True, check=False)
     if done.returncode == 4:
         return None
     if done.returncode != 0:

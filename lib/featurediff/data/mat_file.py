@@ -5,7 +5,6 @@ A file of 184 bytes can make SciPy request 16 GB, and one of 1 MB can make it ov
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 import scipy.io
 
 from feature_vis.errors import InputError
+from featurediff.runtime.child_process import child_environment
 
 __all__ = ["Values", "main", "read_mat"]
 
@@ -35,9 +35,8 @@ def read_mat(file: Path, *variables: str) -> dict[str, Values]:
     Raises:
         InputError: the file is not a MATLAB file, is damaged, lacks a variable, or exceeds the limits.
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-P", "-m", "featurediff.data.mat_file", str(file), *variables]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    done = subprocess.run(command, env=child_environment(), capture_output=True, check=False)
     if done.returncode == _WRONG:
         raise InputError(f"{file} {json.loads(done.stdout)}")
     if done.returncode != 0:

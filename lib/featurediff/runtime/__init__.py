@@ -2,6 +2,7 @@
 
 - `job`: the frame of every script; `progress` and `watchdog` watch it, `os_errors` explains the machine's faults
 - `tables`, `csv_injection`: tables on disk
+- `child_process`: what another Python is started with
 - `code_digest`: the version of the code that made a result
 """
 
@@ -10,6 +11,7 @@ from feature_vis.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "child_process": ["child_environment"],
         "code_digest": [],
         "csv_injection": [],
         "job": ["log"],
