@@ -1,7 +1,7 @@
-"""Everything that can be known to go wrong before a run, said at once.
+"""All mistakes that can be found before a run, listed at once.
 
-Each examination yields mistakes with the keys of the config they belong to. Where the schema already refuses a part
-of the config, the examinations leave that part alone and look at the rest.
+Each check yields mistakes with the keys of the config that they belong to. A part of the config that the schema refuses
+is left out, and the rest is checked.
 """
 
 import os
@@ -34,21 +34,19 @@ __all__ = ["Findings", "check_run", "collect_mistakes"]
 
 @dataclass
 class Findings:
-    """What was found on the way: the config's valid part, expanded; networks by architecture; splits by data set; and
-    what is worth a line.
-    """
+    """What the checks found out besides mistakes."""
 
-    config: Config
-    networks: dict[str, nn.Module] = field(default_factory=dict)
-    splits: dict[str, pd.DataFrame] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    config: Config  # its valid part, expanded
+    networks: dict[str, nn.Module] = field(default_factory=dict)  # by architecture
+    splits: dict[str, pd.DataFrame] = field(default_factory=dict)  # by data set
+    counts: dict[str, int] = field(default_factory=dict)  # channels by layer
+    notes: list[str] = field(default_factory=list)  # lines to print
 
 
 def check_run(file: Path | None, directory: Path, *, cores: int, quick: bool) -> tuple[str, list[str]]:
-    """Examine a config; returns all problems in words, empty where there are none, and what else is worth saying.
+    """Check a config; returns its problems as text, empty if there are none, and other lines to print.
 
-    `directory`: where snakemake will run. `quick`: neither decode every picture nor measure.
+    `directory`: where the workflow will run. `quick`: decode no pictures and measure no times.
 
     Raises:
         InputError: a config that cannot be read at all, or no directory.
@@ -57,7 +55,7 @@ def check_run(file: Path | None, directory: Path, *, cores: int, quick: bool) ->
     if file is not None:
         file = Path(os.path.relpath(file, directory))
     if not directory.is_dir():
-        raise InputError(f"there is no folder {directory}: `featurediff init {directory}` makes it")
+        raise InputError(f"there is no folder {directory}: `featurediff init {directory}` creates it")
     with chdir(directory):
         read = read_config(file or Path("config.yaml"))
         mistakes, found = collect_mistakes(read, schema, decode=not quick)
@@ -70,7 +68,7 @@ def check_run(file: Path | None, directory: Path, *, cores: int, quick: bool) ->
 
 
 def collect_mistakes(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[list[Mistake], Findings]:
-    """All mistakes, and what was found on the way."""
+    """All mistakes, and what else the checks found out."""
     mistakes, expanded = check_alone(read.config, schema, read.file.parent)
     found = Findings(expanded.config)
     of_weights = [expanded.where_written(mistake) for mistake in _examine_weights(expanded.config, found)]
@@ -81,7 +79,7 @@ def collect_mistakes(read: ConfigFile, schema: Path, *, decode: bool) -> tuple[l
 
 
 def _examine_weights(config: Config, found: Findings) -> Iterator[Mistake]:
-    """Read every file of weights; the network keeps them, and the size of its head."""
+    """Read every file of weights; the networks found keep the weights, and with them the size of the head."""
     places = [(("networks", name), settings) for name, settings in config["networks"].items()]
     places.append((("compare", "embedder"), config["compare"].get("embedder", {})))
     for path, settings in places:
@@ -92,7 +90,7 @@ def _examine_weights(config: Config, found: Findings) -> Iterator[Mistake]:
             found.networks[model] = found.networks.get(model) or build(model)
             named = is_weights_name(weights)
             file = cached_weights(model, weights) if named else Path(weights)
-        except InputError:  # an unknown name, of which the examination speaks
+        except InputError:  # an unknown name, which another check reports
             continue
         if file is None:
             found.notes.append(f"{'.'.join(path)}: timm will fetch {weights} from the hub, or from its cache")
@@ -129,7 +127,7 @@ def _examine_data(config: Config, found: Findings, decode: bool) -> Iterator[Mis
             continue
         found.splits[name] = split
         parts = ", ".join(f"{count} {part}" for part, count in split["split"].value_counts().items())
-        left_out = f"; {len(skipped)} files are left out" if len(skipped) else ""
+        left_out = f"; {len(skipped)} unreadable files are left out" if len(skipped) else ""
         unread = "" if decode else "; not decoded"
         found.notes.append(f"data {name}: {split['label'].nunique()} classes, pictures: {parts}{left_out}{unread}")
         validation = data["validation"]

@@ -1,7 +1,7 @@
-"""How long a run takes and how much it writes: a few steps of the real work, measured here and now, multiplied.
+"""How long a run takes and how much it writes: a few steps of the real work are measured here and multiplied.
 
-Measured are the two parts that take nearly all of the time: pictures, for each layer at its size, and training,
-with the pictures of the data set. What is left out is said.
+Two parts take nearly all of the time and are measured: rendering, for each layer at its size, and training, with the
+pictures of the data set. The last line lists what is not counted.
 """
 
 import copy
@@ -31,29 +31,29 @@ from featurediff.training.settings import TrainingSettings
 
 __all__ = ["Rate", "duration", "estimate", "image_steps", "rendering_rate", "size_on_disk", "training_rate"]
 
-_WARM_UP = 2  # steps: the first compile kernels and find out which units are off
-_SECONDS = 3.0  # of measuring a layer
-_TRAINING_BATCH = 8  # on a CPU, where a larger batch is no faster a picture
+_WARM_UP = 2  # steps that are not timed: the first ones compile kernels
+_SECONDS = 3.0  # that the measurement of a layer takes
+_TRAINING_BATCH = 8  # pictures, on a CPU; a larger batch takes as long per picture there
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Things a second, and how many were measured."""
+    """A speed, and the number of pictures or image-steps that it was measured on."""
 
     per_second: float
     measured: int
 
 
 class _Enough(Exception):
-    """Ends a rendering that was only there to be measured."""
+    """Ends the rendering that is measured."""
 
 
 def estimate(
     plan: Plan, networks: Mapping[str, nn.Module], splits: Mapping[str, pd.DataFrame], cores: int, *, measure: bool
 ) -> tuple[list[str], list[Mistake]]:
-    """Lines about time and disk for a run that starts from nothing; and a mistake, where the disk is too small.
+    """Lines about the time and disk that a run from nothing needs, and a mistake if the disk is too small.
 
-    `networks`: one of each architecture; `splits`: those of the data sets that could be read.
+    `networks`: one of each architecture. `splits`: those of the data sets that could be read.
     """
     pictures = len(plan.networks) * len(plan.seeds) * sum(len(channels) for channels in plan.channels.values())
     lines = [f"{pictures:,} pictures of {len(plan.networks)} networks, {len(plan.seeds)} a channel"]
@@ -104,14 +104,14 @@ def _times(
 
 
 def _seconds_to_start() -> float:
-    """Of a job that renders, until it has imported what it needs."""
+    """Seconds that a job which renders takes for its imports."""
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import featurediff.rendering.batch"], env=child_environment(), check=True)
     return time.monotonic() - began
 
 
 def image_steps(plan: Plan, layer: str) -> float:
-    """Of one network, in steps at the layer's own size: a channel with another size counts by its area."""
+    """The image-steps of one network at the layer's own size; a channel of another size counts by its area."""
     full = Recipe.from_settings(plan.recipe(layer))
     steps = 0.0
     for channel in plan.channels[layer]:
@@ -126,7 +126,7 @@ def image_steps(plan: Plan, layer: str) -> float:
 def rendering_rate(
     model: nn.Module, layer: str, channels: list[int], recipe: Recipe, device: torch.device, seconds: float
 ) -> Rate:
-    """Image-steps a second of a batch at the recipe's full size, without the first steps."""
+    """Image-steps per second of a batch at the recipe's full size, without the first steps."""
     marks: list[tuple[float, int]] = []
 
     def note(count: int) -> None:
@@ -150,7 +150,7 @@ def rendering_rate(
 def training_rate(
     model: nn.Module, split: pd.DataFrame, root: Path, settings: TrainingSettings, device: torch.device
 ) -> Rate:
-    """Pictures a second of an epoch: read, augmented, forth and back. The network given is not changed."""
+    """Pictures per second of an epoch: decoding, augmentation, forward and backward pass. `model` is not changed."""
     size = settings.batch_size if device.type == "cuda" else min(settings.batch_size, _TRAINING_BATCH)
     quick = replace(settings, epochs=1, batch_size=size)
     row: dict[str, float] = {}
@@ -164,14 +164,14 @@ def training_rate(
 
 
 def _some_of(split: pd.DataFrame, count: int) -> pd.DataFrame:
-    """So many training pictures from all over the split, and one to validate on; classes numbered anew."""
+    """`count` training pictures from all over the split and one for validation, with classes numbered anew."""
     train, validation = (split[split["split"] == part] for part in ("train", "val"))
     some = pd.concat([train.iloc[:: max(1, len(train) // count)].head(count), validation.head(1)])
     return some.assign(class_index=pd.factorize(some["label"])[0])
 
 
 def size_on_disk(plan: Plan, networks: Mapping[str, nn.Module]) -> tuple[int, int]:
-    """Bytes of all networks and checkpoints, with the optimizer's moments, and of all pictures without compression."""
+    """Bytes of all networks and checkpoints, including the optimizer's moments, and of all pictures uncompressed."""
     checkpoints = 0
     for name in plan.networks:
         model = networks[plan.architecture(name)]

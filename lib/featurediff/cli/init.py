@@ -1,4 +1,4 @@
-"""A commented config for the user's own data, from answers or from what the data and the network themselves tell."""
+"""A commented config for the user's own data, from answers and from what the data and the network show."""
 
 import csv
 import re
@@ -29,14 +29,14 @@ _CHANNELS = "0-63"
 
 
 class Answers:
-    """What the user said by options; else what they answer to a question; else the default."""
+    """What the user gave as options, else answers to a question, else the default."""
 
     def __init__(self, given: dict[str, Any], ask: Callable[..., Any] | None = None) -> None:
         self.given = given
         self.ask = ask
 
     def get(self, name: str, question: str, default: Any) -> Any:
-        """Of the default's type; asked for where there is somebody to ask."""
+        """The answer, of the default's type; asked for if there is a terminal."""
         if name in self.given:
             return self.given[name]
         return default if self.ask is None else self.ask(question, default=default)
@@ -46,7 +46,7 @@ def write_config(file: Path, answers: Answers) -> None:
     """Write a config that the workflow can follow.
 
     Raises:
-        InputError: answers that make no such config; nothing is written then.
+        InputError: the answers make no such config; nothing is written.
     """
     settings = _settings(answers)
     environment = jinja2.Environment(
@@ -56,7 +56,7 @@ def write_config(file: Path, answers: Answers) -> None:
     mistakes = find_mistakes(yaml.safe_load(text), find_workflow() / "config" / "schema.yaml")
     if mistakes:
         listed = format_mistakes(mistakes)
-        raise InputError(f"no config was written; with these answers it could not be followed:\n{listed}")
+        raise InputError(f"no config was written, because these answers make mistakes:\n{listed}")
     write_text(file, text)
 
 
@@ -81,7 +81,7 @@ def _settings(answers: Answers) -> dict[str, Any]:
     format_ = answers.get("format", f"Layout ({', '.join(FORMATS)})", guess_format(root))
     model = answers.get("model", "Classifier of torchvision.models", "resnet50")
     blocks = last_blocks(model)
-    weights = answers.get("weights", "Weights, torchvision's name or a file", _best_weights(model))
+    weights = answers.get("weights", "Weights: the library's name of them, or a file", _best_weights(model))
     if weights is None:
         raise InputError(f"{model} has no weights of its own: name a file of them by --weights")
     if not is_weights_name(weights):
@@ -103,7 +103,7 @@ def _settings(answers: Answers) -> dict[str, Any]:
 
 
 def _layers(answers: Answers, blocks: list[str]) -> dict[str, str]:
-    """`layer4.2=0-63`, or `layer4.2` with the channels that are left to us -> channels by layer."""
+    """`layer4.2=0-63`, or `layer4.2` for the default channels -> channels by layer."""
     given = answers.get("layers", "Layers to render, with commas", ",".join(blocks))
     texts = given.split(",") if isinstance(given, str) else given
     pairs = [text.strip().partition("=") for text in texts]
@@ -111,14 +111,14 @@ def _layers(answers: Answers, blocks: list[str]) -> dict[str, str]:
 
 
 def network_name(text: str) -> str:
-    """As the config takes it: a letter, then letters, digits, - and _."""
+    """A name that the config accepts: a letter, then letters, digits, - and _."""
     cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
     cleaned = cleaned if cleaned[:1].isalpha() else f"data-{cleaned}".rstrip("-")
     return f"{cleaned}-tuned" if cleaned == "base" else cleaned
 
 
 def guess_format(root: Path) -> str:
-    """From the files that a format is made of; a folder a class where none of them is there."""
+    """The format whose files are in the folder; `image_folder`, one folder per class, if there are none."""
     if (root / "devkit").is_dir():
         return "stanford_cars"
     if (root / "lists").is_dir() and (root / "Images").is_dir():
@@ -141,9 +141,9 @@ def last_blocks(model: str, count: int = 2) -> list[str]:
 
 
 def blocks(network: nn.Module) -> list[str]:
-    """Its numbered blocks, in order: those that put out maps, else those that put out tokens (vision transformers).
+    """The network's numbered blocks, in order: those that return maps, else those that return tokens.
 
-    Its convolutions where it has no such blocks, as VGG; its head where it has hardly any.
+    A network without such blocks, as VGG, has its convolutions taken; one with hardly any convolutions, its head.
     """
     modules, order, size = dict(network.named_modules()), call_order(network), picture_size(network)
     numbered = [

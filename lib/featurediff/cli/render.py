@@ -1,4 +1,4 @@
-"""Pictures of channels of any network, without a workflow."""
+"""Renders channels of any network without a workflow."""
 
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,10 @@ def choose_device(name: str) -> torch.device:
 def render_channels(
     model: str, weights: str, layer: str, channels: str, settings: dict[str, Any], out: Path, device: torch.device
 ) -> tuple[list[Path], int]:
-    """Have a current picture of each channel as `<out>/<layer>/channel<k>.png`; returns them, and how many were made.
+    """Make each channel's picture, `<out>/<layer>/channel<k>.png`; returns all paths and the number of new pictures.
 
-    What is there already by the same recipe, of the same weights, is kept; so an interrupted call goes on.
-    `weights`: torchvision's name or a file. `channels`: `all`, a number, a range, or several with commas.
-    `settings`: of `Recipe`.
+    A picture of the same recipe and the same weights is kept, so an interrupted call goes on. `weights`: a file, or the
+    library's name of some. `channels`: `all`, a number, a range, or several with commas. `settings`: those of `Recipe`.
 
     Raises:
         InputError: a network, weights, layer, channel or setting that does not exist.

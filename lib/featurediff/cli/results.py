@@ -1,6 +1,6 @@
-"""What a results folder holds, a half finished one as well: pictures and tables by network, layer and channel.
+"""The pictures and tables of a results folder, finished or not, by network, layer and channel.
 
-No torch and no pandas here: a command that prints a row shall not take seconds to start.
+No torch and no pandas here: a command that prints a row must not take seconds to start.
 """
 
 import csv
@@ -45,20 +45,18 @@ class Results:
     """A results folder.
 
     Raises:
-        InputError: no such folder, or nothing of the workflow in it.
+        InputError: there is no such folder, or nothing of the workflow is in it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        how = "run the workflow first (featurediff run), or name its results by --results"
         if not self.folder.is_dir():
-            raise InputError(
-                f"there is no folder {self.folder}: run the workflow first (featurediff run), or name its results "
-                "by --results"
-            )
+            raise InputError(f"there is no folder {self.folder}: {how}")
         self.networks = sorted(path.parent.name for path in self.folder.glob("*/pictures") if path.is_dir())
         self.tuned = sorted(path.name for path in self.folder.glob("compare/*") if any(path.glob("*.csv")))
         if not self.networks and not self.tuned:
-            raise InputError(f"{self.folder} holds no pictures and no tables yet: has the workflow run?")
+            raise InputError(f"{self.folder} holds no pictures and no tables: {how}")
 
     @property
     def base(self) -> str:
@@ -67,7 +65,7 @@ class Results:
         return others[0] if len(others) == 1 else "base"
 
     def layers(self) -> list[str]:
-        """Layers of which there are pictures, or a table."""
+        """The layers that have pictures or a table."""
         pictures = {path.name for path in self.folder.glob("*/pictures/*") if path.is_dir()}
         tables = {path.stem for path in self.folder.glob("compare/*/*.csv")} - {
             "ranking",
@@ -78,7 +76,7 @@ class Results:
         return sorted(layer for layer in pictures | tables if not layer.startswith("."))
 
     def check(self, channel: ChannelId) -> None:
-        """Refuse a channel that the folder knows nothing of."""
+        """Refuse a channel that has neither a picture nor a row."""
         self.known("layer", channel.layer, self.layers())
         there = {_number(path.stem) for path in self.folder.glob(f"*/pictures/{channel.layer}/channel*[0-9].png")}
         there |= {
@@ -89,27 +87,27 @@ class Results:
             raise InputError(f"{channel} was not rendered; rendered channels of {channel.layer}: {rendered}")
 
     def known(self, kind: str, name: str, names: Collection[str]) -> None:
-        """Refuse a name that is not among these; the close ones are said."""
+        """Refuse a name that is not among `names`; the message suggests close ones."""
         if name not in names:
             there = ", ".join(sorted(names)) or "none yet"
             hint = close_names(name, names) or f"; there are: {there}"
             raise InputError(f"{self.folder} has no {kind} {name!r}{hint}")
 
     def pictures(self, network: str, channel: ChannelId) -> list[Path]:
-        """Those of the first seed, of the second, and so on."""
+        """A channel's pictures in the order of their seeds."""
         folder = self.folder / network / "pictures" / channel.layer
         seeds = sorted(folder.glob(f"seed*/channel{channel.number}.png"), key=lambda path: _number(path.parent.name))
         first = folder / f"channel{channel.number}.png"
         return [first, *seeds] if first.exists() else seeds
 
     def pairs(self, tuned: str, channel: ChannelId) -> list[Path]:
-        """Pictures that show the base and the tuned network side by side: of the extreme channels alone."""
+        """Pictures that show the base and the tuned network side by side; only the extreme channels have some."""
         return sorted(
             (self.folder / "compare" / tuned / channel.layer).glob(f"most_*/rank*_channel{channel.number}.png")
         )
 
     def rows(self, tuned: str) -> list[TableRow]:
-        """All channels of a network, most changed first; unranked, layer by layer, where only those tables exist."""
+        """All channels of a network, most changed first; layer by layer if there is no ranking yet."""
         folder = self.folder / "compare" / tuned
         ranking = folder / "ranking.csv"
         if ranking.exists():
@@ -117,7 +115,7 @@ class Results:
         return [row for layer in self.layers() for row in _read_table(folder / f"{layer}.csv", missing_is_empty=True)]
 
     def row(self, tuned: str, channel: ChannelId) -> TableRow | None:
-        """A channel's numbers: those of the ranking, and what the layer's table has beside them."""
+        """A channel's numbers: those of the ranking, and the further ones of the layer's table."""
         ranked = [
             row for row in self.rows(tuned) if (row["layer"], row["channel"]) == (channel.layer, str(channel.number))
         ]

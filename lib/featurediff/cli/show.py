@@ -1,4 +1,4 @@
-"""A channel in words: where its pictures are, and the numbers of its comparison."""
+"""A channel's pictures and numbers as lines of text."""
 
 import shutil
 import sys
@@ -10,7 +10,7 @@ from featurediff.cli.results import ChannelId, Results, TableRow
 
 __all__ = ["describe", "picture_to_open", "table"]
 
-# What stands beside another number rather than on a line of its own.
+# Columns that are printed beside another number, not on a line of their own.
 _FLOORS = {"paired_similarity": "floor", "first_similarity": "floor", "between_similarity": "floor"}
 _TESTED = {"visual": "visual_change", "response": "response_excess"}  # p_<test> -> its column; elsewhere one name
 _NAMES = frozenset({"network", "layer", "channel", "rank"})
@@ -18,10 +18,10 @@ _HEADER = ("", "value", "95 % interval", "floor", "p", "q", "")
 
 
 def describe(results: Results, channel: ChannelId, networks: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """The lines to print of a channel, and what is missing of it. `networks`: all that were compared where empty.
+    """The lines to print about a channel, and lines about what is missing. No `networks` means all that were compared.
 
     Raises:
-        InputError: names that the results do not have, or a table that is not whole.
+        InputError: a name that the results do not have, or a table that is not whole.
     """
     for name in networks:
         results.known("network", name, {*results.networks, *results.tuned})
@@ -45,7 +45,7 @@ def describe(results: Results, channel: ChannelId, networks: Sequence[str] = ())
 
 
 def picture_to_open(results: Results, channel: ChannelId, networks: Sequence[str] = ()) -> Path:
-    """The channel side by side in two networks where there is such a picture, else its first picture."""
+    """The picture that shows the channel in two networks side by side, if there is one, else its first picture."""
     names = [*networks, *results.tuned] if not networks else list(networks)
     found = [path for name in names for path in results.pairs(name, channel)]
     found += [path for name in (*networks, *results.networks) for path in results.pictures(name, channel)]
@@ -90,7 +90,7 @@ def _numbers(column: str, row: TableRow, meanings: Mapping[str, str]) -> tuple[s
 
 
 def short(text: str) -> str:
-    """A number with four digits; anything else as it is."""
+    """A number with four digits; other text unchanged."""
     try:
         return f"{float(text):.4g}" if not text.lstrip("-").isdigit() else text
     except ValueError:
@@ -98,9 +98,9 @@ def short(text: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A header and rows as aligned lines: the first column to the left, numbers to the right, words in the last.
+    """A header and rows as aligned lines; the first column is left-aligned, the last holds words.
 
-    Columns without a number are left out, and what does not fit a terminal is cut off.
+    Empty columns are left out, and lines are cut off at the terminal's width.
     """
     header, *others = rows
     used = [index for index in range(len(header)) if any(row[index] for row in others) or index == 0]

@@ -1,4 +1,4 @@
-"""The most changed channels, from the ranking of a network."""
+"""The most changed channels of a network's ranking."""
 
 import csv
 import io
@@ -11,13 +11,13 @@ from featurediff.cli.show import short, table
 
 __all__ = ["as_csv", "as_lines", "choose_network", "most_changed"]
 
-# Shown of a ranking, as far as it has them: what it is sorted by, the pictures' numbers, false discovery rates.
+# The columns that are shown, if the ranking has them: its order, the pictures' numbers, false discovery rates.
 _COLUMNS = (
     *("rank", "layer", "channel", "excess", "paired_similarity", "floor", "visual_change", "combined"),
     *("q_excess", "q_visual", "q_combined"),
 )
 
-# Columns that are no measure, although they may look like one where all of their rows are empty.
+# Columns that hold no numbers; if all of their rows are empty they look as if they did.
 _WORDS = frozenset(
     {
         "network",
@@ -45,7 +45,7 @@ _SMALL_IS_CHANGED = frozenset(
 
 
 def choose_network(results: Results, name: str | None) -> str:
-    """The network that is asked for; where none is, the only one that was compared."""
+    """The network of this name; without a name, the only one that was compared."""
     if name is not None:
         results.known("compared network", name, results.tuned)
         return name
@@ -58,13 +58,15 @@ def choose_network(results: Results, name: str | None) -> str:
 def most_changed(
     results: Results, network: str, *, layer: str | None = None, by: str = "rank", count: int = 20
 ) -> list[TableRow]:
-    """The first `count` channels by a column, most changed first; those without a number in it last.
+    """The first `count` channels by a column, most changed first; channels without a number in it come last.
 
     Raises:
-        InputError: no ranking yet, or a layer or column that it does not have.
+        InputError: there is no ranking yet, or it has no such layer or column.
     """
     if not (results.folder / "compare" / network / "ranking.csv").exists():
-        raise InputError(f"{network} has no ranking yet, {results.folder}/compare/{network}/ranking.csv: run snakemake")
+        raise InputError(
+            f"{network} has no ranking yet, {results.folder}/compare/{network}/ranking.csv: `featurediff run` makes it"
+        )
     rows = results.rows(network)
     numeric = [column for column in rows[0] if column not in _WORDS and all(_is_number(row[column]) for row in rows)]
     if by not in numeric:
@@ -83,14 +85,14 @@ def most_changed(
 
 
 def as_lines(rows: Sequence[TableRow], by: str) -> Iterator[str]:
-    """A table for people: the numbers that tell change from chance, and the one that was sorted by."""
+    """A table of the numbers that tell change from chance, and of the column that it is sorted by."""
     columns = [column for column in dict.fromkeys((*_COLUMNS, by)) if rows and column in rows[0]]
     words = [[*(short(row[column]) or "-" for column in columns), ""] for row in rows]
     yield from table([[*columns, ""], *words])
 
 
 def as_csv(rows: Sequence[TableRow]) -> str:
-    """Rows with all columns, as they stand in the ranking."""
+    """The rows with all columns, as in the ranking."""
     text = io.StringIO()
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

@@ -90,7 +90,7 @@ def test_what_is_not_given_is_asked_with_a_default(birds: Path, tmp_path: Path) 
 
     write_config(tmp_path / "config.yaml", Answers({"seeds": 2}, ask))
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    assert asked["Weights, torchvision's name or a file"] == "IMAGENET1K_V1"
+    assert asked["Weights: the library's name of them, or a file"] == "IMAGENET1K_V1"
     assert asked["Layers to render, with commas"] == "layer4.0,layer4.1"
     assert asked["First module that learns"] == "layer4.0"
     assert "Pictures of every channel" not in asked
