@@ -22,12 +22,10 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
 import yaml
 from filelock import FileLock
 from places import REPOSITORY
-
-from feature_vis.networks.models import build
+from workflow.conftest import untrained_config
 
 HERE = Path(__file__).parent
 RECORDER = HERE.parent / "workflow" / "recorder"
@@ -224,18 +222,7 @@ class ClusterRun:
     def __post_init__(self) -> None:
         """A network without training and three pictures, each a job: loading and starting is all that takes time."""
         (self.folder / "tmp").mkdir(parents=True)
-        torch.manual_seed(0)
-        torch.save(build("resnet18", weights=None).state_dict(), self.folder / "weights.pth")
-        config = {
-            "threads": 1,
-            "seeds": 1,
-            "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
-            "visualize": {
-                "recipe": {"size": 32, "steps": 2},
-                "batch": 1,
-                "layers": {"layer1.0": {"channels": "0-2"}},
-            },
-        }
+        config = untrained_config(self.folder, {"layer1.0": "0-2"}, batch=1)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
     def record(self, **settings: str) -> None:

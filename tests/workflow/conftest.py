@@ -11,10 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from filelock import FileLock
 from PIL import Image
 from places import REPOSITORY
+
+from feature_vis.networks.models import build
 
 RECORDER = Path(__file__).parent / "recorder"
 
@@ -41,6 +44,23 @@ def tiny_config() -> dict[str, Any]:
         },
         "failed_pictures": {"max_contrast": 0},  # after two steps every picture is still grey
         "compare": {"pairs": 1},
+    }
+
+
+def untrained_config(folder: Path, layers: dict[str, str], **visualize: Any) -> dict[str, Any]:
+    """Pictures of one network whose weights are written into the folder: nothing is trained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(build("resnet18", weights=None).state_dict(), folder / "weights.pth")
+    return {
+        "threads": 1,
+        "seeds": 1,
+        "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
+        "visualize": {
+            "recipe": {"size": 32, "steps": 2},
+            "layers": {name: {"channels": channels} for name, channels in layers.items()},
+            **visualize,
+        },
     }
 
 

@@ -1,13 +1,10 @@
 """What a finished run leaves behind."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
-from workflow.conftest import NASTY_CLASSES, Experiment
+from workflow.conftest import Experiment
 
 
 def test_every_artifact_is_there(finished: Experiment) -> None:
@@ -46,15 +43,6 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
     assert not list(results.glob("*/pictures/.staging/*/*"))
 
 
-def test_a_picture_carries_its_recipe_and_what_was_reached(finished: Experiment) -> None:
-    with Image.open(finished.folder / "results/base/pictures/layer4.1/channel5.png") as image:
-        notes = json.loads(image.info["featurediff"])
-    assert notes["layer"] == "layer4.1"
-    assert notes["channel"] == 5
-    assert notes["recipe"]["steps"] == 2
-    assert np.isfinite(notes["activation_reached"])
-
-
 def test_frozen_modules_do_not_move_at_all(finished: Experiment) -> None:
     base, dogs = (
         torch.load(finished.folder / f"results/{name}/network.pth", weights_only=True)["model"]
@@ -65,26 +53,18 @@ def test_frozen_modules_do_not_move_at_all(finished: Experiment) -> None:
     assert all(name.startswith(("layer4.1", "fc")) for name in moved)
 
 
-def test_a_frozen_layers_pictures_are_equal_and_its_similarity_is_one(finished: Experiment) -> None:
-    pictures = finished.pictures()
-    for channel in range(3):
-        path = f"pictures/layer3.1/channel{channel}.png"
-        assert pictures[f"base/{path}"] == pictures[f"dogs/{path}"] == pictures[f"cars/{path}"]
-    table = pd.read_csv(finished.folder / "results/compare/dogs/layer3.1.csv")
-    np.testing.assert_allclose(table["cosine"], 1.0)
-    changed = pd.read_csv(finished.folder / "results/compare/dogs/layer4.1.csv")
-    assert (changed["cosine"] < 1).any()
+def test_a_frozen_layer_has_a_similarity_of_one(finished: Experiment) -> None:
+    tables = finished.folder / "results/compare/dogs"
+    frozen, changed = (pd.read_csv(tables / f"{layer}.csv")["cosine"] for layer in ("layer3.1", "layer4.1"))
+    np.testing.assert_allclose(frozen, 1.0)
+    assert (changed < 1).any()
 
 
-def test_a_checkpoint_holds_what_training_needs_to_go_on(finished: Experiment) -> None:
+def test_checkpoints_and_log_hold_what_training_needs_to_go_on(finished: Experiment) -> None:
     checkpoint = torch.load(finished.folder / "results/dogs/checkpoints/epoch1.pth", weights_only=True)
     assert checkpoint["epoch"] == 1
-    assert checkpoint["class_names"] == sorted(NASTY_CLASSES)
     assert checkpoint["arguments"]["train_from"] == "layer4.1"
     assert {"model", "optimizer", "scheduler"} <= set(checkpoint)
-
-
-def test_the_training_log_has_a_row_an_epoch(finished: Experiment) -> None:
     log = pd.read_csv(finished.folder / "results/cars/training.csv")
     assert log["epoch"].tolist() == [0, 1]
     assert log["weights_sha256"].nunique() == 2

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from feature_vis.networks.models import build
-from workflow.conftest import Experiment, draw_pictures, tiny_config
+from workflow.conftest import Experiment, draw_pictures, tiny_config, untrained_config
 
 Record = dict[str, Any]
 
@@ -64,23 +62,6 @@ def test_jobs_of_several_threads_and_workers_never_exceed_the_cores(tmp_path: Pa
     assert max(sum(cores_of(record) == 2 for record in running) for running in at_once(records)) == 2
 
 
-def one_picture_a_job(folder: Path, count: int, **config: Any) -> Experiment:
-    """A network that is loaded, and so many pictures: nothing is trained."""
-    torch.manual_seed(0)
-    torch.save(build("resnet18", weights=None).state_dict(), folder / "weights.pth")
-    settings = {
-        "threads": 1,
-        "seeds": 1,
-        "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
-        "visualize": {
-            "recipe": {"size": 32, "steps": 2},
-            "batch": 1,
-            "layers": {"layer1.0": {"channels": f"0-{count - 1}"}},
-        },
-    }
-    return Experiment(folder, settings | config)
-
-
 def times_by_gpu(records: list[Record]) -> dict[str, list[tuple[float, float]]]:
     """For each device when it was held, in order."""
     times: dict[str, list[tuple[float, float]]] = {}
@@ -119,7 +100,7 @@ def test_each_job_has_a_device_of_its_own(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     held, waits = len(devices), asked - len(devices)
-    run = one_picture_a_job(tmp_path, asked + 1)
+    run = Experiment(tmp_path, untrained_config(tmp_path, {"layer1.0": f"0-{asked}"}, batch=1))
     run.record(RECORD_GPUS="4", RECORD_HELD=str(held), RECORD_WAITS=str(waits), TMPDIR=str(tmp_path))
     run.run("pictures", "--resources", f"gpu={asked}", cores=4)
     times = times_by_gpu(run.records())
@@ -134,11 +115,8 @@ def test_each_job_has_a_device_of_its_own(
 @pytest.mark.long
 def test_beside_one_large_batch_no_job_waits(tmp_path: Path) -> None:
     """The batch keeps its device until all others are done, which share the second one, one after another."""
-    run = one_picture_a_job(tmp_path, 1)
-    run.config["visualize"] |= {
-        "batch": 64,
-        "layers": {"layer1.0": {"channels": "0-31"}, **{f"layer{n}.1": {"channels": [n]} for n in (1, 2, 3)}},
-    }
+    layers = {"layer1.0": "0-31", **{f"layer{n}.1": str(n) for n in (1, 2, 3)}}
+    run = Experiment(tmp_path, untrained_config(tmp_path, layers, batch=64))
     run.record(RECORD_GPUS="2", RECORD_HELD="4", RECORD_KEEPER="layer1.0", TMPDIR=str(tmp_path))
     large = "results/base/pictures/layer1.0/channel0.png"
     run.run("pictures", "--resources", "gpu=2", "--prioritize", large, cores=4)

@@ -87,11 +87,8 @@ def test_the_frames_of_a_strip_are_the_pictures(filmed: Experiment, shown: int) 
         assert animation.n_frames == 2
 
 
-def test_nothing_changed(copy: Experiment) -> None:
-    assert copy.run(*TARGETS).nothing_to_do
-
-
 def test_one_more_epoch_is_the_one_that_was_visualized(copy: Experiment, shown: int) -> None:
+    assert copy.run(*TARGETS).nothing_to_do
     other = (copy.folder / f"results/dogs/film/epoch{1 - shown}.csv").stat().st_mtime_ns
     copy.config["film"]["epochs"] = [0, 1]
     assert copy.run(*TARGETS).rendered == 0
@@ -107,16 +104,12 @@ def test_one_more_epoch_is_the_one_that_was_visualized(copy: Experiment, shown: 
     pd.testing.assert_frame_equal(at_shown[measures], ranking.loc[at_shown.index, measures], rtol=1e-5)
 
 
-def test_films_that_were_deleted_are_made_again_without_rendering(copy: Experiment) -> None:
+def test_what_was_deleted_is_made_again(copy: Experiment, shown: int) -> None:
     before = films(copy)
     shutil.rmtree(copy.folder / "results/dogs/film/layer4.1")
     assert copy.run(*TARGETS).rendered == 0
     assert "film_epoch" not in copy.output
     assert films(copy) == before
-
-
-def test_a_picture_of_an_epoch_that_was_deleted_is_rendered_again(copy: Experiment, shown: int) -> None:
-    before = films(copy)
     (copy.folder / f"results/dogs/.film/epoch{1 - shown}/layer4.1/channel0.png").unlink()
     epoch = f"results/dogs/film/epoch{1 - shown}.csv"
     (copy.folder / epoch).unlink()

@@ -5,27 +5,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from places import REPOSITORY
 from snakemake.cli import get_argument_parser
 
-from feature_vis.networks.models import build
-from workflow.conftest import Experiment
+from workflow.conftest import Experiment, untrained_config
 
 PROFILES = sorted(path.parent.name for path in (REPOSITORY / "profiles").glob("*/config.yaml"))
 # Settings of snakemake-executor-plugin-kubernetes 0.5.1, whose many packages only a Kubernetes needs.
-KUBERNETES = {
-    f"kubernetes-{name}"
-    for name in (
-        "namespace",
-        "cpu-scalar",
-        "service-account-name",
-        "privileged",
-        "persistent-volumes",
-        "omit-job-cleanup",
-    )
-}
+KUBERNETES = ("namespace", "cpu-scalar", "service-account-name", "privileged", "persistent-volumes", "omit-job-cleanup")
 
 
 def profile(name: str) -> dict[str, object]:
@@ -34,29 +22,16 @@ def profile(name: str) -> dict[str, object]:
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Experiment:
-    """One network that is loaded, and three pictures: nothing is trained."""
-    torch.manual_seed(0)
-    torch.save(build("resnet18", weights=None).state_dict(), tmp_path / "weights.pth")
-    config = {
-        "threads": 1,
-        "seeds": 1,
-        "networks": {"base": {"model": "resnet18", "weights": "weights.pth"}},
-        "visualize": {"recipe": {"size": 32, "steps": 2}, "layers": {"layer1.0": {"channels": "0-2"}}},
-    }
-    return Experiment(tmp_path, config)
+    return Experiment(tmp_path, untrained_config(tmp_path, {"layer1.0": "0-2"}))
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_every_key_is_an_option_of_snakemake(name: str) -> None:
+def test_every_profile_limits_the_gpus_and_goes_on_after_ctrl_c_and_has_options_of_snakemake(name: str) -> None:
     known = {option.removeprefix("--") for option in get_argument_parser()._option_string_actions}
-    assert set(profile(name)) <= known | KUBERNETES
-
-
-@pytest.mark.parametrize("name", PROFILES)
-def test_every_profile_limits_the_gpus_and_goes_on_after_ctrl_c(name: str) -> None:
     settings = profile(name)
     assert any(str(line).startswith("gpu=") for line in settings["resources"])
     assert settings["rerun-incomplete"] is True
+    assert set(settings) <= known | {f"kubernetes-{name}" for name in KUBERNETES}
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from places import REPOSITORY
@@ -21,10 +23,6 @@ def test_the_first_run_renders_every_channel_once(finished: Experiment) -> None:
     for channel in range(3):
         path = f"pictures/layer3.1/channel{channel}.png"
         assert pictures[f"dogs/{path}"] == pictures[f"cars/{path}"] == pictures[f"base/{path}"]
-
-
-def test_nothing_changed(experiment: Experiment) -> None:
-    assert experiment.run().nothing_to_do
 
 
 def test_one_picture_deleted(experiment: Experiment) -> None:
@@ -63,12 +61,37 @@ def test_a_truncated_picture_is_not_taken_for_a_whole_one(experiment: Experiment
     assert experiment.pictures() == before
 
 
-def test_a_channel_added(experiment: Experiment) -> None:
+def layer(config: dict[str, Any]) -> dict[str, Any]:
+    return config["visualize"]["layers"]["layer4.1"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "rendered", "changed"),
+    [
+        pytest.param(lambda config: layer(config).update(channels=[0, 3, 5]), 3, set(), id="a channel more"),
+        pytest.param(
+            lambda config: layer(config).update(overrides={"5": {"steps": 3}}),
+            3,
+            {f"{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")},
+            id="an override for one channel",
+        ),
+        pytest.param(lambda config: config["visualize"].update(batch=3), 0, set(), id="another batch size"),
+        pytest.param(  # dogs is trained from layer4.1 on: what comes before it is the same, and so are its pictures
+            lambda config: config["networks"]["dogs"]["training"].update(learning_rate=0.01),
+            2,
+            {f"dogs/pictures/layer4.1/channel{channel}.png" for channel in (0, 5)},
+            id="another learning rate of one network",
+        ),
+    ],
+)
+def test_a_change_renders_what_it_concerns_and_no_more(
+    experiment: Experiment, edit: Callable[[dict[str, Any]], None], rendered: int, changed: set[str]
+) -> None:
     before = experiment.pictures()
-    experiment.config["visualize"]["layers"]["layer4.1"]["channels"] = [0, 3, 5]
-    assert experiment.render().rendered == 3  # one for each network
+    edit(experiment.config)
+    assert experiment.render().rendered == rendered
     after = experiment.pictures()
-    assert {path: after[path] for path in before} == before
+    assert {path for path in before if after[path] != before[path]} == changed
 
 
 def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> None:
@@ -78,33 +101,6 @@ def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> 
     assert experiment.pictures() == before
     assert len(list((experiment.folder / "results").glob("*/pictures/*/seed1/channel*.png"))) == ALL
     assert experiment.render().nothing_to_do
-
-
-def test_an_override_for_one_channel(experiment: Experiment) -> None:
-    before = experiment.pictures()
-    experiment.config["visualize"]["layers"]["layer4.1"]["overrides"] = {"5": {"steps": 3}}
-    assert experiment.render().rendered == 3
-    after = experiment.pictures()
-    changed = {path for path in before if after[path] != before[path]}
-    assert changed == {f"{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")}
-
-
-def test_another_batch_size_renders_nothing(experiment: Experiment) -> None:
-    before = experiment.pictures()
-    experiment.config["visualize"]["batch"] = 3
-    assert experiment.render().rendered == 0
-    assert experiment.pictures() == before
-
-
-def test_the_learning_rate_of_one_network(experiment: Experiment) -> None:
-    before = experiment.pictures()
-    experiment.config["networks"]["dogs"]["training"]["learning_rate"] = 0.01
-    # dogs is trained from layer4.1 on: what comes before it is the same, and so are its pictures
-    assert experiment.render().rendered == 2
-    after = experiment.pictures()
-    changed = {path for path in before if after[path] != before[path]}
-    assert changed == {f"dogs/pictures/layer4.1/channel{channel}.png" for channel in (0, 5)}
-    assert "reused 3 epochs" not in experiment.output
 
 
 def test_a_sweep_and_an_experiment_share_the_base_and_what_training_leaves_alone(experiment: Experiment) -> None:

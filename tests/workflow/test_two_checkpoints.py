@@ -44,18 +44,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def diff(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "featurediff", "diff", "before.pth", "after.ckpt", "--model", "nets:cnn"]
+def diff(folder: Path, *options: str, tuned: str = "after.ckpt") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "featurediff", "diff", "before.pth", tuned, "--model", "nets:cnn"]
     command += ["--probe", "photos", "--size", "32", "--steps", "2", "--seeds", "1", "--channels", "4"]
+    path = os.pathsep.join([str(REPOSITORY / "lib"), os.environ.get("PYTHONPATH", "")])
     return subprocess.run(
         [*command, "--workflow", str(REPOSITORY), *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "lib"), os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         timeout=900,
         check=False,
     )
+
+
+def again(folder: Path, *arguments: str) -> str:
+    """Run snakemake in the folder that `diff` made; returns what it says."""
+    run = Experiment(folder / "diff-before-after", {})
+    run.config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    return run.run(*arguments).output
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +93,9 @@ def test_the_layer_that_moved_is_chosen_and_the_channel_that_moved_is_in_it(fold
 
 
 def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(folder: Path, done: object) -> None:
-    again = diff(folder, "--cores", "2")
-    assert again.returncode == 0
-    assert "Nothing to be done" in again.stdout + again.stderr
+    same = diff(folder, "--cores", "2")
+    assert same.returncode == 0
+    assert "Nothing to be done" in same.stdout + same.stderr
     other = diff(folder, "--channels", "5", "--cores", "2")
     assert other.returncode == 1
     assert "is another config: name another folder by --out" in other.stderr
@@ -96,43 +104,19 @@ def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(fol
 def test_a_change_of_the_network_in_its_file_renders_again(folder: Path, done: object) -> None:
     source = folder / "nets.py"
     source.write_text(source.read_text().replace("torch.relu(x + ", "torch.relu(0.5 * x + "))
-    again = Experiment(folder / "diff-before-after", {})
-    again.config = yaml.safe_load((again.folder / "config.yaml").read_text())
-    again.run("pictures")
-    assert [int(count) for count in re.findall(r"rendered (\d+), reused", again.output)] == [4, 4]
+    rendered = re.findall(r"rendered (\d+), reused", again(folder, "pictures"))
+    assert [int(count) for count in rendered] == [4, 4]
 
 
 def test_another_file_of_weights_is_loaded_again(folder: Path, done: object) -> None:
     shutil.copy(folder / "before.pth", folder / "after.ckpt")
-    again = Experiment(folder / "diff-before-after", {})
-    again.config = yaml.safe_load((again.folder / "config.yaml").read_text())
-    output = again.run("-n", "results/after/network.pth").output
+    output = again(folder, "-n", "results/after/network.pth")
     assert re.search(r"load_network\s+1\b", output), output
 
 
 def test_two_equal_checkpoints_have_nothing_to_show(folder: Path) -> None:
     shutil.copy(folder / "before.pth", folder / "same.pth")
-    command = [
-        sys.executable,
-        "-m",
-        "featurediff",
-        "diff",
-        "before.pth",
-        "same.pth",
-        "--model",
-        "nets:cnn",
-        "--size",
-        "32",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
-    done = subprocess.run(
-        [*command, "--workflow", str(REPOSITORY)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = diff(folder, tuned="same.pth")
     assert done.returncode == 0, done.stderr
     assert "do not differ: there is nothing to show" in done.stdout
     assert not (folder / "diff-before-same").exists()
