@@ -8,6 +8,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generated
+from pygments.lexers import PythonLexer
 
 project = "featurediff"
 author = copyright = "the featurediff authors"
@@ -44,6 +45,7 @@ def link_pages(app: Any, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Any) -> None:
-    """Register the directive that puts in what is generated, and the pages made of the repository's files."""
+    """Register the directive that puts in what is generated, the pages made of the repository's files, and colours for rules."""
     app.add_directive("generated", generated.Generated)
+    app.add_lexer("snakemake", PythonLexer)
     app.connect("source-read", link_pages)
