@@ -60,7 +60,7 @@ MISTAKES = [
     ),
     ("networks: {tuned: {sweep: {momentum: [0.1, 1]}}}", "networks.tuned.training.momentum", "below 1, not 1"),
     ("networks: {tuned: {sweep: {size: [32, 32]}}}", "networks.tuned.sweep.size", "has the same value twice"),
-    ("experiments: [{networks: {}}]", "experiments.0.name", "the key 'name' is missing"),
+    ("experiments: [{networks: {x: {weights: base}}}]", "experiments.0.name", "the key 'name' is missing"),
     (EXPERIMENT.replace("data: d", "data: x"), "experiments.0.networks.tuned.data", "there is no data set 'x'"),
     (f"{{{EXPERIMENT}, networks: {{a-tuned: {{weights: base}}}}}}", "experiments.0.networks.tuned", "is there already"),
 ]
@@ -85,7 +85,8 @@ def test_mistakes_are_said_in_words_where_they_stand(change: str, path: str, wor
 
 def test_a_control_and_an_experiment_without_mistakes(config) -> None:
     assert find_mistakes(config, SCHEMA) == []
-    lay_over(config, yaml.safe_load(f"{{{CONTROL}, {EXPERIMENT}}}"))
+    other_pace = CONTROL.replace("seed: 1", "seed: 1, workers: 2, cache_mb: 5, threads: 1")
+    lay_over(config, yaml.safe_load(f"{{{other_pace}, {EXPERIMENT}}}"))
     assert find_mistakes(config, SCHEMA) == []
 
 
@@ -122,6 +123,12 @@ def test_a_mistake_within_an_experiment_hides_no_other(config) -> None:
     first, second = ({"weights": "base", "data": "d", "training": {"epochs": 1, **more}} for more in ({}, {"size": 1}))
     config["experiments"] = [{"name": "a", "networks": {"x": first | {"data": "e"}, "y": second}}]
     assert {mistake.path[-2:] for mistake in find_mistakes(config, SCHEMA)} == {("x", "data"), ("training", "size")}
+
+
+@pytest.mark.parametrize("part", ["data", "networks"])
+def test_a_whole_part_that_is_wrong_makes_no_name_unknown(config, part: str) -> None:
+    config[part] = 3
+    assert [mistake.path for mistake in find_mistakes(config, SCHEMA)] == [(part,)]
 
 
 def test_nothing_is_asked_of_what_the_schema_refuses(config) -> None:
@@ -271,7 +278,8 @@ def whole() -> dict[str, Any]:
         "visualize": {
             "layers": {
                 "layer4": {"channels": 0, "recipe": {"start": "a.png"}, "overrides": {0: {"start": "x" * 300}}},
-                "layer3": {"channels": 0, "recipe": {"colors": "images"}},  # is a mistake by itself
+                "layer3": {"channels": 0, "recipe": {"colors": "images", "statistics": "s.npz"}},
+                "layer2": {"channels": 0, "recipe": {"colors": "images"}},  # is a mistake by itself
             }
         },
         "compare": {"embedder": {"model": "resnet18", "weights": "dino.pth"}},
@@ -285,12 +293,13 @@ def test_all_files_that_are_absent() -> None:
         ("networks", "base", "weights"),
         ("compare", "embedder", "weights"),
         ("visualize", "layers", "layer4"),
+        ("visualize", "layers", "layer3"),
     }
     assert found["networks", "base", "weights"] == "networks.base.weights: there is no file base.pth"
 
 
 def test_what_an_earlier_run_has_read_may_be_gone(folder: Path) -> None:
-    for file in ("results/base/network.pth", "dino.pth", "a.png"):
+    for file in ("results/base/network.pth", "dino.pth", "a.png", "s.npz"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
     config = whole()
