@@ -1,4 +1,4 @@
-"""Objectives are an algebra over units, and each kind of unit is what it says."""
+"""Objectives are an algebra over channels, neurons, directions and layers, each compared with NumPy."""
 
 import math
 import operator
@@ -36,7 +36,7 @@ def value(objective: Objective, picture: int = 0) -> float:
 
 
 numbers = st.floats(-4, 4).map(lambda x: round(x, 2))
-units = st.builds(
+channels = st.builds(
     lambda source, layer, channel: (
         objective := source(layer, channel),
         float(read(source, layer)[0, channel].mean()),
@@ -66,7 +66,7 @@ def combined(inner: st.SearchStrategy) -> st.SearchStrategy:
     )
 
 
-@given(st.recursive(units, combined, max_leaves=6))
+@given(st.recursive(channels, combined, max_leaves=6))
 def test_expressions_are_what_python_makes_of_the_numbers(expression: tuple[Objective, float, str]) -> None:
     objective, number, name = expression
     assert str(objective) == name
@@ -80,7 +80,7 @@ def test_sums_and_numpys_numbers_mix_with_objectives() -> None:
     assert value(np.float64(2) * a) == pytest.approx(2 * value(a))
 
 
-@given(st.lists(st.recursive(units, combined, max_leaves=4), min_size=4, max_size=4))
+@given(st.lists(st.recursive(channels, combined, max_leaves=4), min_size=4, max_size=4))
 def test_rows_of_different_forms_are_each_as_if_alone(expressions: list[tuple[Objective, float, str]]) -> None:
     objectives = [objective for objective, _, _ in expressions]
     together = values(objectives, read, CPU)

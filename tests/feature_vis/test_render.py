@@ -196,7 +196,7 @@ def test_a_regularizer_lowers_what_it_penalises(name: str) -> None:
 
 
 def test_the_papers_recipe_reads_after_the_relu() -> None:
-    """A unit that is off stays grey by it, and comes alive by the default."""
+    """With it a channel that is off stays grey; with the default it does not."""
     model = tiny()
     with torch.no_grad():
         model[3].bias[1] = -5
@@ -210,7 +210,7 @@ def test_the_papers_recipe_reads_after_the_relu() -> None:
     assert not np.array_equal(ours.picture, paper.picture)
 
 
-def test_a_unit_among_concatenated_branches_comes_alive() -> None:
+def test_a_channel_among_concatenated_branches_does_not_stay_grey() -> None:
     class Branches(nn.Module):
         def __init__(self) -> None:
             super().__init__()

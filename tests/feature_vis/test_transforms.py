@@ -89,6 +89,16 @@ def test_a_preset_does_its_parts_one_after_the_other(name: str, size: tuple[int,
         np.testing.assert_allclose(seen[i].numpy(), expected, atol=1e-5)
 
 
+def test_presets_have_the_numbers_of_their_sources() -> None:
+    assert PRESETS["paper"] == Transforms(
+        pad=16, translate=(16, 8), scale=(1, 0.975, 1.025, 0.95, 1.05), rotate=tuple(range(-5, 6)), trim=16
+    )
+    lucid = PRESETS["lucid"]
+    assert (min(lucid.scale), max(lucid.scale), len(lucid.scale)) == (0.9, 1.1, 11)
+    assert sorted(set(lucid.rotate)) == list(range(-10, 11))
+    assert lucid.rotate.count(0) == 6
+
+
 def test_lucid_shows_the_network_a_larger_frame_with_a_grey_margin() -> None:
     still = replace(PRESETS["lucid"], translate=(0, 0), scale=(1.0,), rotate=(0,))
     pictures = _pictures(1, 20, 25)

@@ -13,6 +13,14 @@ def mixing(channels: int) -> np.ndarray:
     return np.random.default_rng(channels).normal(size=(channels, channels)) + 3 * np.eye(channels)
 
 
+def test_imagenets_numbers_are_the_published_ones() -> None:
+    matrix = np.array([[0.26, 0.09, 0.02], [0.27, 0.0, -0.05], [0.27, -0.09, 0.03]])  # lucid's
+    np.testing.assert_allclose(IMAGENET_COLORS.numpy(), matrix / np.linalg.norm(matrix, axis=0).max(), atol=1e-6)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # torchvision's
+    actual = normalize(torch.full((1, 3, 1, 1), 0.5)).flatten()
+    np.testing.assert_allclose(actual.numpy(), (0.5 - mean) / std, atol=1e-5)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_to_rgb_agrees_with_numpy(channels: int) -> None:
     image = np.random.default_rng(0).normal(size=(2, channels, 5, 4))

@@ -1,4 +1,4 @@
-"""A network read at its layers: before the last ReLU, nothing above, a slope for units that are off."""
+"""Activations of layers: before the last ReLU, nothing above them run, a gradient also for channels that are off."""
 
 import copy
 
@@ -84,7 +84,7 @@ def test_a_layer_that_ends_without_a_relu_is_read_as_it_is() -> None:
         assert torch.equal(read(model, [layer], batch, before_relu=True)[layer], read(model, [layer], batch)[layer])
 
 
-def test_a_dead_unit_has_a_gradient_before_its_relu() -> None:
+def test_a_dead_channel_has_a_gradient_before_its_relu() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True)).eval()
     with torch.no_grad():
         model[0].weight.fill_(-1.0)

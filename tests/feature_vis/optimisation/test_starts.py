@@ -19,21 +19,21 @@ RECIPE = Recipe(size=32, steps=4, precision="float32", transforms="none")
 
 
 @pytest.fixture(scope="module")
-def unit() -> Objectives:
+def source() -> Objectives:
     torch.manual_seed(0)
     return Objectives(nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 4, 3)))
 
 
 @pytest.mark.parametrize("name", ["fourier", "pixel", "laplacian"])
-def test_a_saved_state_goes_on_where_the_picture_ended(unit, tmp_path, name: str) -> None:
+def test_a_saved_state_goes_on_where_the_picture_ended(source, tmp_path, name: str) -> None:
     recipe = dataclasses.replace(RECIPE, parameterization=name)
-    (first,) = render([unit("2", 1)], recipe)
+    (first,) = render([source("2", 1)], recipe)
     save_state(tmp_path / "one.state", recipe, first.parameters)
     still = dataclasses.replace(recipe, start=str(tmp_path / "one.state"), steps=1, learning_rate=1e-12)
-    (again,) = render([unit("2", 1)], still)
+    (again,) = render([source("2", 1)], still)
     assert np.array_equal(again.picture, first.picture)
     assert again.activation_start == first.activation_reached
-    (further,) = render([unit("2", 1)], dataclasses.replace(still, steps=4, learning_rate=0.05))
+    (further,) = render([source("2", 1)], dataclasses.replace(still, steps=4, learning_rate=0.05))
     assert further.activation_reached > first.activation_reached
 
 
