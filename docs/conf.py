@@ -45,7 +45,7 @@ def link_pages(app: Any, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Any) -> None:
-    """Register the directive that puts in what is generated, the pages made of the repository's files, and colours for rules."""
+    """Register the directive for generated text, the pages made from the repository's files, and a lexer for rules."""
     app.add_directive("generated", generated.Generated)
     app.add_lexer("snakemake", PythonLexer)
     app.connect("source-read", link_pages)
