@@ -19,7 +19,7 @@ if os.path.isdir(LIB):
 # somebody else uses as well took 10 times their time (benchmarks/NOTES.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 if find_spec("featurediff") is None:
-    raise WorkflowError("The library featurediff is not installed beside snakemake: install the version that these rules are of")
+    raise WorkflowError("The library featurediff is not installed beside snakemake: install it in these rules' version")
 
 from feature_vis.errors import InputError
 from feature_vis.images.png import refuse_cut_off
