@@ -31,7 +31,6 @@ check: $(STAMP)
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/hadolint Dockerfile
-	$(RUN)/actionlint
 	$(RUN)/snakefmt --check Snakefile rules
 	PATH="$(CURDIR)/$(RUN):$$PATH" snakemake --lint
 
