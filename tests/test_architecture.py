@@ -1,4 +1,4 @@
-"""The house keeps its order: imports go one way, folders and modules stay small, scripts do not compute."""
+"""The order of the code: imports go one way, folders and modules stay small, scripts do not compute."""
 
 import ast
 import subprocess

@@ -137,10 +137,10 @@ def rendering_rate(
             raise _Enough
 
     asked = channels if device.type == "cuda" else channels[:BATCH]
-    unit = Objectives(model)
+    objectives = Objectives(model)
     recipe = replace(recipe, steps=1000, schedule="plain", plateau=None)
     with suppress(_Enough):
-        for _ in render([unit(layer, channel) for channel in asked], recipe, device=device, progress=note):
+        for _ in render([objectives(layer, channel) for channel in asked], recipe, device=device, progress=note):
             pass
     taken = marks[_WARM_UP:]
     count = sum(number for _, number in taken)

@@ -295,10 +295,10 @@ def _channel_mistakes(config: Config, counts: Mapping[str, int]) -> Iterator[Mis
     for layer, spec in named.items() if isinstance(named, dict) else ():
         if layer in rendered and spec != "all":
             try:
-                strangers = sorted(set(parse_channels(spec, counts.get(layer))) - set(rendered[layer]))
+                not_rendered = sorted(set(parse_channels(spec, counts.get(layer))) - set(rendered[layer]))
             except InputError as error:
                 yield mistake_at(("film", "channels", layer), str(error))
                 continue
-            if strangers:
-                shown = ", ".join(map(str, strangers[:5])) + (", …" if len(strangers) > 5 else "")
+            if not_rendered:
+                shown = ", ".join(map(str, not_rendered[:5])) + (", …" if len(not_rendered) > 5 else "")
                 yield mistake_at(("film", "channels", layer), f"channel {shown} is not rendered")

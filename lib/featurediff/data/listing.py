@@ -19,8 +19,8 @@ __all__ = [
     "BAD_ROW",
     "EMPTY_CLASS",
     "MISSING",
+    "NOT_A_PICTURE",
     "OUTSIDE",
-    "STRANGER",
     "TWICE",
     "UNLABELLED",
     "Found",
@@ -53,7 +53,7 @@ TWICE = "labelled more than once"
 EMPTY_CLASS = "an empty class"
 BAD_ROW = "a label that cannot be used"
 BAD_NAME = "a name with control characters or broken encoding"
-STRANGER = "not a picture file"
+NOT_A_PICTURE = "not a picture file"
 
 
 class Sample(NamedTuple):
@@ -116,7 +116,7 @@ def list_folder(root: Path, folder: str = "") -> Listing:
             listing.files.append(path)
         else:
             detail = "a link to nothing" if entry.is_symlink() else "not a regular file"
-            listing.problems.append(Problem(STRANGER, path, detail))
+            listing.problems.append(Problem(NOT_A_PICTURE, path, detail))
     return listing
 
 
@@ -145,7 +145,7 @@ def needed_file(root: Path, name: str, what: str = "") -> Path:
 
 
 def nested(folders: Sequence[str]) -> list[Problem]:
-    return [Problem(STRANGER, folder, "a folder among the pictures") for folder in folders]
+    return [Problem(NOT_A_PICTURE, folder, "a folder among the pictures") for folder in folders]
 
 
 def inside(root: Path, path: str) -> bool:
@@ -196,7 +196,7 @@ def _row_problem(root: Path, path: str, same: Sequence[LabelRow], files: set[str
     full = root / path
     if os.path.isfile(full):  # noqa: PTH113 (False, not an error, for a name that is too long)
         return None
-    return Problem(STRANGER, path, row.where) if os.path.exists(full) else Problem(MISSING, path, row.where)  # noqa: PTH110
+    return Problem(NOT_A_PICTURE, path, row.where) if os.path.exists(full) else Problem(MISSING, path, row.where)  # noqa: PTH110
 
 
 def shown(name: str) -> str:
