@@ -38,6 +38,10 @@ def car_annotations(file: Path, rows: list[tuple[str, int]]) -> None:
     scipy.io.savemat(file, {"annotations": array.reshape(1, -1)})
 
 
+def car_names(root: Path, names: list[str]) -> None:
+    scipy.io.savemat(root / "devkit" / "cars_meta.mat", {"class_names": cell(names).T})
+
+
 def image_folder(root: Path) -> None:
     for label in ("ant", "bee"):
         for number in range(3):
@@ -84,8 +88,7 @@ def stanford_cars(root: Path) -> None:
             picture(root / f"cars_{part}" / name)
     car_annotations(root / "devkit" / "cars_train_annos.mat", rows)
     car_annotations(root / "cars_test_annos_withlabels.mat", rows[:4])
-    names = np.array(CARS, dtype=object).reshape(1, -1)
-    scipy.io.savemat(root / "devkit" / "cars_meta.mat", {"class_names": names})
+    car_names(root, CARS)
 
 
 def csv_format(root: Path) -> None:

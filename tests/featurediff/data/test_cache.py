@@ -13,26 +13,20 @@ def picture(seed: int, width: int = 7, height: int = 5) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def same(first: Image.Image | None, second: Image.Image) -> bool:
-    return first is not None and first.size == second.size and first.tobytes() == second.tobytes()
+def holds(cache: PictureCache, slot: int, picture: Image.Image) -> bool:
+    kept = cache.get(slot)
+    return kept is not None and (kept.size, kept.tobytes()) == (picture.size, picture.tobytes())
 
 
-def test_pictures_of_any_size_come_back() -> None:
-    cache = PictureCache(4, 10_000)
-    kept = {0: picture(0), 3: picture(1, 20, 3), 1: picture(2, 1, 1)}
-    for slot, each in kept.items():
-        cache.put(slot, each)
-    assert all(same(cache.get(slot), each) for slot, each in kept.items())
-    assert cache.get(2) is None
-
-
-def test_what_does_not_fit_is_left_out_and_what_is_smaller_may_follow() -> None:
-    cache = PictureCache(3, 7 * 5 * 3 + 12)
-    for slot, each in [(0, picture(0)), (0, picture(0)), (1, picture(1)), (2, picture(2, 2, 2))]:
+def test_pictures_of_any_size_are_kept_while_there_is_room() -> None:
+    cache = PictureCache(5, (7 * 5 + 20 * 3 + 2 * 2) * 3)
+    small, wide, tiny = picture(0), picture(1, 20, 3), picture(2, 2, 2)
+    for slot, each in [(0, small), (0, small), (3, wide), (1, picture(1)), (2, tiny)]:
         cache.put(slot, each)  # a second picture of a number takes no room
-    assert same(cache.get(0), picture(0))
-    assert cache.get(1) is None
-    assert same(cache.get(2), picture(2, 2, 2))
+    assert holds(cache, 0, small)
+    assert holds(cache, 3, wide)
+    assert holds(cache, 2, tiny)
+    assert cache.get(1) is cache.get(4) is None
     none = PictureCache(1, 0)
     none.put(0, picture(0))
     assert none.get(0) is None
@@ -53,4 +47,4 @@ def test_processes_fill_it_for_each_other() -> None:
     for process in processes:
         process.join(300)
         assert process.exitcode == 0
-    assert all(same(cache.get(slot), picture(slot)) for slot in range(40))
+    assert all(holds(cache, slot, picture(slot)) for slot in range(40))

@@ -4,17 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import scipy.io
-from made_data import CARS, MAKERS, car_annotations, cell, dog_list, kaggle_dogs, message, stanford_cars, stanford_dogs
+from made_data import CARS, MAKERS, car_annotations, car_names, dog_list, message, stanford_cars, stanford_dogs
 
 from featurediff.data.formats import FORMATS, read_samples
 from featurediff.data.listing import MISSING, Sample
 
 pytestmark = pytest.mark.usefixtures("mat_files_in_this_process")
-
-
-def test_every_format_is_tested() -> None:
-    assert {*MAKERS, "unlabelled"} == set(FORMATS)
 
 
 def test_labels_of_each_format(tmp_path) -> None:
@@ -25,27 +20,24 @@ def test_labels_of_each_format(tmp_path) -> None:
         "stanford_cars": Sample("cars_test/00004.jpg", CARS[0], "test"),
         "csv": Sample("jugs/deep/2.png", "jug", "train"),
     }
+    assert {*MAKERS, "unlabelled"} == {*expected, "unlabelled"} == set(FORMATS)
     for name, sample in expected.items():
         MAKERS[name](tmp_path / name)
         assert sample in read_samples(name, tmp_path / name)[0]
 
 
-def test_cars_labels_in_the_devkit_or_absent(tmp_path) -> None:
+def test_cars_labels_in_the_devkit_of_one_car_alone_or_absent(tmp_path) -> None:
     stanford_cars(tmp_path)
     labels = tmp_path / "cars_test_annos_withlabels.mat"
-    labels.rename(tmp_path / "devkit" / labels.name)
+    labels = labels.rename(tmp_path / "devkit" / labels.name)
     assert len(read_samples("stanford_cars", tmp_path)[0]) == 10
-    (tmp_path / "devkit" / labels.name).unlink()
+    car_annotations(labels, [("00001.jpg", 1)])
+    samples, problems = read_samples("stanford_cars", tmp_path)
+    assert [sample.path for sample in samples if sample.part == "test"] == ["cars_test/00001.jpg"]
+    assert [problem.path for problem in problems] == [f"cars_test/0000{number}.jpg" for number in (2, 3, 4)]
+    labels.unlink()
     samples, problems = read_samples("stanford_cars", tmp_path)
     assert (len(samples), problems) == (6, [])  # the unlabelled test part is no offender
-
-
-def test_one_car_alone_is_still_a_list(tmp_path) -> None:
-    stanford_cars(tmp_path)
-    car_annotations(tmp_path / "cars_test_annos_withlabels.mat", [("00001.jpg", 1)])
-    samples, problems = read_samples("stanford_cars", tmp_path)
-    assert sum(sample.part == "test" for sample in samples) == 1
-    assert [problem.path for problem in problems] == [f"cars_test/0000{number}.jpg" for number in (2, 3, 4)]
 
 
 @pytest.mark.parametrize(
@@ -59,16 +51,8 @@ def test_one_car_alone_is_still_a_list(tmp_path) -> None:
 )
 def test_all_that_a_format_lacks_is_named(tmp_path, name, missing) -> None:
     text = message(name, tmp_path, on_bad_image="skip")
-    for part in missing:
-        assert f"{tmp_path}/" in text
-        assert part in text
-
-
-def test_the_folder_of_pictures_may_not_be_elsewhere(tmp_path) -> None:
-    kaggle_dogs(tmp_path / "data")
-    (tmp_path / "data" / "train").rename(tmp_path / "train")
-    (tmp_path / "data" / "train").symlink_to(tmp_path / "train")
-    assert "link out of the data set's root" in message("kaggle_dogs", tmp_path / "data")
+    assert f"{tmp_path}/" in text
+    assert all(part in text for part in missing)
 
 
 def test_lists_of_different_length(tmp_path) -> None:
@@ -80,7 +64,7 @@ def test_lists_of_different_length(tmp_path) -> None:
 @pytest.mark.parametrize("names", [["a", "a"], ["a", " "], []])
 def test_class_names_that_are_not_different_texts(tmp_path, names) -> None:
     stanford_cars(tmp_path)
-    scipy.io.savemat(tmp_path / "devkit" / "cars_meta.mat", {"class_names": cell(names)})
+    car_names(tmp_path, names)
     assert "class names must be different" in message("stanford_cars", tmp_path)
 
 
@@ -104,9 +88,10 @@ def test_an_unknown_format_and_an_absent_root(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "list_"),
+    ("name", "part"),
     [
         ("kaggle_dogs", "labels.csv"),
+        ("kaggle_dogs", "train"),
         ("csv", "labels.csv"),
         ("stanford_dogs", "lists"),
         ("stanford_dogs", "lists/test_list.mat"),
@@ -114,11 +99,11 @@ def test_an_unknown_format_and_an_absent_root(tmp_path) -> None:
         ("stanford_cars", "cars_test_annos_withlabels.mat"),
     ],
 )
-def test_a_list_may_not_be_elsewhere(tmp_path: Path, name: str, list_: str) -> None:
+def test_neither_a_list_nor_the_folder_of_pictures_may_be_elsewhere(tmp_path: Path, name: str, part: str) -> None:
     root = tmp_path / "data"
     MAKERS[name](root)
-    (root / list_).rename(tmp_path / "elsewhere")
-    (root / list_).symlink_to(tmp_path / "elsewhere")
+    (root / part).rename(tmp_path / "elsewhere")
+    (root / part).symlink_to(tmp_path / "elsewhere")
     text = message(name, root)
-    assert f"{root}/{list_}" in text
+    assert f"{root}/{part}" in text
     assert "is a link out of the data set's root" in text

@@ -24,6 +24,10 @@ CLASSES = {"shapes": set(SHAPES), "dogs": set(BREEDS), "cars": set(MODELS)}
 DEVKIT = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname"]
 
 
+def draw(kind: str, root: Path, per_class: int = 1, size: int = 16, seed: int = 0) -> list[str]:
+    return draw_data_set(kind, root, seed=seed, per_class=per_class, size=size)
+
+
 def digests(root: Path, paths: list[str]) -> dict[str, str]:
     return {path: hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths}
 
@@ -32,7 +36,7 @@ def digests(root: Path, paths: list[str]) -> dict[str, str]:
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, list[str]]:
     """Each data set with three pictures a class: its kind, root and files."""
     root = tmp_path_factory.mktemp(request.param)
-    return request.param, root, draw_data_set(request.param, root, seed=0, per_class=3, size=32)
+    return request.param, root, draw(request.param, root, 3, 32)
 
 
 def test_the_readers_find_every_picture_and_no_problem(drawn: tuple[str, Path, list[str]]) -> None:
@@ -59,47 +63,40 @@ def test_pictures_are_all_there_is_rgb_of_the_size_asked_for_and_all_differ(draw
 def test_a_picture_depends_on_the_seed_and_its_number_alone(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
     kind, root, paths = drawn
     there = digests(root, paths)
-    again = draw_data_set(kind, tmp_path / "again", seed=0, per_class=3, size=32)
-    assert digests(tmp_path / "again", again) == there
-    fewer = [
-        path for path in draw_data_set(kind, tmp_path / "fewer", seed=0, per_class=2, size=32) if path.endswith(".jpg")
-    ]
+    assert digests(tmp_path / "again", draw(kind, tmp_path / "again", 3, 32)) == there
+    fewer = [path for path in draw(kind, tmp_path / "fewer", 2, 32) if path.endswith(".jpg")]
     assert digests(tmp_path / "fewer", fewer).items() <= there.items()
     assert len(fewer) == 2 * len(CLASSES[kind])
     labels = {sample.path: sample.label for sample in read_samples(FORMATS[kind], root)[0]}
     assert all(labels[sample.path] == sample.label for sample in read_samples(FORMATS[kind], tmp_path / "fewer")[0])
-    other = digests(tmp_path / "other", draw_data_set(kind, tmp_path / "other", seed=1, per_class=1, size=32))
-    assert not {value for path, value in other.items() if path.endswith(".jpg")} & set(there.values())
+    other = [path for path in draw(kind, tmp_path / "other", 1, 32, seed=1) if path.endswith(".jpg")]
+    assert not {*digests(tmp_path / "other", other).values()} & {*there.values()}
 
 
-def test_another_drawing_into_the_same_root_leaves_its_own_files_alone(tmp_path: Path) -> None:
-    draw_data_set("dogs", tmp_path, seed=0, per_class=2, size=16)
-    stranger = tmp_path / "train" / "my own.jpg"
-    stranger.write_bytes(b"kept")
-    paths = draw_data_set("dogs", tmp_path, seed=1, per_class=1, size=16)
+def test_drawing_again_removes_and_replaces_what_was_drawn_alone(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id,breed\nmine,mine\n")
+    with pytest.raises(InputError, match=r"already holds labels\.csv"):
+        draw("dogs", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    (tmp_path / "labels.csv").unlink()
+    draw("dogs", tmp_path, 2)
+    (tmp_path / "train" / "my own.jpg").write_bytes(b"kept")
+    paths = draw("dogs", tmp_path, seed=1)
     there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
     assert there - {".drawn"} == {*paths, "train/my own.jpg"}
 
 
-def test_files_that_were_not_drawn_are_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("id,breed\nmine,mine\n")
-    with pytest.raises(InputError, match=r"already holds labels\.csv"):
-        draw_data_set("dogs", tmp_path, seed=0, per_class=1, size=16)
-    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
-
-
 def test_a_list_of_drawn_files_cannot_lead_out_of_the_root(tmp_path: Path) -> None:
-    outside = tmp_path / "outside.jpg"
+    outside, root = tmp_path / "outside.jpg", tmp_path / "root"
     outside.write_bytes(b"kept")
-    root = tmp_path / "root"
     root.mkdir()
     (root / ".drawn").write_text(f"../outside.jpg\n{outside}\n")
-    draw_data_set("cars", root, seed=0, per_class=1, size=16)
+    draw("cars", root)
     assert outside.exists()
 
 
 def test_dog_labels_are_as_kaggles(tmp_path: Path) -> None:
-    draw_data_set("dogs", tmp_path, seed=0, per_class=2, size=16)
+    draw("dogs", tmp_path, 2)
     table = pd.read_csv(tmp_path / "labels.csv", dtype=str)
     assert list(table.columns) == ["id", "breed"]
     assert table["id"].is_monotonic_increasing
@@ -108,7 +105,7 @@ def test_dog_labels_are_as_kaggles(tmp_path: Path) -> None:
 
 
 def test_car_boxes_lie_in_the_picture_and_hold_the_car(tmp_path: Path) -> None:
-    draw_data_set("cars", tmp_path, seed=0, per_class=4, size=64)
+    draw("cars", tmp_path, 4, 64)
     annotations = scipy.io.loadmat(tmp_path / "devkit" / "cars_train_annos.mat")["annotations"]
     assert annotations.shape == (1, 4 * len(MODELS))
     for row in annotations[0]:
@@ -121,30 +118,28 @@ def test_car_boxes_lie_in_the_picture_and_hold_the_car(tmp_path: Path) -> None:
 
 @pytest.mark.shared_data
 def test_the_devkit_has_the_structure_of_the_real_one(tmp_path: Path, shared_data: Path) -> None:
-    draw_data_set("cars", tmp_path, seed=0, per_class=26, size=16)  # as many pictures as need two bytes to count
-    real_kit, drawn_kit = shared_data / "stanford_cars" / "devkit_original", tmp_path / "devkit"
-    for file, name in (("cars_train_annos.mat", "annotations"), ("cars_meta.mat", "class_names")):
-        real, ours = (scipy.io.loadmat(kit / file) for kit in (real_kit, drawn_kit))
+    draw("cars", tmp_path, 26)  # as many pictures as need two bytes to count
+    kits = shared_data / "stanford_cars" / "devkit_original", tmp_path / "devkit"
+    for name, file in (("annotations", "cars_train_annos.mat"), ("class_names", "cars_meta.mat")):
+        real, ours = (scipy.io.loadmat(kit / file) for kit in kits)
         assert set(ours) == set(real)
         assert ours[name].dtype == real[name].dtype
         assert ours[name].shape[0] == real[name].shape[0] == 1
-    real, ours = (scipy.io.loadmat(kit / "cars_train_annos.mat")["annotations"][0, 0] for kit in (real_kit, drawn_kit))
-    assert list(ours.dtype.names) == DEVKIT
-    for field in DEVKIT:
-        assert ours[field].shape == real[field].shape
-        assert ours[field].dtype.kind == real[field].dtype.kind
-    names = [scipy.io.loadmat(kit / "cars_meta.mat")["class_names"][0, 0] for kit in (real_kit, drawn_kit)]
-    assert names[0].shape == names[1].shape
-    assert names[0].dtype.kind == names[1].dtype.kind == "U"
+        real, ours = real[name][0, 0], ours[name][0, 0]
+        if name == "annotations":
+            assert list(ours.dtype.names) == DEVKIT
+        for field in DEVKIT if name == "annotations" else [()]:
+            assert ours[field].shape == real[field].shape
+            assert ours[field].dtype.kind == real[field].dtype.kind
 
 
 def test_unknown_kinds_and_numbers_out_of_range_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'boats': choose one of shapes, dogs, cars"):
-        draw_data_set("boats", tmp_path, seed=0, per_class=1, size=64)
+        draw("boats", tmp_path)
     with pytest.raises(InputError, match="per_class"):
-        draw_data_set("dogs", tmp_path, seed=0, per_class=0, size=64)
+        draw("dogs", tmp_path, per_class=0)
     with pytest.raises(InputError, match="size"):
-        draw_data_set("cars", tmp_path, seed=0, per_class=1, size=8)
+        draw("cars", tmp_path, size=15)
     assert not list(tmp_path.iterdir())
 
 
