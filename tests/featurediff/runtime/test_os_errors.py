@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -25,23 +26,10 @@ from featurediff.runtime.os_errors import check_times, check_writable, describe_
     ],
 )
 def test_an_error_of_the_disk_names_the_file_and_the_cure(number: int, words: str) -> None:
-    said = describe_os_error(OSError(number, "in the system's words", "results/a.csv"))
-    assert said is not None
+    said = describe_os_error(OSError(number, "in the system's words", "results/a.csv")) or ""
     assert said.startswith("results/a.csv: ")
     assert words in said
     assert said.endswith("(in the system's words)")
-
-
-def test_what_led_to_an_error_counts() -> None:
-    def write() -> None:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device", "results/n.pth")
-        except OSError as error:
-            raise RuntimeError("unexpected pos 704 vs 598") from error
-
-    with pytest.raises(RuntimeError) as raised:
-        write()
-    assert "results/n.pth: the disk is full" in (describe_os_error(raised.value) or "")
 
 
 @pytest.mark.parametrize(
@@ -57,9 +45,11 @@ def test_memory_that_does_not_suffice(error: Exception, words: str) -> None:
     assert words in (describe_os_error(error) or "")
 
 
-def test_other_errors_are_not_the_machines() -> None:
+def test_what_led_to_an_error_counts_and_other_errors_are_not_the_machines() -> None:
     errors = [ValueError("x"), RuntimeError("a shape"), OSError("no number"), KeyError("a")]
     assert [describe_os_error(error) for error in errors] == [None] * 4
+    errors[0].__cause__ = errors[1].__context__ = OSError(errno.ENOSPC, "No space left on device", "results/n.pth")
+    assert all("results/n.pth: the disk is full" in (describe_os_error(error) or "") for error in errors[:2])
 
 
 def test_a_folder_must_be_writable_or_creatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +59,7 @@ def test_a_folder_must_be_writable_or_creatable(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="is a file"):
         check_writable(tmp_path / "a")
 
-    def refuse(**_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
-
+    refuse = Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)  # for root every mode is good enough
     with pytest.raises(InputError, match=r"results cannot be written .*another folder"):
         check_writable(tmp_path / "results")
@@ -87,9 +75,8 @@ def test_files_of_the_future_are_named_with_a_command_that_dates_them_now(tmp_pa
     check_times(results)
     for name in ("a.csv", "b/c.png"):
         os.utime(results / name, (time.time() + 3600,) * 2)
-    with pytest.raises(
-        InputError, match=r"2 files in .*my results have a date in the future, such as .*a\.csv"
-    ) as raised:
+    words = r"2 files in .*my results have a date in the future, such as .*a\.csv"
+    with pytest.raises(InputError, match=words) as raised:
         check_times(results)
     command = next(line for line in str(raised.value).splitlines() if line.startswith("    find "))
     subprocess.run(command, shell=True, check=True)

@@ -1,5 +1,6 @@
 """Bars at a terminal only, and the story in the log file."""
 
+import contextlib
 import io
 import logging
 import os
@@ -10,16 +11,16 @@ import termios
 from pathlib import Path
 
 import pytest
-from places import python_environment
+from places import python
 
 from featurediff.runtime import progress as module
 from featurediff.runtime.job import job, log
-from featurediff.runtime.progress import progress
+from featurediff.runtime.progress import moves, note_progress, progress
 
 CODE = """
 import sys, time
 from featurediff.runtime.job import job, log
-from featurediff.runtime.progress import progress
+from featurediff.runtime.progress import moves, note_progress, progress
 with job(sys.argv[1]), progress(40, "layer4.1", "step") as advance:
     for step in range(4):
         advance(10)
@@ -30,38 +31,23 @@ with job(sys.argv[1]), progress(40, "layer4.1", "step") as advance:
 
 
 def test_quiet_where_stderr_is_no_terminal(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, tmp_path / "a.log"],
-        capture_output=True,
-        text=True,
-        env=python_environment(),
-        check=True,
-    )
-    assert done.stderr == "a message between\n"
-    assert done.stdout == ""
+    process = python(CODE, tmp_path / "a.log", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.communicate() == ("", "a message between\n")
+    assert process.returncode == 0
 
 
 def test_a_bar_with_rate_and_time_left_at_a_terminal(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 100))
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, tmp_path / "a.log"], stderr=theirs, env=python_environment()
-    )
+    process = python(CODE, tmp_path / "a.log", stderr=theirs)
     os.close(theirs)
     shown = b""
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(ours, 4096):
+            shown += part
     assert process.wait() == 0
     text = shown.decode()
-    assert "layer4.1:" in text
-    assert "step/s" in text
-    assert "30/40" in text
+    assert all(words in text for words in ("layer4.1:", "step/s", "30/40"))
     message = next(line for line in text.replace("\r", "\n").splitlines() if "a message" in line)
     assert message.strip() == "a message between"  # on a line of its own
 
@@ -84,9 +70,13 @@ def test_the_log_file_holds_progress_and_warnings(
     assert "training" not in capsys.readouterr().err
 
 
-def test_more_than_was_announced_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_was_announced_does_no_harm_and_every_step_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EVERY", 0.0)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
+    before = moves()
     with progress(1, "x", "img") as advance:
         advance(0)
         advance(5)
+    assert moves() == before + 2
+    note_progress()
+    assert moves() == before + 3

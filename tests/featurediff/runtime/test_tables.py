@@ -19,17 +19,13 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_names_that_look_like_numbers_stay_names(tmp_path) -> None:
-    write_table(TABLE, tmp_path / "a.csv")
+def test_names_stay_names_and_parquet_keeps_types(tmp_path) -> None:
+    write_table(TABLE, tmp_path / "a.csv", tmp_path / "a.parquet")
     table = read_table(tmp_path / "a.csv")
     assert table["layer"].tolist() == ["1", "NA", "layer4.2"]
     assert table["class_base"].tolist() == ["None", "07", "a,b"]
     assert table["frozen"].dtype == bool
     np.testing.assert_array_equal(table["excess"], TABLE["excess"])
-
-
-def test_parquet_holds_the_same_with_its_types(tmp_path) -> None:
-    write_table(TABLE, tmp_path / "a.csv", tmp_path / "a.parquet")
     back = pd.read_parquet(tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(back, TABLE, check_dtype=False)
     assert str(back["rank"].dtype) == "Int64"
@@ -56,9 +52,8 @@ def test_no_prefix_of_a_line_is_taken_for_it(tmp_path) -> None:
 
 
 def test_tables_are_read_one_below_the_other(tmp_path) -> None:
-    for name in "ab":
-        write_table(TABLE, tmp_path / f"{name}.csv")
-    both = read_tables([tmp_path / "a.csv", tmp_path / "b.csv"])
+    write_table(TABLE, tmp_path / "a.csv")
+    both = read_tables([tmp_path / "a.csv"] * 2)
     assert both["layer"].tolist() == 2 * TABLE["layer"].tolist()
     assert both.index.tolist() == list(range(6))
     assert read_tables([]).empty
