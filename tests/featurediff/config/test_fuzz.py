@@ -3,6 +3,7 @@
 import copy
 import datetime
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,12 @@ from featurediff.config.validation import make_plan
 DEMO = (REPOSITORY / "config.yaml").read_text()
 PARSED = yaml.safe_load(DEMO)
 # with a part of every kind, so that what is said of each is reached
-PARSED["networks"]["again"] = {**PARSED["networks"]["dogs"], "control_of": "dogs"}
-PARSED["networks"]["again"]["training"] = {**PARSED["networks"]["dogs"]["training"], "seed": 1}
-PARSED["experiments"] = [
-    {"name": "more", "networks": {"cars": {**PARSED["networks"]["cars"], "sweep": {"size": [32]}}}}
-]
+DOGS, CARS = (PARSED["networks"][name] for name in ("dogs", "cars"))
+PARSED["networks"]["again"] = DOGS | {"control_of": "dogs", "training": DOGS["training"] | {"seed": 1}}
+PARSED["experiments"] = [{"name": "more", "networks": {"cars": CARS | {"sweep": {"size": [32]}}}}]
 PARSED["film"] = {"channels": {"layer4.1": [0]}, "epochs": [0, 5], "seeds": 1}
-scalars = st.sampled_from(
-    [None, True, -1, 0, 1, 3, 10**6, 10**30, 0.5, float("nan"), float("inf"), datetime.date(2020, 1, 1), b"x"]
-)
+NUMBERS = [-1, 0, 1, 3, 10**6, 10**30, 0.5, float("nan"), float("inf")]
+scalars = st.sampled_from([None, True, *NUMBERS, datetime.date(2020, 1, 1), b"x"])
 words = st.sampled_from(
     [
         *("", "x", "all", "0-5", "5-0", "0-99999999999", "²", "base", "dogs", "resnet18", "layer4.1", "required"),
@@ -57,19 +55,12 @@ def places(config: Any) -> list[tuple[Any, Any]]:
 def ask() -> Any:
     """In this process, and never the same twice."""
     networks: dict = {}
-    kept: dict = {}
-
-    def answered(question: Any) -> Any:
-        text = json.dumps(question, sort_keys=True)
-        if text not in kept:
-            kept[text] = answer(question, networks)
-        return kept[text]
-
-    return answered
+    answered = cache(lambda text: answer(json.loads(text), networks))
+    return lambda question: answered(json.dumps(question, sort_keys=True))
 
 
 def plan_or_message(config: Any, files: list, ask: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(validation, "ask_in_a_process", lambda question, cache: ask(question))
+    monkeypatch.setattr(validation, "ask_in_a_process", lambda question, **_: ask(question))
     try:
         plan = make_plan(config, SCHEMA, files)
     except InputError as error:
@@ -101,8 +92,13 @@ def spoilt(data: st.DataObject) -> dict[str, Any]:
     return config
 
 
+def of_fixtures(examples: int) -> settings:
+    """Examples that share the fixtures."""
+    return settings(bounded(examples), suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 @given(data=st.data())
-@settings(bounded(250), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@of_fixtures(250)
 def test_whatever_stands_in_the_demos_config_there_is_a_plan_or_a_message(
     data: st.DataObject, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +109,7 @@ def test_whatever_stands_in_the_demos_config_there_is_a_plan_or_a_message(
 
 
 @given(edits=edits)
-@settings(bounded(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@of_fixtures(150)
 def test_whatever_the_demos_file_holds_there_is_a_plan_or_a_message(
     edits: list, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,35 +126,10 @@ def test_whatever_the_demos_file_holds_there_is_a_plan_or_a_message(
 
 
 @given(data=st.data())
-@settings(bounded(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@of_fixtures(20)
 def test_whatever_stands_in_a_config_a_check_of_its_data_and_weights_ends(
     data: st.DataObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mistakes, _ = collect_mistakes(ConfigFile(Path("config.yaml"), spoilt(data)), SCHEMA, decode=False)
     assert all(mistake.text for mistake in mistakes)
-
-
-@given(content=st.binary(max_size=60))
-@settings(bounded(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_file_holds_there_is_a_config_or_a_message(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_bytes(content)
-    message = ""
-    try:
-        found = read_config(file)
-    except InputError as error:
-        message = str(error)
-    assert str(file) in message if message else isinstance(found.config, dict)
-
-
-texts = st.text(st.characters(categories=["L", "N", "P"]), max_size=8)
-configs = st.dictionaries(st.text("abc", min_size=1), st.recursive(st.integers() | texts, st.lists, max_leaves=5))
-
-
-@given(config=configs)
-@settings(bounded(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_config_is_yamls(config: dict, tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-    assert read_config(file).config == config

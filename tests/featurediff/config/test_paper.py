@@ -69,11 +69,8 @@ def test_faithful_is_paper_with_the_switches_of_the_list() -> None:
 def test_faithful_changes_nothing_else_of_a_picture(plans: tuple[Plan, Plan]) -> None:
     ours, original = (plan.recipe("layer4.0") for plan in plans)
     differing = {name: (ours[name], original[name]) for name in ours if ours[name] != original[name]}
-    assert differing == {
-        "momentum": (0.5, 0.9),
-        "objective": ("pre_relu", "post_relu"),
-        "precision": ("auto", "float32"),
-    }
+    other = {"objective": ("pre_relu", "post_relu"), "precision": ("auto", "float32")}
+    assert differing == {"momentum": (0.5, 0.9), **other}
 
 
 @pytest.mark.parametrize("file", [PAPER, FAITHFUL])

@@ -1,11 +1,10 @@
 """From the config to what has to be made."""
 
-import copy
 import shutil
 from typing import Any
 
 import pytest
-from made_config import plan_of
+from made_config import changed, plan_of
 
 from feature_vis.errors import InputError
 
@@ -13,28 +12,23 @@ from feature_vis.errors import InputError
 def test_a_batch_has_the_layers_recipe_and_those_of_channels_that_differ(config) -> None:
     plan = plan_of(config)
     assert (plan.recipe("layer4")["steps"], plan.recipe("layer3")["steps"]) == (4, 5)
-    assert plan.recipe("layer3", 1) == plan.recipe("layer3") | {"steps": 6, "size": 48}
+    own = plan.recipe("layer3", 1)
+    assert own == plan.recipe("layer3") | {"steps": 6, "size": 48}
     assert plan.recipe("layer3", 0) == plan.recipe("layer3")
-    assert plan.recipes("layer3", (0, 1)) == {
-        "layer": plan.recipe("layer3"),
-        "channels": {"1": plan.recipe("layer3", 1)},
-    }
+    assert plan.recipes("layer3", (0, 1)) == {"layer": plan.recipe("layer3"), "channels": {"1": own}}
     assert plan.recipes("layer3", (0, 2))["channels"] == {}
-
-
-def test_layers_with_equal_batches_share_a_rule(config) -> None:
-    assert plan_of(config).batches() == {(0, 1, 2): ["layer3", "layer4"]}
 
 
 @pytest.mark.parametrize("size", [1, 2, 15, 16, 20, 33, 64, 100, 512])
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 45, 100])
 def test_a_batch_is_of_consecutive_channels_and_has_a_lead(config, size: int, count: int) -> None:
     config["visualize"]["batch"] = size
-    config["visualize"]["layers"] = {"layer3": {"channels": f"5-{count + 4}"}}
+    config["visualize"]["layers"] = {layer: {"channels": f"5-{count + 4}"} for layer in ("layer3", "layer4")}
     plan = plan_of(config)
-    channels, batches, leads = plan.channels["layer3"], list(plan.batches()), set(plan.leads("layer3"))
+    channels, batches, leads = plan.channels["layer3"], plan.batches(), set(plan.leads("layer3"))
     assert [channel for batch in batches for channel in batch] == channels == list(range(5, count + 5))
-    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(len(batch) == size for batch in list(batches)[:-1])
+    assert all(layers == ["layer3", "layer4"] for layers in batches.values())
     assert leads <= set(channels)
     assert all(leads.intersection(batch) for batch in batches)
     if size >= 16:
@@ -52,84 +46,69 @@ def test_the_networks_of_a_plan(config) -> None:
     plan = plan_of(config)
     assert (plan.base, plan.tuned, plan.trained, plan.loaded) == ("base", ["tuned"], ["base", "tuned"], [])
     assert plan.architecture("tuned") == "resnet18"
-    assert plan.starts_from("tuned") == "base"
-    assert plan.starts_from("base") is None
+    assert (plan.starts_from("tuned"), plan.starts_from("base")) == ("base", None)
+    again = config["networks"]["tuned"] | {"control_of": "tuned"}
+    again["training"] = again["training"] | {"seed": 1}
+    assert plan_of(changed({"networks": {"again": again}})).controls == {"again": "tuned"}
 
 
-def test_without_a_film_there_is_none(config) -> None:
-    plan = plan_of(config)
-    assert (plan.filmed, plan.film_channels) == ([], {})
-
-
-def test_a_film_of_the_most_changed_channels(config) -> None:
-    config["film"] = {}
-    plan = plan_of(config)
+def test_a_film_is_of_the_most_changed_channels_or_of_named_ones_at_named_epochs() -> None:
+    plan = plan_of(changed("film: {}"))
     assert plan.filmed == ["tuned"]
     assert plan.film_channels == {"layer3": 3, "layer4": 3}  # as many as there are, below 16
     assert plan.film_epochs("tuned") == [0, 1, 2]
     film = plan.film("tuned")
-    assert film["seeds"] == [0, 1, 2, 3]
-    assert film["recipes"]["layer3"] == plan.recipes("layer3", (0, 1, 2))
-
-
-def test_a_film_of_named_channels_at_named_epochs(config) -> None:
-    config["film"] = {"channels": {"layer4": "1-2", "layer3": "all"}, "epochs": [9, 2, 0], "seeds": 1}
-    plan = plan_of(config)
+    assert (film["seeds"], film["recipes"]["layer3"]) == ([0, 1, 2, 3], plan.recipes("layer3", (0, 1, 2)))
+    plan = plan_of(changed("film: {channels: {layer4: 1-2, layer3: all}, epochs: [9, 2, 0], seeds: 1}"))
     assert plan.film_channels == {"layer4": [1, 2], "layer3": [0, 1, 2]}
-    assert plan.film_epochs("tuned") == [0, 2]
-    assert plan.film("tuned")["seeds"] == [0]
+    assert (plan.film_epochs("tuned"), plan.film("tuned")["seeds"]) == ([0, 2], [0])
+    plan = plan_of(changed({}))
+    assert (plan.filmed, plan.film_channels) == ([], {})
 
 
-def test_a_control_is_another_run_of_a_network(config) -> None:
-    again = copy.deepcopy(config["networks"]["tuned"]) | {"control_of": "tuned"}
-    again["training"]["seed"] = 1
-    config["networks"]["again"] = again
-    assert plan_of(config).controls == {"again": "tuned"}
+def test_a_gpu_that_is_required_is_one_gpu() -> None:
+    assert [plan_of(changed(f"gpu: {value}")).gpu for value in (0, 1, "required")] == [0, 1, 1]
+    assert plan_of(changed({})).gpu == 1
 
 
-def test_a_gpu_that_is_required_is_one_gpu(config) -> None:
-    for value, gpus in ((None, 1), (0, 0), (1, 1), ("required", 1)):
-        assert plan_of(config if value is None else {**config, "gpu": value}).gpu == gpus
-
-
-def test_a_training_may_have_threads_of_its_own(config) -> None:
-    config["threads"] = 3
-    config["networks"]["tuned"]["training"] |= {"threads": 5, "cache_mb": 4000}
-    plan = plan_of(config)
+def test_a_training_may_have_threads_of_its_own() -> None:
+    plan = plan_of(changed("{threads: 3, networks: {tuned: {training: {threads: 5, cache_mb: 4000}}}}"))
     assert (plan.training_threads("base"), plan.training_threads("tuned")) == (3, 5)
     assert (plan.training_memory("base"), plan.training_memory("tuned")) == (8000, 11000)
     assert "threads" not in plan.training("tuned")  # or more of them would look like another training
 
 
-def test_photographs_without_classes_probe_all_networks(config) -> None:
-    config["data"]["photos"] = {"format": "unlabelled", "root": "photos"}
-    config["compare"] = {"probe": {"data": "photos", "size": 96, "resize": 110}}
-    plan = plan_of(config)
-    assert plan.probe_data("tuned") == ["photos"]
-    assert plan.probe("tuned") == {"roots": {"photos": "photos"}, "size": 96, "resize": 110}
+PHOTOS = "data: {photos: {format: unlabelled, root: photos}}"
 
 
-def test_without_other_photographs_those_of_the_training_probe(config) -> None:
-    assert plan_of(config).probe("tuned") == {"roots": {"d": "d"}, "size": 224, "resize": None}
-    config["networks"]["tuned"]["training"] |= {"size": 64, "resize": 68}
-    assert plan_of(config).probe("tuned") == {"roots": {"d": "d"}, "size": 64, "resize": 68}
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (f"{{{PHOTOS}, compare: {{probe: {{data: photos, size: 96, resize: 110}}}}}}", ("photos", 96, 110)),
+        ({}, ("d", 224, None)),
+        ("networks: {tuned: {training: {size: 64, resize: 68}}}", ("d", 64, 68)),
+    ],
+)
+def test_the_configs_photographs_probe_all_networks_else_those_of_the_training(change, expected) -> None:
+    plan, (name, size, resize) = plan_of(changed(change)), expected
+    assert plan.probe_data("tuned") == [name]
+    assert plan.probe("tuned") == {"roots": {name: name}, "size": size, "resize": resize}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"), [({}, "layer4"), ({"frozen_statistics": "moving"}, None), ({"train_from": None}, None)]
 )
-def test_the_first_module_in_which_a_network_may_differ(config, change: dict[str, Any], expected: str | None) -> None:
-    config["networks"]["tuned"]["training"] |= change
-    assert plan_of(config).changes_from("tuned") == expected
-    assert plan_of(config).changes_from("base") is None
+def test_the_first_module_in_which_a_network_may_differ(change: dict[str, Any], expected: str | None) -> None:
+    plan = plan_of(changed({"networks": {"tuned": {"training": change}}}))
+    assert (plan.changes_from("tuned"), plan.changes_from("base")) == (expected, None)
 
 
 def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
-    shutil.copy(f"{own}.py", tmp_path / "nets.py")
+    source = tmp_path / "nets.py"
+    shutil.copy(f"{own}.py", source)
     model = f"{tmp_path}/nets:cnn"
     config["networks"]["base"]["model"] = model
-    config["compare"] = {"embedder": {"model": model, "weights": "w.pth"}}
-    config["film"] = {}
+    config |= {"film": {}, "compare": {"embedder": {"model": model, "weights": "w.pth"}}}
 
     def asked() -> list[Any]:
         plan = plan_of(config)
@@ -139,8 +118,7 @@ def test_a_users_network_is_told_by_its_source(config, own, tmp_path) -> None:
     before = asked()
     assert all(len(each["source"]) == 64 for each in before)
     assert asked() == before
-    with (tmp_path / "nets.py").open("a") as source:
-        source.write("# a change\n")
+    source.write_text(f"{source.read_text()}# a change\n")
     assert all(one["source"] != other["source"] for one, other in zip(before, asked(), strict=True))
     config["networks"]["base"]["model"] = f"{tmp_path}/gone:cnn"
     with pytest.raises(InputError, match=r"gone\.py of the network gone does not exist"):
