@@ -47,9 +47,6 @@ def test_each_class_has_its_accuracy_and_what_it_is_taken_for(tmp_path) -> None:
     assert (dog["accuracy"], dog["mistaken_for"], dog["mistaken"], dog["precision"]) == (0, "cat", 2, 0)
     assert none["pictures"] == 0
     assert none[["accuracy", "accuracy_low", "precision", "mistaken_for"]].isna().all()
-
-
-def test_a_class_that_is_never_mistaken() -> None:
-    table = class_table(np.diag([3, 2]), ["a", "b"])
-    assert table["mistaken_for"].isna().all()
-    assert table["mistaken"].tolist() == [0, 0]
+    right = class_table(np.diag([3, 2]), ["a", "b"])
+    assert right["mistaken_for"].isna().all()
+    assert right["mistaken"].tolist() == [0, 0]

@@ -1,8 +1,8 @@
 """One stream of batches for a whole training: the same whoever loads it, and it says what went wrong without noise."""
 
-from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from PIL import Image
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
 from featurediff.data import torch_dataset as picture_tensors
+from featurediff.data.torch_dataset import normalised
 from featurediff.training import loading
 from featurediff.training.loading import (
     Stream,
@@ -35,51 +36,57 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def split() -> pd.DataFrame:
-    rows = [(f"{i}.png", "ab"[i % 2], i % 2, "val" if i in (1, 4, 6) else "train") for i in range(9)]
-    return pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])
+SPLIT = pd.DataFrame(
+    [(f"{i}.png", "ab"[i % 2], i % 2, "val" if i in (1, 4, 6) else "train") for i in range(9)],
+    columns=["path", "label", "class_index", "split"],
+)
 
 
 def settings(**changes) -> TrainingSettings:
     return TrainingSettings(**{"epochs": 3, "batch_size": 4, "size": 16, "rotation": 20, **changes})
 
 
-def read(root: Path, options: TrainingSettings, workers: int = 0, epochs: range = range(2)) -> list[torch.Tensor]:
-    stream = Stream(*open_pictures(split(), root, options), options, epochs, workers, CPU)
-    found = []
-    for epoch in epochs:
-        for batches in (stream.training(epoch), stream.validation()):
-            found += [tensor for batch in batches for tensor in batch]
-    return found
+def stream_of(root: Path, options: TrainingSettings, workers: int = 0, epochs: int = 2, first: int = 0) -> Stream:
+    return Stream(*open_pictures(SPLIT, root, options), options, range(first, epochs), workers, CPU)
+
+
+def read(
+    root: Path, options: TrainingSettings, workers: int = 0, epochs: int = 2, first: int = 0
+) -> list[torch.Tensor]:
+    stream = stream_of(root, options, workers, epochs, first)
+    parts = (part for epoch in range(first, epochs) for part in (stream.training(epoch), stream.validation()))
+    return [tensor for batches in parts for batch in batches for tensor in batch]
 
 
 def test_an_epoch_is_every_training_picture_once_then_every_validation_picture(root) -> None:
     options = settings(flip=False, rotation=0, size=26)  # a crop is told by its middle
-    train, validation = open_pictures(split(), root, options)
-    stream = Stream(train, validation, options, range(1), 0, CPU)
+    train, validation = open_pictures(SPLIT, root, options)
+    stream = stream_of(root, options)
     batches = list(stream.training(0))
     assert [batch.shape for batch, _ in batches] == [(4, 3, 26, 26), (2, 3, 26, 26)]
     order = [index for batch in training_order(6, options, 0) for index in batch]
     assert torch.cat([labels for _, labels in batches]).tolist() == [train.labels[index] for index in order]
     ((shown, labels),) = stream.validation()
     assert labels.tolist() == [1, 0, 0]
-    assert torch.equal(shown, picture_tensors.normalised(torch.stack([validation[i][0] for i in range(3)])))
+    assert torch.equal(shown, normalised(torch.stack([validation[i][0] for i in range(3)])))
+    ((alone, labels_alone),) = validation_batches(validation, options, 0, CPU)
+    assert torch.equal(alone, shown)
+    assert torch.equal(labels_alone, labels)
 
 
-def test_who_loads_decides_nothing(root, monkeypatch) -> None:
+def test_who_loads_decides_nothing(root) -> None:
     options = settings(randaugment=2)
     state = torch.get_rng_state()
     alone = read(root, options)
     assert torch.equal(torch.get_rng_state(), state)
-    for workers, cache_mb in ((2, 0), (2, 1)):
-        others = read(root, settings(randaugment=2, cache_mb=cache_mb), workers)
+    for cache_mb in (0, 1):
+        others = read(root, replace(options, cache_mb=cache_mb), workers=2)
         assert all(torch.equal(a, b) for a, b in zip(alone, others, strict=True))
     later = read(root, options, epochs=range(1, 2))
     assert all(torch.equal(a, b) for a, b in zip(alone[len(later) :], later, strict=True))
-    train, _ = open_pictures(split(), root, options)
-    order = training_order(len(train), options, 1)[0]
-    drawn = torch.stack([train.item(index, 1)[0] for index in order])
-    assert torch.equal(later[0], picture_tensors.normalised(drawn))
+    train, _ = open_pictures(SPLIT, root, options)
+    drawn = [train.item(index, 1)[0] for index in training_order(len(train), options, 1)[0]]
+    assert torch.equal(later[0], normalised(torch.stack(drawn)))
 
 
 def test_later_epochs_decode_nothing(root, monkeypatch) -> None:
@@ -94,11 +101,8 @@ def test_later_epochs_decode_nothing(root, monkeypatch) -> None:
 
 
 def test_loading_processes_fill_one_cache(root) -> None:
-    options = settings()
-    train, validation = open_pictures(split(), root, options)
-    stream = Stream(train, validation, options, range(2), 2, CPU)
-    first = [tensor for batches in (stream.training(0), stream.validation()) for batch in batches for tensor in batch]
-    assert first
+    stream = stream_of(root, settings(), workers=2)
+    assert [len(labels) for batches in (stream.training(0), stream.validation()) for _, labels in batches] == [4, 2, 3]
     for file in root.glob("*.png"):
         file.unlink()
     assert [len(labels) for _, labels in stream.training(1)] == [4, 2]
@@ -106,21 +110,11 @@ def test_loading_processes_fill_one_cache(root) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_picture_that_broke_is_named_without_a_traceback(root, workers) -> None:
-    options = settings()
-    stream = Stream(*open_pictures(split(), root, options), options, range(1), workers, CPU)
+    stream = stream_of(root, settings(), workers)
     (root / "3.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"3\.png") as caught:
         list(stream.training(0))
     assert "Traceback" not in str(caught.value)
-
-
-def test_validation_alone_is_that_of_the_stream(root) -> None:
-    options = settings()
-    train, validation = open_pictures(split(), root, options)
-    stream = Stream(train, validation, options, range(1), 0, CPU)
-    list(stream.training(0))
-    pairs = zip(stream.validation(), validation_batches(validation, options, 0, CPU), strict=True)
-    assert all(torch.equal(a, b) for first, second in pairs for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -138,9 +132,8 @@ def test_no_training_batch_of_one(count: int, size: int, lengths: list[int]) -> 
     assert [len(batch) for batch in batches] == lengths
     assert sorted(index for batch in batches for index in batch) == list(range(count))
     assert batches != training_order(count, settings(batch_size=size), 1) or count == 1
-    assert [index for batch in validation_order(count, settings(batch_size=size)) for index in batch] == list(
-        range(count)
-    )
+    in_order = [index for batch in validation_order(count, settings(batch_size=size)) for index in batch]
+    assert in_order == list(range(count))
 
 
 @pytest.mark.parametrize(
@@ -162,8 +155,7 @@ def test_loading_and_training_share_the_jobs_threads(
     wanted, device, threads, free, found, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(loading, "_SHARED_MEMORY", tmp_path)
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: usage(free))
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -176,26 +168,16 @@ def test_loading_and_training_share_the_jobs_threads(
 
 def test_validation_may_be_augmented_each_epoch_anew(root) -> None:
     options = settings(augment_validation=True, randaugment=2)
-    train, validation = open_pictures(split(), root, options)
-    stream = Stream(train, validation, options, range(2), 0, CPU)
-    shown = []
-    for epoch in range(2):
-        list(stream.training(epoch))
-        shown.append(next(iter(stream.validation()))[0])
+    shown = read(root, options)[4::6]  # of each epoch two batches to train, one to validate
     assert not torch.equal(*shown)
-    (again, _), *_ = validation_batches(validation, options, 1, CPU)
+    _, validation = open_pictures(SPLIT, root, options)
+    ((again, _),) = validation_batches(validation, options, 1, CPU)
     assert torch.equal(again, shown[1])
-    plain = open_pictures(split(), root, replace(options, randaugment=0))[0]  # drawn as training pictures are
-    assert torch.equal(
-        again[:1], picture_tensors.normalised(plain.transform(Image.open(root / "1.png"), _drawn(1))[None])
-    )
-
-
-def _drawn(epoch: int) -> torch.Generator:
-    return generator(0, "augment", epoch, "1.png")
+    plain, _ = open_pictures(SPLIT, root, replace(options, randaugment=0))  # drawn as training pictures are
+    drawn = plain.transform(Image.open(root / "1.png"), generator(0, "augment", 1, "1.png"))
+    assert torch.equal(again[:1], normalised(drawn[None]))
 
 
 def test_a_part_without_pictures_is_said(root) -> None:
-    table = split()
     with pytest.raises(InputError, match="no val photographs"):
-        open_pictures(table[table["split"] == "train"], root, settings())
+        open_pictures(SPLIT[SPLIT["split"] == "train"], root, settings())

@@ -7,37 +7,16 @@ import pytest
 from feature_vis.errors import InputError
 from featurediff.training.settings import PACE, TrainingSettings, training_key, training_problems
 
-CHANGES: dict[str, Any] = {
-    "train_from": "layer4",
-    "learning_rate": 0.1,
-    "learning_rate_decay": 0.9,
-    "schedule": "cosine",
-    "step_epochs": 2,
-    "warmup_epochs": 0.5,
-    "optimizer": "sgd",
-    "weight_decay": 0.1,
-    "momentum": 0.5,
-    "batch_size": 8,
-    "accumulate_batches": 2,
-    "label_smoothing": 0.1,
-    "class_weights": "balanced",
-    "size": 48,
-    "resize": 50,
-    "rotation": 5.0,
-    "flip": False,
-    "frozen_statistics": "moving",
-    "augment_validation": True,
-    "rotation_interpolation": "nearest",
-    "randaugment": 2,
-    "randaugment_magnitude": 5,
-    "mixup": 0.2,
-    "cutmix": 0.2,
-    "mixed_precision": False,
-    "channels_last": False,
-    "seed": 3,
-}
+CHANGES = (
+    {"train_from": "layer4", "learning_rate": 0.1, "learning_rate_decay": 0.9, "schedule": "cosine", "step_epochs": 2}
+    | {"warmup_epochs": 0.5, "optimizer": "sgd", "weight_decay": 0.1, "momentum": 0.5, "batch_size": 8, "size": 48}
+    | {"accumulate_batches": 2, "label_smoothing": 0.1, "class_weights": "balanced", "resize": 50, "rotation": 5.0}
+    | {"flip": False, "frozen_statistics": "moving", "augment_validation": True, "rotation_interpolation": "nearest"}
+    | {"randaugment": 2, "randaugment_magnitude": 5, "mixup": 0.2, "cutmix": 0.2, "mixed_precision": False}
+    | {"channels_last": False, "seed": 3}
+)
 # not what the weights after an epoch are: how many epochs there are, when they end, and how quick they are
-FREE: dict[str, Any] = {"epochs": 9, "patience": 2, "workers": 3, "cache_mb": 5}
+FREE = {"epochs": 9, "patience": 2, "workers": 3, "cache_mb": 5}
 
 
 def key(*parts: str, **changes: Any) -> str:
@@ -74,30 +53,17 @@ def test_settings_that_cannot_be_are_all_named() -> None:
         TrainingSettings.from_settings({"epochs": 1, "learning_rat": 1})
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"learning_rate": 0},
-        {"step_epochs": 0},
-        {"warmup_epochs": -1},
-        {"momentum": 1},
-        {"weight_decay": -0.1},
-        {"accumulate_batches": 0},
-        {"label_smoothing": 1},
-        {"patience": 0},
-        {"randaugment": -1},
-        {"randaugment_magnitude": 31},
-        {"mixup": -1},
-        {"cutmix": -1},
-        {"workers": -1},
-        {"cache_mb": -1},
-        {"optimizer": "lion"},
-        {"class_weights": "some"},
-    ],
+WRONG = (
+    {"learning_rate": 0, "step_epochs": 0, "warmup_epochs": -1, "momentum": 1, "weight_decay": -0.1, "patience": 0}
+    | {"accumulate_batches": 0, "label_smoothing": 1, "randaugment": -1, "randaugment_magnitude": 31, "mixup": -1}
+    | {"cutmix": -1, "workers": -1, "cache_mb": -1, "optimizer": "lion", "class_weights": "some"}
 )
-def test_each_value_out_of_its_range_is_named(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        TrainingSettings(epochs=1, **wrong)
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG.items())
+def test_each_value_out_of_its_range_is_named(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=name):
+        TrainingSettings(epochs=1, **{name: value})
 
 
 def test_a_jobs_threads_are_no_setting_of_the_training() -> None:

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from feature_vis.seeding import generator
-from featurediff.training.loading import Batch, training_order
+from featurediff.training.loading import training_order
 from featurediff.training.schedule import make_optimizer
 from featurediff.training.settings import TrainingSettings
 from featurediff.training.trainer import Epochs, Loss, balanced_weights
 
 LABELS = [0, 1, 2, 1, 1, 0, 1, 2, 1, 1]
+TARGETS = torch.tensor(LABELS)
 
 
 def network() -> nn.Module:
@@ -27,20 +28,15 @@ def settings(**changes) -> TrainingSettings:
     return TrainingSettings(**{"epochs": 2, "batch_size": 4, "optimizer": "sgd", "learning_rate": 0.1, **changes})
 
 
-def pictures() -> torch.Tensor:
-    return torch.randn(len(LABELS), 3, 4, 4, generator=generator("pictures"))
-
-
-def batches(options: TrainingSettings, epoch: int = 0) -> list[Batch]:
-    order = training_order(len(LABELS), options, epoch)
-    return [(pictures()[batch], torch.tensor(LABELS)[batch]) for batch in order]
+PICTURES = torch.randn(len(LABELS), 3, 4, 4, generator=generator("pictures"))
 
 
 def train(options: TrainingSettings, model: nn.Module | None = None) -> tuple[dict[str, float], nn.Module]:
     model = model or network()
     epochs = Epochs(model, model.train, make_optimizer(model.parameters(), options), LABELS, 3, options)
     seen: list[int] = []
-    row = epochs.train(0, batches(options), seen.append)
+    batches = [(PICTURES[batch], TARGETS[batch]) for batch in training_order(len(LABELS), options, 0)]
+    row = epochs.train(0, batches, seen.append)
     assert sum(seen) == len(LABELS)
     return row, model
 
@@ -48,7 +44,7 @@ def train(options: TrainingSettings, model: nn.Module | None = None) -> tuple[di
 def test_the_row_is_of_what_was_seen() -> None:
     options = settings(learning_rate=1e-12)  # nothing moves
     row, model = train(options)
-    logits, labels = model(pictures()).detach(), torch.tensor(LABELS)
+    logits, labels = model(PICTURES).detach(), TARGETS
     assert row["train_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, labels)), rel=1e-5)
     assert row["train_accuracy"] == int((logits.argmax(1) == labels).sum()) / len(labels)
     assert row["learning_rate"] == 1e-12
@@ -72,25 +68,20 @@ def test_balanced_weights_give_each_class_the_same_part() -> None:
     weights = balanced_weights(LABELS, 4)  # there is none of the last
     counts = torch.tensor([2, 6, 2, 0])
     torch.testing.assert_close(weights[:3] * counts[:3], torch.full((3,), 10 / 3))
-    assert float(weights[torch.tensor(LABELS)].mean()) == pytest.approx(1)
+    assert float(weights[TARGETS].mean()) == pytest.approx(1)
     assert weights.isfinite().all()
 
 
-def test_a_weighted_loss_weighs_pictures_not_batches() -> None:
-    logits, labels = network()(pictures()), torch.tensor(LABELS)
+def test_a_weighted_loss_weighs_pictures_not_batches_and_smoothed_labels_are_torchs() -> None:
+    logits, labels, shares = network()(PICTURES), TARGETS, nn.functional.one_hot(TARGETS, 3).float()
     weights = balanced_weights(LABELS, 3)
     each = nn.functional.cross_entropy(logits, labels, reduction="none")
     loss = Loss(class_weights=weights)
     torch.testing.assert_close(loss(logits, labels), (each * weights[labels]).mean())
     torch.testing.assert_close(loss(logits[:1], labels[:1]), each[0] * weights[labels[0]])
-    shares = nn.functional.one_hot(labels, 3).float()
     torch.testing.assert_close(loss(logits, shares), loss(logits, labels))
-
-
-def test_smoothed_labels_are_torchs() -> None:
-    logits, labels = network()(pictures()), torch.tensor(LABELS)
-    shares = nn.functional.one_hot(labels, 3).float() * 0.7 + 0.1
-    torch.testing.assert_close(Loss(0.3)(logits, labels), nn.functional.cross_entropy(logits, shares))
+    smoothed = nn.functional.cross_entropy(logits, shares * 0.7 + 0.1)
+    torch.testing.assert_close(Loss(0.3)(logits, labels), smoothed)
 
 
 @pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"mixup": 1.0}])
