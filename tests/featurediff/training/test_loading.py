@@ -46,15 +46,13 @@ def settings(**changes) -> TrainingSettings:
     return TrainingSettings(**{"epochs": 3, "batch_size": 4, "size": 16, "rotation": 20, **changes})
 
 
-def stream_of(root: Path, options: TrainingSettings, workers: int = 0, epochs: int = 2, first: int = 0) -> Stream:
-    return Stream(*open_pictures(SPLIT, root, options), options, range(first, epochs), workers, CPU)
+def stream_of(root: Path, options: TrainingSettings, workers: int = 0, epochs: range = range(2)) -> Stream:
+    return Stream(*open_pictures(SPLIT, root, options), options, epochs, workers, CPU)
 
 
-def read(
-    root: Path, options: TrainingSettings, workers: int = 0, epochs: int = 2, first: int = 0
-) -> list[torch.Tensor]:
-    stream = stream_of(root, options, workers, epochs, first)
-    parts = (part for epoch in range(first, epochs) for part in (stream.training(epoch), stream.validation()))
+def read(root: Path, options: TrainingSettings, workers: int = 0, epochs: range = range(2)) -> list[torch.Tensor]:
+    stream = stream_of(root, options, workers, epochs)
+    parts = (part for epoch in epochs for part in (stream.training(epoch), stream.validation()))
     return [tensor for batches in parts for batch in batches for tensor in batch]
 
 
