@@ -1,15 +1,11 @@
 """Every kind of picture becomes the right RGB; broken ones are named."""
 
 import io
-import os
-import struct
-import threading
-import zlib
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from fuzzing import bounded, chunk, edits, mutated, with_checksums
+from fuzzing import bounded, edits, mutated, with_checksums
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -48,14 +44,11 @@ def test_values_of_no_defined_range_are_refused(tmp_path, mode, value) -> None:
         load_rgb(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("alpha", [0, 51, 255])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_lies_on_white(tmp_path, mode, alpha) -> None:
-    got = save(Image.new("RGBA", (4, 4), (100, 100, 100, alpha)).convert(mode), tmp_path / "a.png")
-    assert np.abs(got - (255 + (100.0 - 255) * alpha / 255)).max() <= 1
-
-
-def test_a_transparent_colour_lies_on_white(tmp_path) -> None:
+def test_alpha_or_a_transparent_colour_lies_on_white(tmp_path, mode) -> None:
+    for alpha in (0, 51, 255):
+        got = save(Image.new("RGBA", (4, 4), (100, 100, 100, alpha)).convert(mode), tmp_path / "a.png")
+        assert np.abs(got - (255 + (100.0 - 255) * alpha / 255)).max() <= 1
     image = Image.fromarray(np.uint8([[0, 1]])).convert("P")
     image.putpalette([10, 20, 30, 40, 50, 60])
     assert save(image, tmp_path / "a.png", transparency=0).tolist() == [[[255, 255, 255], [40, 50, 60]]]
@@ -86,31 +79,18 @@ def test_exif_orientation_stands_upright(tmp_path, orientation, turn, mode) -> N
     np.testing.assert_array_equal(save(stored, tmp_path / "a.png", exif=exif), expected)
 
 
-def bomb_png(side: int) -> bytes:
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
 def test_broken_files_are_named_with_their_reason(tmp_path, recwarn) -> None:
-    broken = {
-        "text.jpg": ("not a picture", b"not a picture\n"),
-        "empty.jpg": ("empty", b""),
-        "vector.eps": ("not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"),
-        "bomb.png": ("too large", bomb_png(60_000)),
-        "large.png": ("too large", bomb_png(10_000)),
-    }
+    expected = {"text.jpg": "not a picture", "absent.jpg": "no such file", "large.png": "too large"}
+    (tmp_path / "text.jpg").write_text("not a picture\n")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "large.png")
     for kind in ("jpg", "png"):
         gradient(64, 64).save(tmp_path / f"whole.{kind}")
         data = (tmp_path / f"whole.{kind}").read_bytes()
-        broken[f"cut.{kind}"] = ("damaged", data[: len(data) * 3 // 5])
-    expected = {"absent.jpg": "no such file"}
-    for name, (words, content) in broken.items():
-        (tmp_path / name).write_bytes(content)
-        expected[name] = words
+        (tmp_path / f"cut.{kind}").write_bytes(data[: len(data) * 3 // 5])
+        expected[f"cut.{kind}"] = "damaged"
     for name, words in expected.items():
-        with pytest.raises(InputError, match=words) as caught:
+        with pytest.raises(InputError, match=rf"{name}.*{words}"):
             load_rgb(tmp_path / name)
-        assert name in str(caught.value)
     recwarn.clear()
     assert set(faults(tmp_path, [*expected, "whole.jpg", "whole.png"])) == set(expected)
     assert len(recwarn) == 0  # an error is said once, not also as a warning
@@ -146,15 +126,6 @@ def test_every_picture_is_opened_once(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(image_files.Image, "open", opened)
     assert faults(tmp_path, names) == {}
     assert sorted(call.args[0] for call in opened.mock_calls) == sorted(f"{tmp_path}/{name}" for name in names)
-
-
-def test_a_pipe_is_not_waited_for(tmp_path) -> None:
-    os.mkfifo(tmp_path / "a.jpg")
-    thread = threading.Thread(target=faults, args=(tmp_path, ["a.jpg"]), daemon=True)
-    thread.start()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert faults(tmp_path, ["a.jpg"])["a.jpg"].detail == "not a regular file"
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_broken_picture(tmp_path, monkeypatch) -> None:

@@ -39,25 +39,19 @@ def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, root, draw(request.param, root, 3, 32)
 
 
-def test_the_readers_find_every_picture_and_no_problem(drawn: tuple[str, Path, list[str]]) -> None:
-    kind, root, _ = drawn
+def test_the_readers_find_every_picture_and_all_differ(drawn: tuple[str, Path, list[str]]) -> None:
+    kind, root, paths = drawn
     table, skipped = make_split(FORMATS[kind], root, val_fraction=0.3, seed=0)
     assert skipped.empty
     assert set(table["label"]) == CLASSES[kind]
     assert (table.groupby("label").size() == 3).all()
-    assert (table[table["split"] == "val"].groupby("label").size() == 1).all()
-
-
-def test_pictures_are_all_there_is_rgb_of_the_size_asked_for_and_all_differ(drawn: tuple[str, Path, list[str]]) -> None:
-    _, root, paths = drawn
     there = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     assert paths == sorted(path.relative_to(root).as_posix() for path in there)
-    pictures = [path for path in paths if path.endswith(".jpg")]
-    for path in pictures:
+    for path in table["path"]:
         with Image.open(root / path) as picture:
             assert (picture.size, picture.mode, picture.format) == ((32, 32), "RGB", "JPEG")
             assert np.asarray(picture).std() > 5  # something is drawn
-    assert len(set(digests(root, pictures).values())) == len(pictures)
+    assert len(set(digests(root, table["path"]).values())) == len(table)
 
 
 def test_a_picture_depends_on_the_seed_and_its_number_alone(drawn: tuple[str, Path, list[str]], tmp_path: Path) -> None:
@@ -74,24 +68,19 @@ def test_a_picture_depends_on_the_seed_and_its_number_alone(drawn: tuple[str, Pa
 
 
 def test_drawing_again_removes_and_replaces_what_was_drawn_alone(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("id,breed\nmine,mine\n")
-    with pytest.raises(InputError, match=r"already holds labels\.csv"):
-        draw("dogs", tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
-    (tmp_path / "labels.csv").unlink()
-    draw("dogs", tmp_path, 2)
-    (tmp_path / "train" / "my own.jpg").write_bytes(b"kept")
-    paths = draw("dogs", tmp_path, seed=1)
-    there = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert there - {".drawn"} == {*paths, "train/my own.jpg"}
-
-
-def test_a_list_of_drawn_files_cannot_lead_out_of_the_root(tmp_path: Path) -> None:
-    outside, root = tmp_path / "outside.jpg", tmp_path / "root"
-    outside.write_bytes(b"kept")
+    root, outside = tmp_path / "root", tmp_path / "outside.jpg"
     root.mkdir()
-    (root / ".drawn").write_text(f"../outside.jpg\n{outside}\n")
-    draw("cars", root)
+    outside.write_bytes(b"kept")
+    (root / "labels.csv").write_text("id,breed\nmine,mine\n")
+    with pytest.raises(InputError, match=r"already holds labels\.csv"):
+        draw("dogs", root)
+    assert [path.name for path in root.iterdir()] == ["labels.csv"]
+    (root / ".drawn").write_text(f"labels.csv\n../outside.jpg\n{outside}\n")
+    draw("dogs", root, 2)
+    (root / "train" / "my own.jpg").write_bytes(b"kept")
+    paths = draw("dogs", root, seed=1)
+    there = {path.relative_to(root).as_posix() for path in root.rglob("*.*") if path.is_file()}
+    assert there - {".drawn"} == {*paths, "train/my own.jpg"}
     assert outside.exists()
 
 
@@ -134,12 +123,13 @@ def test_the_devkit_has_the_structure_of_the_real_one(tmp_path: Path, shared_dat
 
 
 def test_unknown_kinds_and_numbers_out_of_range_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'boats': choose one of shapes, dogs, cars"):
-        draw("boats", tmp_path)
-    with pytest.raises(InputError, match="per_class"):
-        draw("dogs", tmp_path, per_class=0)
-    with pytest.raises(InputError, match="size"):
-        draw("cars", tmp_path, size=15)
+    for kind, number, size, words in (
+        ("boats", 1, 16, "'boats': choose one of shapes, dogs, cars"),
+        ("dogs", 0, 16, "per_class"),
+        ("cars", 1, 15, "size"),
+    ):
+        with pytest.raises(InputError, match=words):
+            draw(kind, tmp_path, number, size)
     assert not list(tmp_path.iterdir())
 
 
