@@ -1,10 +1,9 @@
-"""A small results folder with real statistics in its tables, and no training behind it."""
+"""Commands in this process; a small results folder with real statistics in its tables, and no training behind it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -37,16 +36,15 @@ def workflow(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Result]:
-    """One command, in this process."""
-    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+    """One command, which ends with this status."""
 
+    def done(*arguments: object, status: int = 0) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == status, result.output
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
 
-def embeddings(rng: np.random.Generator, change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of base and tuned, (K, S, D); `change`, (K,): how far each channel's direction moved."""
-    base = rng.normal(size=(len(CHANNELS), 1, 32)) + 0.3 * rng.normal(size=(len(CHANNELS), len(SEEDS), 32))
-    noise = 0.1 * rng.normal(size=base.shape)
-    moved = base + noise + change[:, None, None] * rng.normal(size=(len(CHANNELS), 1, 32))
-    return base, moved
+    return done
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +75,26 @@ def made_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_tables(folder: Path, network: str, rng: np.random.Generator) -> None:
-    """The tables of a comparison, by the code that makes them in the workflow."""
+    """The tables of a comparison, by the code that makes them in the workflow; one channel's direction moved."""
     folder.mkdir(parents=True)
-    tables: list[pd.DataFrame] = []
+    tables = []
     for layer in LAYERS:
-        change = np.where(np.array(CHANNELS) == PLANTED, 3.0, 0.0) * (layer == "layer4.1")
-        base, tuned = embeddings(rng, change)
+        base = rng.normal(size=(len(CHANNELS), 1, 32)) + 0.3 * rng.normal(size=(len(CHANNELS), len(SEEDS), 32))
+        tuned = base + 0.1 * rng.normal(size=base.shape)  # (K, S, D)
+        if layer == "layer4.1":
+            tuned[PLANTED] += 3 * rng.normal(size=32)
         tables.append(visual_table(base, tuned, network=network, layer=layer, channels=list(CHANNELS)))
         tables[-1].assign(cosine=0.5).to_csv(folder / f"{layer}.csv", index=False)
     ranking, summary = rank_layers([add_combined_score(table) for table in tables])
     ranking.to_csv(folder / "ranking.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
     (folder / "columns.yaml").write_text(describe_columns())
+
+
+@pytest.fixture
+def unranked(made_results: Path, tmp_path: Path) -> Path:
+    """Results in which there is the table of one layer, and no more."""
+    table = Path("compare") / "dogs" / "layer4.1.csv"
+    (tmp_path / table).parent.mkdir(parents=True)
+    (tmp_path / table).write_bytes((made_results / table).read_bytes())
+    return tmp_path

@@ -1,40 +1,26 @@
 """The command line as a shell sees it: quick, its exit codes, Ctrl-C, completion."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner
+from places import python
 
 from featurediff.cli import main as cli
 
-Run = Callable[..., Result]
 COMMANDS = ("check", "diff", "init", "render", "run", "show", "top")
-
-
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """A process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "featurediff", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part), **environment},
-    )
+START = "from featurediff.cli.main import main; main(prog_name='featurediff')"
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_every_help_has_examples_and_the_first_the_exit_codes(run: Run, command: str) -> None:
-    result = run(*([command] if command else []), "--help")
-    assert result.exit_code == 0
-    assert "Examples:\n" in result.output
-    assert f"featurediff {command}" in result.output
-    assert command or "Exit codes:\n" in result.output
+def test_every_help_has_examples_and_the_first_the_exit_codes(run, command: str) -> None:
+    output = run(*([command] if command else []), "--help").output
+    assert "Examples:\n" in output
+    assert f"featurediff {command}" in output
+    assert command or "Exit codes:\n" in output
 
 
 def test_neither_help_nor_show_wait_for_torch(made_results: Path) -> None:
@@ -45,22 +31,14 @@ def test_neither_help_nor_show_wait_for_torch(made_results: Path) -> None:
         f"for arguments in {commands}: main(arguments, standalone_mode=False)\n"
         "print('slow:', sorted({'torch', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=made_results.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "slow: []"
+    output, _ = python(code, cwd=made_results.parent, stdout=subprocess.PIPE).communicate(timeout=60)
+    assert output.splitlines()[-1] == "slow: []"
 
 
-def test_ctrl_c_ends_with_130_and_the_next_call_goes_on(run: Run, small_weights: Path, tmp_path: Path) -> None:
-    command = ("render", "--model", "resnet18", "--weights", str(small_weights), "--layer", "layer1.0")
-    command += ("--channel", "0-15", "--size", "32", "--steps", "4", "--out", str(tmp_path), "--device", "cpu")
-    process = start(*command)
+def test_ctrl_c_ends_with_130_and_the_next_call_goes_on(run, small_weights: Path, tmp_path: Path) -> None:
+    command = ("render", "--model", "resnet18", "--weights", small_weights, "--layer", "layer1.0")
+    command += ("--channel", "0-15", "--size", "32", "--steps", "4", "--out", tmp_path, "--device", "cpu")
+    process = python(START, *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while process.poll() is None and not list(tmp_path.glob("layer1.0/.staging/channel*.png")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -70,8 +48,7 @@ def test_ctrl_c_ends_with_130_and_the_next_call_goes_on(run: Run, small_weights:
     assert "Traceback" not in errors
     finished = len(list(tmp_path.glob("layer1.0/.staging/channel*.png")))
     assert 0 < finished < 16
-    errors = run(*command).stderr
-    assert f"rendered {16 - finished}, reused {finished}" in errors
+    assert f"rendered {16 - finished}, reused {finished}" in run(*command).stderr
     assert len(list(tmp_path.glob("layer1.0/channel*.png"))) == 16
     assert not list(tmp_path.glob("layer1.0/.staging"))
 
@@ -86,17 +63,18 @@ def test_ctrl_c_ends_with_130_and_the_next_call_goes_on(run: Run, small_weights:
         ("featurediff show --results nowhere layer", set()),
     ],
 )
-def test_tab_completion(typed: str, expected: set[str], made_results: Path) -> None:
+def test_tab_completion(typed: str, expected: set[str], made_results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = typed.format(made_results)
-    environment = {"_FEATUREDIFF_COMPLETE": "bash_complete", "COMP_WORDS": words}
-    process = start(COMP_CWORD=str(len(words.split()) - 1), **environment)
-    output, errors = process.communicate(timeout=60)
-    assert {line.removeprefix("plain,") for line in output.splitlines() if line} == expected, errors
+    monkeypatch.setenv("_FEATUREDIFF_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    output, _ = python(START, stdout=subprocess.PIPE).communicate(timeout=60)
+    assert {line.removeprefix("plain,") for line in output.splitlines() if line} == expected
 
 
-def test_a_defect_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def defect(_folder: Path) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "Results", defect)
-    assert isinstance(run("show", "layer4.1:1").exception, ZeroDivisionError)
+    assert isinstance(CliRunner().invoke(cli.main, ["show", "layer4.1:1"]).exception, ZeroDivisionError)

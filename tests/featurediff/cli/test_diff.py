@@ -1,6 +1,6 @@
 """`featurediff diff`: the config that it writes, and how it calls snakemake; tests/workflow runs it for real."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from click.testing import Result
+from made_config import SCHEMA
 from PIL import Image
 
 from feature_vis.networks.models import build
 from featurediff.cli.diff import Pair, write_diff_config
 from featurediff.config import find_mistakes
-
-Run = Callable[..., Result]
+from featurediff.networks import load_weights
 
 
 @pytest.fixture
@@ -43,66 +42,55 @@ def pair(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
     return ["diff", "a.pth", "b.v2.pth", "--model", f"{own}:cnn", "--size", "32"]
 
 
+def written(folder: Path) -> dict[str, Any]:
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert find_mistakes(config, SCHEMA) == []
+    return config
+
+
 def test_layers_and_channels_are_chosen_by_weights_where_there_are_no_photographs(
-    run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path, own: str
+    run, pair: list[str], called: list[list[str]], tmp_path: Path, own: str
 ) -> None:
     result = run(*pair, "--channels", "2", "--cores", "3", "-n", "--config", "threads=2")
-    assert result.exit_code == 0, result.output
     assert "2: the weights of its channels moved by" in result.stderr
-    folder = tmp_path / "diff-a-b.v2"
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert find_mistakes(config, workflow / "config" / "schema.yaml") == []
+    config = written(tmp_path / "diff-a-b.v2")
     assert config["networks"] == {
         "base": {"model": f"{own}:cnn", "weights": str(tmp_path / "a.pth")},
         "b-v2": {"weights": str(tmp_path / "b.v2.pth")},
     }
     assert list(config["visualize"]["layers"]) == ["2"]
-    assert 5 in config["visualize"]["layers"]["2"]["channels"]
-    assert len(config["visualize"]["layers"]["2"]["channels"]) == 2
+    channels = config["visualize"]["layers"]["2"]["channels"]
+    assert (5 in channels, len(channels)) == (True, 2)
     assert called == [["diff-a-b.v2", "--cores", "3", "-n", "--config", "threads=2"]]
 
 
-def test_named_layers_and_photographs(
-    run: Run, pair: list[str], called: list[list[str]], workflow: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("called")
+def test_named_layers_and_photographs(run, pair: list[str], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for number in range(4):
         Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
-    options = ["--layer", "1=0-3", "--layer", "2", "--channels", "4", "--probe", "photos", "--out", "mine"]
-    result = run(*pair, *options)
-    assert result.exit_code == 0, result.output
-    config = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())
-    assert find_mistakes(config, workflow / "config" / "schema.yaml") == []
+    run(*pair, "--layer", "1=0-3", "--layer", "2", "--channels", "4", "--probe", "photos", "--out", "mine")
+    config = written(tmp_path / "mine")
     assert config["visualize"]["layers"]["1"] == {"channels": "0-3"}
     assert 5 in config["visualize"]["layers"]["2"]["channels"]
     assert config["data"]["photographs"]["root"] == str(tmp_path / "photos")
     assert config["compare"]["probe"] == {"data": "photographs", "size": 32, "resize": 37}
 
 
-def test_snakemakes_exit_status_is_handed_on(run: Run, pair: list[str], called: list[list[str]]) -> None:
-    result = run(*pair, "--layer", "2=0", "--fail")
-    assert (result.exit_code, result.stdout) == (7, "")
-
-
-def test_the_users_mistakes(run: Run, pair: list[str], called: list[list[str]], tmp_path: Path) -> None:
-    result = run(*pair, "--workflow", tmp_path)
-    assert (result.exit_code, "there is no workflow in" in result.stderr) == (1, True)
-    result = run("diff", "gone.pth", "away.pth", *pair[3:])
-    assert result.exit_code == 1
-    assert all(f"the weights file {name}.pth does not exist" in result.stderr for name in ("gone", "away"))
-    result = run(*pair, "--layer", "3.1")
-    assert (result.exit_code, "there is no layer '3.1'" in result.stderr) == (1, True)
-    assert run("diff", "a.pth", *pair[3:]).exit_code == 2
+def test_the_users_mistakes_and_snakemakes_exit_status(run, pair: list[str], called: list, tmp_path: Path) -> None:
+    assert "there is no workflow in" in run(*pair, "--workflow", tmp_path, status=1).stderr
+    errors = run("diff", "gone.pth", "away.pth", *pair[3:], status=1).stderr
+    assert all(f"the weights file {name}.pth does not exist" in errors for name in ("gone", "away"))
+    assert "there is no layer '3.1'" in run(*pair, "--layer", "3.1", status=1).stderr
+    run("diff", "a.pth", *pair[3:], status=2)
     assert called == []
+    assert run(*pair, "--layer", "2=0", "--fail", status=7).stdout == ""
 
 
-def test_a_librarys_weights_have_no_path(own: str, small_weights: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    from featurediff.networks import load_weights
-
-    monkeypatch.setattr(
-        "featurediff.cli.diff.load_weights", lambda model, _weights: load_weights(model, str(small_weights))
-    )
+def test_a_librarys_weights_have_no_path(small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_weights("resnet18", str(small_weights))
+    monkeypatch.setattr("featurediff.cli.diff.load_weights", lambda _model, _weights: loaded)
     named = Pair("resnet18", "IMAGENET1K_V1", "IMAGENET1K_V1", None, ("layer4.1=0",), None, 5, 1, 4)
     write_diff_config(named, tmp_path)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())

@@ -1,45 +1,50 @@
 """`featurediff init`: what it writes can be followed, by the checks and by snakemake."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from click.testing import Result
 from PIL import Image
 
 from feature_vis.errors import InputError
 from featurediff.cli.init import Answers, guess_format, last_blocks, write_config
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
+    folder = tmp_path / "my birds: 2"
     for name in ("blue", "red"):
-        (tmp_path / "my birds: 2" / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
         for number in range(2):
-            Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "my birds: 2" / name / f"{number}.png")
-    return tmp_path / "my birds: 2"
+            Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / name / f"{number}.png")
+    return folder
 
 
-def test_without_a_terminal_the_options_suffice(run: Run, birds: Path, small_weights: Path, tmp_path: Path) -> None:
+def test_without_a_terminal_the_options_suffice(run, birds: Path, small_weights: Path, tmp_path: Path) -> None:
+    assert "--root" in run("init", tmp_path, status=2).stderr
     out = tmp_path / "out"
     options = ("--root", birds, "--model", "resnet18", "--weights", small_weights, "--layer", "layer4.1=0-3")
-    result = run("init", out, *options, "--layer", "layer3.1", "--epochs", "2", "--size", "64")
-    assert result.exit_code == 0, result.output
+    run("init", out, *options, "--layer", "layer3.1", "--epochs", "2", "--size", "64")
     config = yaml.safe_load((out / "config.yaml").read_text())
     assert config["data"]["my-birds-2"]["root"] == str(birds)
     assert config["visualize"]["layers"] == {"layer4.1": {"channels": "0-3"}, "layer3.1": {"channels": "0-63"}}
     assert config["networks"]["my-birds-2"]["training"]["epochs"] == 2
-    assert run("check", "--directory", out, "--quick").exit_code == 0
-    assert run("run", "--directory", out, "-n").exit_code == 0
-    again = run("init", out, *options)
-    assert again.exit_code == 1
-    assert "--force" in again.stderr
-    assert run("init", out, *options, "--force").exit_code == 0
+    run("check", "--directory", out, "--quick")
+    run("run", "--directory", out, "-n")
+    assert "--force" in run("init", out, *options, status=1).stderr
+    run("init", out, *options, "--force")
+
+
+def test_the_examples_can_be_written(run, tmp_path: Path, workflow: Path) -> None:
+    result = run("init", tmp_path / "demo", "--example", "demo")
+    assert f"featurediff run --directory {tmp_path / 'demo'}" in result.stdout
+    assert (tmp_path / "demo" / "config.yaml").read_bytes() == (workflow / "config.yaml").read_bytes()
+    run("init", tmp_path, "--example", "paper")
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["results"] == "results/paper"
+    result = run("init", tmp_path / "x", "--example", "zzz", status=1)
+    assert "there are demo, paper, paper-faithful" in result.stderr
 
 
 def test_every_value_that_one_may_change_has_a_comment(birds: Path, small_weights: Path, tmp_path: Path) -> None:
@@ -52,41 +57,32 @@ def test_every_value_that_one_may_change_has_a_comment(birds: Path, small_weight
     assert lines[0].startswith("# featurediff: my birds: 2 fine-tuned from resnet18")
 
 
-def test_without_a_terminal_and_a_root_it_is_a_usage_error(run: Run, tmp_path: Path) -> None:
-    result = run("init", tmp_path)
-    assert result.exit_code == 2
-    assert "--root" in result.stderr
-
-
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("option", "value", "message"),
     [
-        (["--root", "nowhere"], "there is no folder"),
-        (["--format", "zip"], "csv or unlabelled, not 'zip'"),
-        (["--model", "resnt18"], "close names: resnet18"),
-        (["--epochs", "0"], "epochs"),
-        (["--size", "3"], "size"),
+        ("root", "nowhere", "there is no folder"),
+        ("format", "zip", "csv or unlabelled, not 'zip'"),
+        ("model", "resnt18", "close names: resnet18"),
+        ("epochs", "0", "epochs"),
+        ("size", "3", "size"),
     ],
 )
 def test_answers_that_make_no_config_write_none(
-    run: Run, options: list[str], message: str, birds: Path, tmp_path: Path
+    run, option: str, value: str, message: str, birds: Path, tmp_path: Path
 ) -> None:
-    given = {"--root": str(birds), "--model": "resnet18", "--weights": "IMAGENET1K_V1"}
-    given |= dict([options])
-    result = run("init", tmp_path / "out", *(part for option in given.items() for part in option))
-    assert result.exit_code == 1
+    given = {"root": birds, "model": "resnet18", "weights": "IMAGENET1K_V1", option: value}
+    result = run("init", tmp_path / "out", *(part for name in given for part in (f"--{name}", given[name])), status=1)
     assert message in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_what_is_not_given_is_asked_with_a_default(birds: Path, tmp_path: Path) -> None:
     asked: dict[str, Any] = {}
+    answers = {"Folder of your pictures": str(birds), "Classifier of torchvision.models": "resnet18"}
 
     def ask(question: str, default: Any) -> Any:
         asked[question] = default
-        return {"Folder of your pictures": str(birds), "Classifier of torchvision.models": "resnet18"}.get(
-            question, default
-        )
+        return answers.get(question, default)
 
     write_config(tmp_path / "config.yaml", Answers({"seeds": 2}, ask))
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())

@@ -1,25 +1,19 @@
 """`featurediff top`."""
 
 import csv
-import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import Result
-
-Run = Callable[..., Result]
 
 
-def rows(output: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(output)))
+@pytest.fixture
+def top(run, made_results: Path):
+    return lambda *arguments, status=0: run("top", *arguments, "--results", made_results, status=status)
 
 
-def test_the_planted_channel_is_the_most_changed(run: Run, made_results: Path, planted: int) -> None:
-    result = run("top", "--network", "dogs", "-n", "3", "--results", made_results)
-    assert result.exit_code == 0
-    header, first, *rest = result.output.splitlines()
+def test_the_planted_channel_is_the_most_changed(top, planted: int) -> None:
+    header, first, *rest = top("--network", "dogs", "-n", "3").output.splitlines()
     assert header.split()[:3] == ["rank", "layer", "channel"]
     assert first.split()[:3] == ["1", "layer4.1", str(planted)]
     assert len(rest) == 2
@@ -28,21 +22,19 @@ def test_the_planted_channel_is_the_most_changed(run: Run, made_results: Path, p
 @pytest.mark.parametrize(
     ("by", "ascending"), [("visual_change", False), ("paired_similarity", True), ("q_excess", True)]
 )
-def test_sorted_as_pandas_sorts(run: Run, by: str, ascending: bool, made_results: Path) -> None:
-    output = run("top", "--network", "dogs", "--by", by, "-n", "99", "--csv", "--results", made_results).output
+def test_sorted_as_pandas_sorts(top, by: str, ascending: bool, made_results: Path) -> None:
+    output = top("--network", "dogs", "--by", by, "-n", "99", "--csv").output
     ranking = pd.read_csv(made_results / "compare" / "dogs" / "ranking.csv")
     expected = ranking.sort_values(by, ascending=ascending, kind="stable")
-    assert [(row["layer"], int(row["channel"])) for row in rows(output)] == [
-        *expected[["layer", "channel"]].itertuples(index=False, name=None)
-    ]
+    found = [(row["layer"], int(row["channel"])) for row in csv.DictReader(output.splitlines())]
+    assert found == list(expected[["layer", "channel"]].itertuples(index=False, name=None))
 
 
-def test_csv_has_every_column_as_it_stands_of_all_layers_or_of_one(run: Run, made_results: Path) -> None:
-    output = run("top", "--network", "dogs", "-n", "28", "--csv", "--results", made_results).output
+def test_csv_has_every_column_as_it_stands_of_all_layers_or_of_one(top, made_results: Path) -> None:
+    output = top("--network", "dogs", "-n", "28", "--csv").output
     assert output == (made_results / "compare" / "dogs" / "ranking.csv").read_text()
-    output = run("top", "--network", "cars", "--layer", "layer3.1", "--csv", "--results", made_results).output
-    assert {row["layer"] for row in rows(output)} == {"layer3.1"}
-    assert len(rows(output)) == 14
+    rows = list(csv.DictReader(top("--network", "cars", "--layer", "layer3.1", "--csv").output.splitlines()))
+    assert [row["layer"] for row in rows] == ["layer3.1"] * 14
 
 
 @pytest.mark.parametrize(
@@ -56,16 +48,9 @@ def test_csv_has_every_column_as_it_stands_of_all_layers_or_of_one(run: Run, mad
         (["--network", "dogs", "--by", "reason"], "cannot be sorted by 'reason'"),
     ],
 )
-def test_mistakes(run: Run, arguments: list[str], message: str, made_results: Path) -> None:
-    result = run("top", *arguments, "--results", made_results)
-    assert result.exit_code == 1
-    assert message in result.stderr
+def test_mistakes(top, arguments: list[str], message: str) -> None:
+    assert message in top(*arguments, status=1).stderr
 
 
-def test_no_ranking_yet(run: Run, made_results: Path, tmp_path: Path) -> None:
-    table = tmp_path / "compare" / "dogs" / "layer4.1.csv"
-    table.parent.mkdir(parents=True)
-    table.write_bytes((made_results / "compare" / "dogs" / "layer4.1.csv").read_bytes())
-    result = run("top", "--results", tmp_path)
-    assert result.exit_code == 1
-    assert "dogs has no ranking yet" in result.stderr
+def test_no_ranking_yet(run, unranked: Path) -> None:
+    assert "dogs has no ranking yet" in run("top", "--results", unranked, status=1).stderr
