@@ -99,9 +99,7 @@ def test_broken_files_are_named_with_their_reason(tmp_path, recwarn) -> None:
 @given(edits=edits, kind=st.sampled_from(["RGB", "LA", "P", "I;16"]), orientation=st.sampled_from([1, 6]))
 @bounded(200)
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of what it makes of the faults
-def test_what_is_checked_can_be_read_and_what_cannot_is_named(
-    tmp_path_factory: pytest.TempPathFactory, edits: list, kind: str, orientation: int
-) -> None:
+def test_what_is_checked_can_be_read_and_what_cannot_is_named(tmp_path_factory, edits, kind, orientation) -> None:
     folder = tmp_path_factory.getbasetemp() / "fuzzed-pictures"
     folder.mkdir(exist_ok=True)
     exif, file = Image.Exif(), io.BytesIO()

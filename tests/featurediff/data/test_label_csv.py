@@ -38,9 +38,7 @@ def test_a_csv_from_a_spreadsheet(tmp_path) -> None:
 
 @given(edits=edits)
 @bounded(150)
-def test_whatever_a_list_holds_there_are_pictures_of_the_folder_or_a_message(
-    tmp_path_factory: pytest.TempPathFactory, edits: list
-) -> None:
+def test_whatever_a_list_holds_there_are_pictures_of_the_folder_or_a_message(tmp_path_factory, edits) -> None:
     root = tmp_path_factory.getbasetemp() / "fuzzed-csv"
     if not root.exists():
         csv_format(root)

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +125,7 @@ def bomb() -> bytes:
     ],
     ids=["claim", "full stack", "bomb", "no end"],
 )
-def test_a_harmful_file_ends_its_reader_and_nothing_else(
-    content: Callable[[], bytes], limits: str | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_harmful_file_ends_its_reader_and_nothing_else(content, limits, words, tmp_path, monkeypatch) -> None:
     (tmp_path / "x.mat").write_bytes(HEADER + content())
     if limits is not None:
         code = f"import featurediff.data.mat_file as m; {limits}; m.main()"

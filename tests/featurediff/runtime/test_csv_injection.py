@@ -56,9 +56,7 @@ def test_tables_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path)
     assert ",-1.5\n" in (tmp_path / "a.csv").read_text()  # a number is a number
     pd.testing.assert_frame_equal(read_table(tmp_path / "a.csv"), table)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table, check_dtype=False)
-
-
-def test_classes_that_are_heads_of_columns_are_harmless_too(tmp_path: Path) -> None:
+    # classes that are heads of columns
     table = pd.DataFrame([["=1+1", 3, 0], ["class_name", 1, 2]], columns=["class_name", "=1+1", "class_name"])
     write_table(table, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "class_name,'=1+1,class_name\n'=1+1,3,0\nclass_name,1,2\n"

@@ -96,19 +96,10 @@ def test_no_job_waits_while_a_device_is_free(tmp_path, free) -> None:
 def test_the_clusters_choice_of_devices_is_respected(tmp_path, monkeypatch) -> None:
     """Two jobs of a cluster on one machine: each calls its GPU 0, and neither waits for the other's."""
     with ExitStack() as stack:
-        for gpu in ("2", "3"):
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpu)
-            assert str(stack.enter_context(job(tmp_path / f"{gpu}.log", gpu=1))) == "cuda:0"
-    for gpu in ("2", "3"):
-        assert f"GPU-{gpu}" in (tmp_path / f"{gpu}.log").read_text()
-
-
-@pytest.mark.usefixtures("four_gpus")
-@pytest.mark.parametrize(("given", "gpu"), [("", 1), ("2,3", 0)])
-def test_on_the_cpu_without_a_device_or_where_none_is_asked_for(given: str, gpu: int, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    with job(tmp_path / "a.log", gpu=gpu) as device:
-        assert str(device) == "cpu"
+        for given, gpu, device in (("2", 1, "cuda:0"), ("3", 1, "cuda:0"), ("2,3", 0, "cpu"), ("", 1, "cpu")):
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+            assert str(stack.enter_context(job(tmp_path / f"{given}.log", gpu=gpu))) == device
+    assert all(f"GPU-{given}" in (tmp_path / f"{given}.log").read_text() for given in "23")
 
 
 @pytest.mark.parametrize(

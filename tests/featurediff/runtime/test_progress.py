@@ -52,9 +52,7 @@ def test_a_bar_with_rate_and_time_left_at_a_terminal(tmp_path: Path) -> None:
     assert message.strip() == "a message between"  # on a line of its own
 
 
-def test_the_log_file_holds_progress_and_warnings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log_file_holds_progress_and_warnings(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(module, "_EVERY", 0.0)
     with job(tmp_path / "a.log"):
         log.info("begun")

@@ -19,15 +19,7 @@ from featurediff.data.split import make_split
 from featurediff.networks import start_network
 from featurediff.training import finetune as training
 from featurediff.training.evaluation import Evaluation
-from featurediff.training.finetune import (
-    TrainingSetup,
-    choose_epoch,
-    finetune,
-    freeze_before,
-    publish_checkpoints,
-    set_up_training,
-    training_log,
-)
+from featurediff.training.finetune import choose_epoch, set_up_training, training_log
 from featurediff.training.settings import TrainingSettings
 
 
@@ -56,15 +48,17 @@ def tiny() -> nn.Module:
         return nn.Sequential(*body, nn.Dropout(0.2), nn.Linear(4, 2))
 
 
-def set_up(root: Path, options: TrainingSettings, network: nn.Module) -> TrainingSetup:
+def resnet(seed: int = 0) -> nn.Module:
+    return start_network("resnet18", None, None, seed)
+
+
+def set_up(root: Path, options: TrainingSettings, network: nn.Module) -> training.TrainingSetup:
     table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
     return set_up_training(network, table, root, options)
 
 
-def train(
-    root: Path, options: TrainingSettings, store: Path, network: nn.Module | None = None, key: str = "key"
-) -> list[Path]:
-    return finetune(set_up(root, options, network or tiny()), options, key, store, torch.device("cpu"))
+def train(root: Path, options: TrainingSettings, store: Path, network=tiny, key: str = "key") -> list[Path]:
+    return training.finetune(set_up(root, options, network()), options, key, store, torch.device("cpu"))
 
 
 def weights(file: Path) -> dict[str, torch.Tensor]:
@@ -77,7 +71,7 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 def test_it_learns_and_logs(pictures: Path, tmp_path: Path) -> None:
     options = settings(epochs=3, learning_rate=0.001, learning_rate_decay=0.5)
-    files = train(pictures, options, tmp_path, start_network("resnet18", None, None, 0))
+    files = train(pictures, options, tmp_path, resnet)
     log = training_log(files)
     assert log["epoch"].tolist() == [0, 1, 2]
     assert log["learning_rate"].tolist() == pytest.approx([0.001, 0.0005, 0.00025])
@@ -146,13 +140,10 @@ def test_epochs_are_reused_only_whole_and_under_the_same_key(pictures: Path, tmp
 
 
 @pytest.mark.parametrize("frozen_statistics", ["held", "moving"])
-def test_frozen_modules_do_not_move_but_for_their_statistics_on_request(
-    pictures: Path, tmp_path: Path, frozen_statistics: str
-) -> None:
+def test_frozen_modules_do_not_move_but_for_their_statistics_on_request(pictures, tmp_path, frozen_statistics) -> None:
     options = settings(train_from="layer4.1", frozen_statistics=frozen_statistics)
-    network = start_network("resnet18", None, None, 0)
-    before = {name: tensor.clone() for name, tensor in set_up(pictures, options, network).model.state_dict().items()}
-    after = weights(train(pictures, options, tmp_path, network)[-1])
+    before = set_up(pictures, options, resnet()).model.state_dict()
+    after = weights(train(pictures, options, tmp_path, resnet)[-1])
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     learning = {name for name in before if name.startswith(("layer4.1.", "fc."))}
     statistics = {name for name in before if name.endswith(("running_mean", "running_var", "num_batches_tracked"))}
@@ -171,7 +162,6 @@ def test_every_epoch_augments_validation_pictures_anew(pictures: Path, tmp_path:
 @pytest.mark.parametrize(
     ("name", "train_from", "learning", "frozen"),
     [
-        ("resnet18", "layer4.1", {"layer4.1.conv1.weight", "fc.weight"}, {"conv1.weight", "layer4.0.conv1.weight"}),
         ("vgg11", "features.16", {"features.16.weight", "classifier.6.bias"}, {"features.13.weight"}),
         ("vit_b_32", "encoder.layers.encoder_layer_11", {"heads.head.weight", "encoder.ln.weight"}, {"class_token"}),
         ("resnet18", None, {"conv1.weight", "fc.weight"}, set()),
@@ -179,7 +169,7 @@ def test_every_epoch_augments_validation_pictures_anew(pictures: Path, tmp_path:
 )
 def test_what_learns(name: str, train_from: str | None, learning: set[str], frozen: set[str]) -> None:
     model = build(name)
-    freeze_before(model, train_from)
+    training.freeze_before(model, train_from)
     flags = {parameter: tensor.requires_grad for parameter, tensor in model.named_parameters()}
     assert all(flags[parameter] for parameter in learning)
     assert not any(flags[parameter] for parameter in frozen)
@@ -191,14 +181,12 @@ def test_a_loss_that_is_not_finite_stops_with_a_cure(pictures: Path, tmp_path: P
 
 
 def test_a_start_and_a_head_depend_on_the_seed_alone(pictures: Path) -> None:
-    def state(seed: int) -> dict[str, torch.Tensor]:
-        return set_up(pictures, settings(seed=seed), start_network("resnet18", None, None, seed)).model.state_dict()
-
-    torch.manual_seed(5)
-    first = state(1)
-    torch.manual_seed(6)
-    assert equal(first, state(1))
-    assert not equal(first, state(2))
+    states = []
+    for globally, seed in ((5, 1), (6, 1), (6, 2)):
+        torch.manual_seed(globally)
+        states.append(set_up(pictures, settings(seed=seed), resnet(seed)).model.state_dict())
+    assert equal(states[0], states[1])
+    assert not equal(states[0], states[2])
 
 
 def test_the_epoch_to_visualize() -> None:
@@ -210,9 +198,7 @@ def test_the_epoch_to_visualize() -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_publishing_links_or_copies_and_replaces_up_to_the_last_that_was_trained(
-    tmp_path: Path, monkeypatch, links: bool
-) -> None:
+def test_publishing_links_or_copies_and_replaces_up_to_the_last_that_was_trained(tmp_path, monkeypatch, links) -> None:
     if not links:
         monkeypatch.setattr("os.link", Mock(side_effect=OSError("no links here")))
     files = [tmp_path / "a", tmp_path / "b"]
@@ -221,7 +207,7 @@ def test_publishing_links_or_copies_and_replaces_up_to_the_last_that_was_trained
     for file in (*files, targets[1]):
         file.write_text(file.name)
     for _ in range(2):
-        publish_checkpoints(files, targets)
+        training.publish_checkpoints(files, targets)
         assert [target.read_text() for target in targets] == ["a", "b", "b", "b"]
         assert [target.samefile(file) for target, file in zip(targets, files, strict=False)] == [links, links]
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["0", "1", "2", "3", "a", "b", "sub"]

@@ -12,7 +12,6 @@ from PIL import Image
 
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
-from featurediff.data import torch_dataset as picture_tensors
 from featurediff.data.torch_dataset import normalised
 from featurediff.training import loading
 from featurediff.training.loading import (
@@ -50,8 +49,7 @@ def stream_of(root: Path, options: TrainingSettings, workers: int = 0, epochs: r
     return Stream(*open_pictures(SPLIT, root, options), options, epochs, workers, CPU)
 
 
-def read(root: Path, options: TrainingSettings, workers: int = 0, epochs: range = range(2)) -> list[torch.Tensor]:
-    stream = stream_of(root, options, workers, epochs)
+def read(stream: Stream, epochs: range = range(2)) -> list[torch.Tensor]:
     parts = (part for epoch in epochs for part in (stream.training(epoch), stream.validation()))
     return [tensor for batches in parts for batch in batches for tensor in batch]
 
@@ -75,35 +73,30 @@ def test_an_epoch_is_every_training_picture_once_then_every_validation_picture(r
 def test_who_loads_decides_nothing(root) -> None:
     options = settings(randaugment=2)
     state = torch.get_rng_state()
-    alone = read(root, options)
+    alone = read(stream_of(root, options))
     assert torch.equal(torch.get_rng_state(), state)
     for cache_mb in (0, 1):
-        others = read(root, replace(options, cache_mb=cache_mb), workers=2)
+        others = read(stream_of(root, replace(options, cache_mb=cache_mb), workers=2))
         assert all(torch.equal(a, b) for a, b in zip(alone, others, strict=True))
-    later = read(root, options, epochs=range(1, 2))
+    later = read(stream_of(root, options, epochs=range(1, 2)), range(1, 2))
     assert all(torch.equal(a, b) for a, b in zip(alone[len(later) :], later, strict=True))
     train, _ = open_pictures(SPLIT, root, options)
     drawn = [train.item(index, 1)[0] for index in training_order(len(train), options, 1)[0]]
     assert torch.equal(later[0], normalised(torch.stack(drawn)))
 
 
-def test_later_epochs_decode_nothing(root, monkeypatch) -> None:
-    decoded = []
-    load = picture_tensors.load_rgb
-    monkeypatch.setattr(picture_tensors, "load_rgb", lambda path: decoded.append(path.name) or load(path))
-    read(root, settings(), epochs=range(3))
-    assert sorted(decoded) == [f"{i}.png" for i in range(9)]
-    decoded.clear()
-    read(root, settings(cache_mb=0), epochs=range(3))
-    assert len(decoded) == 27
-
-
-def test_loading_processes_fill_one_cache(root) -> None:
-    stream = stream_of(root, settings(), workers=2)
-    assert [len(labels) for batches in (stream.training(0), stream.validation()) for _, labels in batches] == [4, 2, 3]
+@pytest.mark.parametrize("workers", [0, 2])
+def test_later_epochs_decode_nothing_as_loading_processes_share_a_cache(root, workers) -> None:
+    cached, plain = (stream_of(root, settings(cache_mb=size), workers, range(4)) for size in (1, 0))
+    first = read(cached, range(1))
+    assert [len(labels) for labels in first[1::2]] == [4, 2, 3]
+    read(cached, range(1, 3))
+    read(plain, range(2))
     for file in root.glob("*.png"):
         file.unlink()
-    assert [len(labels) for _, labels in stream.training(1)] == [4, 2]
+    assert len(read(cached, range(3, 4))) == len(first)
+    with pytest.raises(InputError, match="no such file"):
+        read(plain, range(2, 4))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -117,7 +110,7 @@ def test_a_picture_that_broke_is_named_without_a_traceback(root, workers) -> Non
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_the_order_in_memory_is_as_asked(root, channels_last) -> None:
-    batch = read(root, settings(channels_last=channels_last))[0]
+    batch = read(stream_of(root, settings(channels_last=channels_last)))[0]
     wanted = torch.channels_last if channels_last else torch.contiguous_format
     assert batch.is_contiguous(memory_format=wanted)
 
@@ -149,9 +142,7 @@ def test_no_training_batch_of_one(count: int, size: int, lengths: list[int]) -> 
         (5, "cuda", 8, 0, 0),
     ],
 )
-def test_loading_and_training_share_the_jobs_threads(
-    wanted, device, threads, free, found, tmp_path, monkeypatch
-) -> None:
+def test_loading_and_training_share_the_threads(wanted, device, threads, free, found, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loading, "_SHARED_MEMORY", tmp_path)
     monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     before = torch.get_num_threads()
@@ -166,7 +157,7 @@ def test_loading_and_training_share_the_jobs_threads(
 
 def test_validation_may_be_augmented_each_epoch_anew(root) -> None:
     options = settings(augment_validation=True, randaugment=2)
-    shown = read(root, options)[4::6]  # of each epoch two batches to train, one to validate
+    shown = read(stream_of(root, options))[4::6]  # of each epoch two batches to train, one to validate
     assert not torch.equal(*shown)
     _, validation = open_pictures(SPLIT, root, options)
     ((again, _),) = validation_batches(validation, options, 1, CPU)
