@@ -78,9 +78,7 @@ def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(dat
     assert images["image"].tolist() == list(range(4))
     shown, labels = zip(*batches, strict=True)
     assert torch.cat(shown).shape == (4, 3, 32, 32)
-    assert [tuple(label) for batch in labels for label in batch] == list(
-        images[["data", "class_name"]].itertuples(index=False, name=None)
-    )
+    assert [list(label) for batch in labels for label in batch] == images[["data", "class_name"]].values.tolist()
 
 
 def test_the_channel_whose_filter_changed_stands_out_of_one_table(base, tuned, data, pictures) -> None:
@@ -97,16 +95,15 @@ def test_the_channel_whose_filter_changed_stands_out_of_one_table(base, tuned, d
     assert table.loc["layer3.1", "base_picture_in_base"].equals(table.loc["layer3.1", "base_picture_in_tuned"])
 
 
-def test_without_probe_images_the_table_says_so(base, tuned, pictures) -> None:
+def test_without_probe_images_the_table_says_so_and_a_frozen_layer_that_moved_stops_the_run(
+    base, tuned, pictures
+) -> None:
     images, responses = show_probe_images(base, tuned, LAYERS, [], roots={}, size=32, resize=None)
     assert images.empty
     table = measure_channels(base, tuned, pictures, responses, None)
     assert table["correlation"].isna().all()
     assert set(table["probe_reason"]) == {"there are no probe images"}
     assert table["weight_change"].notna().all()
-
-
-def test_a_layer_that_was_to_stand_still_and_moved_stops_the_run(base, tuned, pictures) -> None:
     with pytest.raises(FrozenLayerChanged, match=r"layer4\.1"):
         measure_channels(base, tuned, pictures, None, "fc")
 

@@ -47,15 +47,13 @@ def test_embedding_and_grams_match_numpy(net: Net) -> None:
 
 
 def test_distances_are_those_of_embeddings_and_grams(net: Net) -> None:
-    batch = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    other = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    batch, other = torch.rand(2, 3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     embedder = Embedder(net)
     assert torch.equal(embedder.embed(batch), embedder.embed(batch.to(memory_format=torch.channels_last)))
     cosine, grams = embedder.distances(batch, other)
     (one, one_grams), (two, two_grams) = embedder(batch), embedder(other)
     torch.testing.assert_close(cosine, cosine_similarity(one, two))
-    for name in embedder.blocks:
-        # body.0's output is overwritten in place by the clamp after it
+    for name in embedder.blocks:  # body.0's output is overwritten in place by the clamp after it
         torch.testing.assert_close(grams[name], gram_distance(one_grams[name], two_grams[name]))
         assert (grams[name] > 0).all()
 
@@ -76,14 +74,9 @@ def test_no_hooks_stay_even_after_an_error(net: Net) -> None:
     assert not [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("body.9", "does not exist or is not run"), ("drop", r"puts out no \(B, C, H, W\)")]
-)
-def test_unusable_blocks_are_named(net: Net, name: str, words: str) -> None:
-    with pytest.raises(InputError, match=f"'{name}' of the embedding network {words}"):
-        Embedder(net, blocks=["body.0", name])
-
-
-def test_pictures_that_are_not_in_0_1_are_refused(net: Net) -> None:
+def test_unusable_blocks_and_pictures_are_refused(net: Net) -> None:
+    for name, words in (("body.9", "does not exist or is not run"), ("drop", r"puts out no \(B, C, H, W\)")):
+        with pytest.raises(InputError, match=f"'{name}' of the embedding network {words}"):
+            Embedder(net, blocks=["body.0", name])
     with pytest.raises(InputError, match="uint8"):
         Embedder(net)(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))

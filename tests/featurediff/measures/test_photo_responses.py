@@ -78,31 +78,14 @@ def test_channels_match_numpy(probed: Probed) -> None:
             np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6, err_msg=f"{layer} {name}")
 
 
-def test_batches_change_nothing(probed: Probed) -> None:
-    base, tuned, pictures, found = probed
-    other = photo_responses(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4)
-    for name in ("channels", "selectivity", "layers", "top_images"):
-        # a picture's own activation depends on the batch it is in, by float32's rounding
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(other, name), rtol=1e-5, atol=1e-6)
-
-
 def test_a_network_beside_itself_is_unchanged() -> None:
     net = network(1)
     found = photo_responses(net, net, LAYERS, batches(images(12), [5, 7]), top=3)
     alive = found.channels[found.channels["reason"] == ""]
     assert len(alive) > 10
-    assert (alive["correlation"] == 1).all()
-    assert (alive["scale_ratio"] == 1).all()
-    assert (alive["mean_shift"] == 0).all()
-    assert (alive["top_overlap"] == 1).all()
+    exact = {"correlation": 1, "scale_ratio": 1, "mean_shift": 0, "top_overlap": 1}
+    assert (alive[list(exact)] == list(exact.values())).all(axis=None)
     np.testing.assert_allclose(found.layers[["cka", "cka_biased"]], 1, rtol=1e-12)
-
-
-def test_columns_are_all_explained_and_hooks_are_gone(probed: Probed) -> None:
-    base, tuned, _, found = probed
-    tables = (found.channels, found.selectivity, found.layers, found.top_images)
-    assert {name for table in tables for name in table} == set(COLUMNS)
-    assert not [m for net in (base, tuned) for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
 
 
 def test_selectivity_is_of_each_task(probed: Probed) -> None:
@@ -115,12 +98,10 @@ def test_selectivity_is_of_each_task(probed: Probed) -> None:
     activations = read(tuned, "body.3", pictures).mean(2)
     means = {label.class_name: activations[place::4].mean(0) for place, label in enumerate(LABELS)}
     for channel in dogs.index[dogs["reason"] == ""]:
-        of_channel = {name: means[name][channel] for name in ("akita", "husky", "pug")}
-        best = max(of_channel, key=of_channel.__getitem__)
-        rest = np.mean([value for name, value in of_channel.items() if name != best])
+        *others, (largest, best) = sorted((means[name][channel], name) for name in ("akita", "husky", "pug"))
+        rest = np.mean([value for value, _ in others])
         assert dogs["class_tuned"][channel] == best
-        expected = (of_channel[best] - rest) / (of_channel[best] + rest)
-        np.testing.assert_allclose(dogs["selectivity_tuned"][channel], expected, rtol=1e-5)
+        assert dogs["selectivity_tuned"][channel] == pytest.approx((largest - rest) / (largest + rest), rel=1e-5)
     assert (dogs["reason"] == "").sum() >= 4
     negative = rows_of(found.selectivity, "head")
     assert negative["reason"].str.contains("negative class means").any()
@@ -137,31 +118,30 @@ def test_top_images_stand_at_the_maximum_of_their_map(probed: Probed) -> None:
         np.testing.assert_allclose([row.activation, row.maximum], [maps.mean(), maps.max()], rtol=1e-5)
         np.testing.assert_allclose(maps[place], maps.max(), rtol=1e-5)
         assert [row.left, row.top, row.right, row.bottom] == fields[row.channel, place].tolist()
-
-
-def test_without_patches_only_the_corners_are_empty(probed: Probed) -> None:
-    base, tuned, pictures, full = probed
-    found = photo_responses(base, tuned, LAYERS, batches(pictures, [7, 16]), top=4, patches=False)
-    corners = ["left", "top", "right", "bottom"]
-    assert found.top_images[corners].isna().all(axis=None)
-    pd.testing.assert_frame_equal(found.top_images.drop(columns=corners), full.top_images.drop(columns=corners))
-    pd.testing.assert_frame_equal(found.channels, full.channels)
-
-
-def test_a_layer_without_a_map_has_no_place_in_it(probed: Probed) -> None:
-    rows = rows_of(probed[3].top_images, "head")
+    rows = rows_of(found.top_images, "head")  # a layer without a map has no place in it
     assert rows["row"].isna().all()
     assert (rows[["left", "top", "right", "bottom"]] == [0, 0, 15, 15]).all(axis=None)  # 7 strides of 2 from 3 px
 
 
+def test_batches_change_nothing_and_without_patches_only_the_corners_are_empty(probed: Probed) -> None:
+    base, tuned, pictures, full = probed
+    found = photo_responses(base, tuned, LAYERS, batches(pictures, [2, 20, 1]), top=4, patches=False)
+    corners = ["left", "top", "right", "bottom"]
+    assert found.top_images[corners].isna().all(axis=None)
+    tables = [vars(one) | {"top_images": one.top_images.drop(columns=corners)} for one in (found, full)]
+    for name in tables[0]:  # a picture's own activation depends on the batch it is in, by float32's rounding
+        pd.testing.assert_frame_equal(tables[0][name], tables[1][name], rtol=1e-5, atol=1e-6)
+    assert {name for table in vars(full).values() for name in table} == set(COLUMNS)
+    assert not [m for net in (base, tuned) for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+
 def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
     base, tuned = network(1), network(1)
+    before, after = base.body[0], tuned.body[0]
     with torch.no_grad():
-        base.body[0].weight[0] = 0
-        base.body[0].bias[0] = 0.3
-        tuned.body[0].weight[1] *= 1e-7  # what is left of it is rounding
-        tuned.body[0].bias[1] = 1
-        tuned.body[0].weight[2] = torch.nan
+        before.weight[0], before.bias[0] = 0, 0.3
+        after.weight[1], after.bias[1] = 1e-7 * after.weight[1], 1  # what is left of the filter is rounding
+        after.weight[2] = torch.nan
     found = photo_responses(base, tuned, ["body.1"], batches(images(9), [4, 5]), top=2)
     rows = found.channels
     assert rows["reason"][:3].tolist() == [
@@ -181,13 +161,10 @@ def test_dead_and_broken_channels_are_nan_with_a_reason() -> None:
     assert tied["image"].tolist() == [0, 1]
     assert tied["tied"].all()
     assert found.top_images.query("channel == 2")["network"].tolist() == ["base"] * 2
-
-
-def test_too_few_images_say_so() -> None:
-    found = photo_responses(network(1), network(2), ["body.1"], batches(images(2), [2]), top=2)
-    assert found.channels[["correlation", "scale_ratio", "top_overlap"]].isna().all(axis=None)
-    assert found.channels["reason"].str.startswith("fewer than 3 probe images").all()
-    assert found.layers.loc[0, "reason"] == "fewer than 4 probe images"
+    few = photo_responses(network(1), network(2), ["body.1"], batches(images(2), [2]), top=2)
+    assert few.channels[["correlation", "scale_ratio", "top_overlap"]].isna().all(axis=None)
+    assert few.channels["reason"].str.startswith("fewer than 3 probe images").all()
+    assert few.layers.loc[0, "reason"] == "fewer than 4 probe images"
 
 
 def test_bad_input_is_refused() -> None:

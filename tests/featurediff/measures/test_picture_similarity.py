@@ -19,24 +19,18 @@ from featurediff.measures.picture_similarity import (
 CHANNELS = [9, 2, 7, 5, 0, 4]
 
 
-def test_the_same_picture_twice_has_no_distance(net: Net) -> None:
-    rows = list(
-        compare_pictures(
-            Embedder(net),
-            [(p, p.copy()) for p in pictures(5)],
-        )
-    )
-    assert rows == [{"cosine": 1.0, "gram_body.0": 0.0, "gram_body.2": 0.0}] * 5
-
-
 def test_batches_change_nothing_and_sizes_may_change_on_the_way(net: Net) -> None:
     pairs = list(zip(pictures(3), pictures(3, seed=1), strict=True))
     pairs[1:1] = zip(pictures(2, 24), pictures(2, 24, seed=1), strict=True)
+    pairs.append((pairs[0][0], pairs[0][0].copy()))
     embedder = Embedder(net)
     together = pd.DataFrame(compare_pictures(embedder, pairs))
     alone = pd.DataFrame([row for pair in pairs for row in compare_pictures(embedder, [pair])])
-    assert len(together) == 5
+    assert len(together) == 6
     pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
+    assert together.loc[5].to_dict() == {"cosine": 1.0, "gram_body.0": 0.0, "gram_body.2": 0.0}
+    with pytest.raises(InputError, match="16×16 and 24×24"):
+        list(compare_pictures(embedder, [(pictures(1, 16)[0], pictures(1, 24)[0])]))
 
 
 def test_no_more_than_a_batch_is_waited_for(net: Net) -> None:
@@ -53,37 +47,23 @@ def test_no_more_than_a_batch_is_waited_for(net: Net) -> None:
     assert taken <= 9
 
 
-def test_two_sizes_in_a_pair_are_refused(net: Net) -> None:
-    with pytest.raises(InputError, match="16×16 and 24×24"):
-        list(compare_pictures(Embedder(net), [(pictures(1, 16)[0], pictures(1, 24)[0])]))
-
-
-def layer_table(net: Net, **options) -> pd.DataFrame:
-    pairs = zip(pictures(6), pictures(6, seed=1), strict=True)
-    return compare_layer(Embedder(net), pairs, network="dogs", layer="layer4.2", channels=CHANNELS, **options)
-
-
 def test_layer_table_ranks_the_sound_channels(net: Net) -> None:
-    table = layer_table(net, failed_base={2, 99}, failed_tuned=[2, 5])
-    assert list(table.columns) == [
-        *("network", "layer", "channel", "cosine", "gram_body.0", "gram_body.2", "failed_base", "failed_tuned", "rank")
-    ]
+    pairs = list(zip(pictures(6), pictures(6, seed=1), strict=True))
+    names = {"network": "dogs", "layer": "layer4.2", "channels": CHANNELS}
+    table = compare_layer(Embedder(net), pairs, **names, failed_base={2, 99}, failed_tuned=[2, 5])
+    columns = "network layer channel cosine gram_body.0 gram_body.2 failed_base failed_tuned rank"
+    assert list(table.columns) == columns.split()
     assert table["channel"].tolist() == [0, 2, 4, 5, 7, 9]
     assert table["failed_base"].tolist() == [False, True, False, False, False, False]
     assert table["failed_tuned"].tolist() == [False, True, False, True, False, False]
     assert table["rank"].isna().tolist() == [False, True, False, True, False, False]
-    pairs = zip(pictures(6), pictures(6, seed=1), strict=True)
     cosine = dict(zip(CHANNELS, (row["cosine"] for row in compare_pictures(Embedder(net), pairs)), strict=True))
     assert table["cosine"].tolist() == [cosine[channel] for channel in table["channel"]]
     by_hand = sorted([0, 4, 7, 9], key=lambda channel: cosine[channel])
     assert table.set_index("channel")["rank"].loc[by_hand].tolist() == [1, 2, 3, 4]
     assert str(table["rank"].dtype) == "Int64"
-
-
-def test_a_layer_without_channels_keeps_its_columns(net: Net) -> None:
-    table = compare_layer(Embedder(net), [], network="dogs", layer="layer4.2", channels=[])
-    assert len(table) == 0
-    assert {"cosine", "gram_body.0", "rank", "failed_base"} <= set(table.columns)
+    empty = compare_layer(Embedder(net), [], network="dogs", layer="layer4.2", channels=[])
+    assert (len(empty), list(empty.columns)) == (0, columns.split())
 
 
 def test_exactly_k_pairs_and_ties_by_channel() -> None:
