@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from featurediff.statistics.mmd import visual_table
 from featurediff.statistics.multiple_testing import add_q_values
@@ -55,8 +54,3 @@ def discoveries(q: np.ndarray | pd.Series, planted: np.ndarray) -> tuple[float, 
     """False discovery proportion and power at 5 %."""
     found = np.asarray(q) <= 0.05
     return (found & ~planted).sum() / max(found.sum(), 1), found[planted].mean() if planted.any() else np.nan
-
-
-def auc(values: np.ndarray | pd.Series, planted: np.ndarray) -> float:
-    values = np.asarray(values)
-    return stats.mannwhitneyu(values[planted], values[~planted]).statistic / (planted.sum() * (~planted).sum())

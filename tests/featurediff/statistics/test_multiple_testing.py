@@ -20,13 +20,8 @@ from featurediff.statistics.multiple_testing import (
 
 
 def test_share_interval_is_wilsons() -> None:
-    share, z = 0.3, stats.norm.ppf(0.975)
-    middle, half = share + z**2 / 20, z * np.sqrt(share * (1 - share) / 10 + z**2 / 400)
-    assert share_interval(3, 10) == pytest.approx(
-        ((middle - half) / (1 + z**2 / 10), (middle + half) / (1 + z**2 / 10))
-    )
-    assert share_interval(0, 20)[0] == 0
-    assert share_interval(0, 20)[1] > 0.1
+    assert share_interval(3, 10) == pytest.approx(tuple(stats.binomtest(3, 10).proportion_ci(method="wilson")))
+    assert share_interval(0, 20) == pytest.approx((0, 0.161125), abs=1e-6)
     assert np.isnan(share_interval(0, 0)).all()
     with pytest.raises(InputError, match="3 of 2"):
         share_interval(3, 2)
@@ -81,10 +76,18 @@ def spearman(x: np.ndarray, y: np.ndarray, *seed: str | int) -> list[object]:
     return list(rank_agreement(x, y, *seed).values())[1:4]
 
 
-def test_spearman_of_known_orders() -> None:
-    x = np.arange(20.0)
-    assert spearman(x, x**3) == pytest.approx([1, 1, 1])
-    assert spearman(x, -x) == pytest.approx([-1, -1, -1])
+def test_agreement_of_each_layer_and_spearman_of_known_orders() -> None:
+    x = np.arange(45.0)
+    rows = pd.DataFrame({"network": "dogs", "layer": ["a"] * 20 + ["b"] * 20 + ["c"] * 5, "x": x, "y": -(x**3)})
+    rows.loc[20:39, "y"] = 1.0
+    found = agreement(rows, "x", "y", seed=0)
+    assert found["channels"].tolist() == [20, 20, 5]
+    names = ["spearman", "spearman_low", "spearman_high"]
+    assert found.loc[0, names].tolist() == pytest.approx([-1, -1, -1])
+    assert found.loc[1:, names].isna().all(axis=None)
+    too_few = "5 channels with both numbers, 10 are needed"
+    assert found["reason"].tolist() == ["", "a column is constant", too_few]
+    x = x[:20]
     assert spearman(np.where(x % 2, x, np.nan), x**2) == pytest.approx([1, 1, 1])
     y = np.sin(x)
     assert spearman(x, y, "a", 1) == spearman(x, y, "a", 1) != spearman(x, y, "a", 2)
@@ -102,20 +105,3 @@ def test_the_interval_of_spearman_covers() -> None:
         _, low, high = spearman(x, 0.6 * x + 0.8 * rng.normal(size=30), run)
         covered.append(low <= truth <= high)
     assert 0.9 <= np.mean(covered) <= 0.99
-
-
-def test_agreement_of_each_layer() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=45)
-    rows = pd.DataFrame({"network": "dogs", "layer": ["a"] * 20 + ["b"] * 20 + ["c"] * 5, "x": x, "y": 2 * x})
-    rows.loc[20:39, "y"] = 1.0
-    found = agreement(rows, "x", "y", seed=0)
-    assert found["channels"].tolist() == [20, 20, 5]
-    assert found["spearman"].tolist() == pytest.approx([1, np.nan, np.nan], nan_ok=True)
-    assert found["reason"].tolist() == [
-        "",
-        "a column is constant",
-        "5 channels with both numbers, 10 are needed",
-    ]
-    alone = agreement(rows[rows["layer"] == "a"], "x", "y", seed=0)
-    pd.testing.assert_frame_equal(found.head(1), alone)
