@@ -23,14 +23,10 @@ def test_it_places_pictures_in_rows_of_ten() -> None:
         top, left = 6 + row * (PITCH + LABEL) + LABEL, 6 + column * PITCH
         assert (pixels[top : top + 96, left : left + 96] == (*color, 255)).all()
     assert pixels[:, :6, 3].max() == 0  # transparent between the pictures
-
-
-def test_it_writes_each_channels_number() -> None:
-    black = np.zeros((96, 96, 3), np.uint8)
-    one, four, again = (np.asarray(contact_sheet([(channel, black)]))[: 6 + LABEL, :, 3] for channel in (7, 1276, 7))
-    assert one.max() > 150
-    assert four.astype(int).sum() > 2 * one.astype(int).sum()  # four digits hold more ink than one
-    assert (one == again).all()
+    numbers = pixels[6 : 6 + LABEL, :, 3].astype(int)
+    assert numbers[:, :PITCH].max() > 150
+    four = np.asarray(contact_sheet([(1276, np.zeros((96, 96, 3), np.uint8))]))[6 : 6 + LABEL, :, 3].astype(int)
+    assert four.sum() > 2 * numbers[:, :PITCH].sum()  # four digits hold more ink than one
 
 
 def test_other_shapes_are_centred_and_many_pictures_are_smaller() -> None:

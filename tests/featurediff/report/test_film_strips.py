@@ -19,60 +19,58 @@ def picture(number: int, size: tuple[int, int] = (64, 80)) -> np.ndarray:
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> pd.DataFrame:
-    """A layer's rows, and its pictures below `base` and `store`."""
+def films(tmp_path: Path) -> Path:
+    """The films of a layer whose pictures lie below `base` and `store`."""
     for place, folder in enumerate(["base", *(f"store/epoch{epoch}" for epoch in EPOCHS)]):
         for channel in (3, 7):
             write_picture(tmp_path / folder / f"layer4/channel{channel}.png", picture(10 * channel + place), {})
+    return write(tmp_path)
+
+
+def write(folder: Path) -> Path:
     frames = [(channel, epoch) for channel in (3, 7) for epoch in EPOCHS[::-1]]
-    return pd.DataFrame(frames, columns=["channel", "epoch"]).assign(layer="layer4")
-
-
-def films(rows: pd.DataFrame, folder: Path) -> Path:
+    rows = pd.DataFrame(frames, columns=["channel", "epoch"]).assign(layer="layer4")
     write_films(rows, folder / "film/layer4", folder / "base", folder / "store")
     return folder / "film/layer4"
 
 
-def test_each_frame_of_a_strip_is_a_picture(rows: pd.DataFrame, tmp_path: Path) -> None:
-    strip = films(rows, tmp_path) / "channel7.png"
-    notes = read_notes(strip)
-    assert notes is not None
+def test_each_frame_of_a_strip_and_of_an_animation_is_a_picture(films: Path) -> None:
+    notes = read_notes(films / "channel7.png") or {}
     assert notes["frames"] == ["base", *EPOCHS]
     assert (notes["layer"], notes["channel"], notes["width"], notes["height"]) == ("layer4", 7, 80, 64)
-    with Image.open(strip) as image:
+    with Image.open(films / "channel7.png") as image:
         assert image.size == (4 * notes["pitch"] - GAP, notes["top"] + 64)
         pixels = np.asarray(image)  # (h, w, 4)
+    assert (pixels[:, 80 : notes["pitch"], 3] == 0).all()
     for place in range(4):
         left = place * notes["pitch"]
         frame = pixels[notes["top"] :, left : left + 80]
         np.testing.assert_array_equal(frame[..., :3], picture(70 + place))
         assert (frame[..., 3] == 255).all()
         assert pixels[: notes["top"], left : left + 80, 3].any(), "no label"
-    between = pixels[:, 80 : notes["pitch"]]
-    assert (between[..., 3] == 0).all()
-
-
-def test_an_animation_shows_the_same_frames(rows: pd.DataFrame, tmp_path: Path) -> None:
-    with Image.open(films(rows, tmp_path) / "channel3.webp") as animation:
-        assert animation.n_frames == 4
-        assert animation.info["loop"] == 0
-        durations = []
+    durations = []
+    with Image.open(films / "channel3.webp") as animation:
+        assert (animation.n_frames, animation.info["loop"]) == (4, 0)
         for place in range(4):
             animation.seek(place)
             shown = np.asarray(animation.convert("RGB"))[-64:, :80].astype(int)
             durations.append(animation.info["duration"])
-            near = [np.abs(shown - picture(30 + other)).mean() for other in range(4)]
-            assert np.argmin(near) == place
+            assert np.argmin([np.abs(shown - picture(30 + other)).mean() for other in range(4)]) == place
     assert durations[-1] > durations[0]
 
 
-def test_equal_pictures_give_equal_bytes_and_old_films_are_removed(rows: pd.DataFrame, tmp_path: Path) -> None:
-    folder = films(rows, tmp_path)
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    (folder / "channel99.png").touch()
-    films(rows, tmp_path)
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+def test_equal_pictures_give_equal_bytes_and_old_films_are_removed(films: Path, tmp_path: Path) -> None:
+    before = {file.name: file.read_bytes() for file in films.iterdir()}
+    (films / "channel99.png").touch()
+    write(tmp_path)
+    assert {file.name: file.read_bytes() for file in films.iterdir()} == before
     assert set(before) == {f"channel{channel}.{kind}" for channel in (3, 7) for kind in ("png", "webp")}
+    gone = [tmp_path / "base/layer4/channel3.png", tmp_path / "store/epoch2/layer4/channel7.png"]
+    for file in gone:
+        file.unlink()
+    with pytest.raises(InputError, match="run again") as error:
+        write(tmp_path)
+    assert all(str(file) in str(error.value) for file in gone)
 
 
 def test_labels_widen_the_pitch_large_pictures_are_shrunk_and_sizes_must_agree() -> None:
@@ -84,12 +82,3 @@ def test_labels_widen_the_pitch_large_pictures_are_shrunk_and_sizes_must_agree()
     assert (large["width"], large["height"]) == (LARGEST, LARGEST // 2)
     with pytest.raises(InputError, match="80×64 and 80×65"):
         make_tiles([picture(0), picture(1, (65, 80))], ["base", 0])
-
-
-def test_pictures_that_are_gone_are_all_named(rows: pd.DataFrame, tmp_path: Path) -> None:
-    gone = [tmp_path / "base/layer4/channel3.png", tmp_path / "store/epoch2/layer4/channel7.png"]
-    for file in gone:
-        file.unlink()
-    with pytest.raises(InputError, match="run again") as error:
-        films(rows, tmp_path)
-    assert all(str(file) in str(error.value) for file in gone)

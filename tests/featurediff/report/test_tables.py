@@ -41,35 +41,26 @@ def test_rows_stand_in_the_order_of_layers_and_channels(written: tuple[Path, lis
     assert table["cosine"].tolist() == [0, 0.7, 0.5]
     assert table["activation_reached"].tolist() == [2.0, 3.0, 4.0]  # of the first seed
     assert table["failed"].tolist() == [0, 2, 0]
-
-
-def test_a_channel_without_a_row_is_named(written: tuple[Path, list[Path]]) -> None:
-    more = {
-        **NOTES,
-        "layer3.0": {"channels": [5, 6], "pictures": {**NOTES["layer3.0"]["pictures"], "6": [[0, 0, 1, 8, []]]}},
-    }
+    pictures = NOTES["layer3.0"]["pictures"] | {"6": [[0, 0, 1, 8, []]]}
+    more = {**NOTES, "layer3.0": {"channels": [5, 6], "pictures": pictures}}
     with pytest.raises(InputError, match=r"no channel 6 of layer3\.0"):
         network_table(picture_table(more, FAILED, "dogs"), *written)
 
 
 def test_a_meaning_may_be_a_patterns(tmp_path: Path) -> None:
-    (tmp_path / "columns.yaml").write_text(
-        "gram_<block>: {unit: '', meaning: a distance}\nrank: {unit: '', meaning: a place}\n"
-    )
-    found = column_meanings([tmp_path / "columns.yaml"], ["gram_layer1.0", "rank", "failed", "other"])
+    columns = tmp_path / "columns.yaml"
+    columns.write_text("gram_<block>: {unit: '', meaning: a distance}\nrank: {unit: '', meaning: a place}\n")
+    found = column_meanings([columns], ["gram_layer1.0", "rank", "failed", "other"])
     assert found["gram_layer1.0"]["meaning"] == "a distance"
     assert found["rank"]["meaning"] == "a place"
     assert found["failed"]["unit"] == "pictures"
     assert found["other"] == {"unit": "", "meaning": ""}
+    columns.write_text("")
+    with pytest.raises(InputError, match=r"columns\.yaml .*delete it and run again"):
+        column_meanings([columns], ["rank"])
 
 
 def test_values_are_what_json_has() -> None:
     values = [np.float64(1 / 3), 2.0, np.int64(7), np.bool_(True), float("nan"), float("inf"), None, pd.NA, "a", 1e-20]
     assert [json_value(value) for value in values] == [0.333333, 2, 7, True, None, None, None, None, "a", 1e-20]
     json.dumps([json_value(value) for value in values], allow_nan=False)
-
-
-def test_columns_that_nothing_describes_any_more(tmp_path: Path) -> None:
-    (tmp_path / "columns.yaml").write_text("")
-    with pytest.raises(InputError, match=r"columns\.yaml .*delete it and run again"):
-        column_meanings([tmp_path / "columns.yaml"], ["rank"])

@@ -17,14 +17,8 @@ def plain(value: int, size: tuple[int, int] = (24, 24)) -> Image.Image:
 
 
 def write(path: Path, value: int, **notes: object) -> Path:
-    given = {
-        "activation_start": 0.5,
-        "activation_reached": 2.0,
-        "steps": 9,
-        "recipe": {"steps": 9, "size": 24},
-        **notes,
-    }
-    write_picture(path, np.asarray(plain(value)), given)
+    given = {"activation_start": 0.5, "activation_reached": 2.0, "steps": 9, "recipe": {"steps": 9, "size": 24}}
+    write_picture(path, np.asarray(plain(value)), given | notes)
     return path
 
 
@@ -36,22 +30,20 @@ def tiles(sheet: Path, tile: int) -> np.ndarray:
 
 def test_each_picture_lies_in_its_own_tile(tmp_path: Path) -> None:
     values = [3 * number % 256 for number in range(PER_SHEET + 3)]
-    written = write_sheets(
-        tmp_path, "layer", [lambda value=value: plain(value) for value in values], tile=16, workers=2
-    )
-    assert written == 2
+    sources = [lambda value=value: plain(value) for value in values]
+    assert write_sheets(tmp_path, "layer", sources, tile=16, workers=2) == 2
     found = np.concatenate([tiles(tmp_path / sheet_name("layer", number), 16) for number in range(2)])
     assert len(found) == PER_SHEET + ACROSS  # the last sheet has only the rows that it needs
     np.testing.assert_allclose(found[: len(values), 0], values, atol=12)  # WebP is lossy
 
 
 def test_a_picture_keeps_its_shape_and_one_that_is_missing_leaves_a_hole(tmp_path: Path) -> None:
-    write_sheets(tmp_path, "layer", [lambda: plain(200, (40, 20)), lambda: None], tile=16)
+    for folder, workers in ((tmp_path, 1), (tmp_path / "again", 2)):
+        write_sheets(folder, "layer", [lambda: plain(200, (40, 20)), lambda: None], tile=16, workers=workers)
     with Image.open(tmp_path / "layer-0.webp") as sheet:
         alpha = np.asarray(sheet.convert("RGBA"))[..., 3]
     assert alpha[:16, :16].any(axis=1).tolist() == [False] * 4 + [True] * 8 + [False] * 4
     assert not alpha[:, 16:].any()
-    write_sheets(tmp_path / "again", "layer", [lambda: plain(200, (40, 20)), lambda: None], tile=16, workers=2)
     assert (tmp_path / "again/layer-0.webp").read_bytes() == (tmp_path / "layer-0.webp").read_bytes()
 
 
@@ -75,8 +67,7 @@ def test_notes_tell_every_seed_and_what_differs_from_the_layers_recipe(tmp_path:
 
 def test_a_picture_that_says_nothing_of_itself_is_named(tmp_path: Path) -> None:
     plain(3).save(tmp_path / "channel7.png")
-    with pytest.raises(InputError, match=r"channel7\.png"):
-        layer_notes([tmp_path / "channel7.png"])
-    (tmp_path / "channel8.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"channel8\.png"):
-        layer_notes([tmp_path / "channel8.png"])
+    (tmp_path / "channel8.png").touch()
+    for name in ("channel7.png", "channel8.png"):
+        with pytest.raises(InputError, match=name):
+            layer_notes([tmp_path / name])
