@@ -89,69 +89,44 @@ def measure(base, tuned, folders, ranking, embedder, failed=(), photographs=6) -
     return measure_epoch(base, tuned, pictures, ranking, embedder, responses, **options)
 
 
-@pytest.fixture(scope="module")
-def measured(base, tuned, folders, ranking, embedder) -> pd.DataFrame:
-    """Of the sound pictures: only to be looked at."""
-    return measure(base, tuned, folders, ranking, embedder)
-
-
-def test_the_most_changed_channels_come_first_and_those_without_a_rank_after_them() -> None:
-    ranked = pd.DataFrame(
-        {
-            "layer": ["a"] * 5 + ["b"],
-            "channel": [0, 1, 2, 3, 4, 0],
-            "rank": [3.0, np.nan, 1.0, np.nan, np.nan, 2.0],
-            "paired_similarity": [0.2, 0.9, 0.4, 0.5, 0.9, 1.0],
-        }
-    )
-    assert film_channels(ranked, {"a": 4, "b": 1}) == {"a": [2, 0, 3, 1], "b": [0]}
-    assert film_channels(ranked, {"a": 99}) == {"a": [2, 0, 3, 1, 4]}
-    assert film_channels(ranked, {"a": [0, 1, 2]}) == {"a": [2, 0, 1]}
-
-
-def test_the_network_that_is_visualized_is_measured_as_in_its_ranking(measured, ranking) -> None:
-    keys, table = ["layer", "channel"], measured
+def test_the_network_that_is_visualized_is_measured_as_in_its_ranking(base, tuned, folders, ranking, embedder) -> None:
+    keys, table = ["layer", "channel"], measure(base, tuned, folders, ranking, embedder)
     assert set(table) <= set(yaml.safe_load(describe_columns()))
     assert (table["epoch"] == 3).all()
     assert table[keys].values.tolist() == [["layer3.1", 1], ["layer4.1", 2], ["layer4.1", 4], ["layer4.1", 7]]
     found, expected = table.set_index(keys), ranking.set_index(keys)
     measures = ["paired_similarity", "floor", "visual_change", "excess", "weight_change", "base_picture_in_tuned"]
     pd.testing.assert_frame_equal(found[measures], expected.loc[found.index, measures], rtol=1e-5)
-    assert found.loc["layer4.1", "correlation"].idxmin() == 7
-    assert found.loc["layer4.1", "weight_change"].idxmax() == 7
+    assert found.loc["layer4.1", "correlation"].idxmin() == found.loc["layer4.1", "weight_change"].idxmax() == 7
     assert not {"p_visual", "p_excess"} & set(table)
-
-
-def test_a_frozen_layer_is_exactly_unchanged(measured) -> None:
-    table = measured.set_index("layer")
-    assert table["frozen"].to_dict() == {"layer3.1": True, "layer4.1": False}
+    assert found["frozen"].tolist() == [True, False, False, False]
     ones = ["paired_similarity", "correlation", "weight_cosine", "layer_cka", "tuned_likes_base_picture"]
-    assert (table.loc["layer3.1", ones] == 1).all()
-    assert (table.loc["layer3.1", ["visual_change", "weight_change"]] == 0).all()
-    assert table.loc["layer4.1", "layer_cka"].nunique() == 1
-
-
-def test_a_frozen_layer_that_drifted_stops_the_run(base, tuned, folders, ranking, embedder) -> None:
+    assert (found.loc["layer3.1", ones] == 1).all(axis=None)
+    assert (found.loc["layer3.1", ["visual_change", "weight_change"]] == 0).all(axis=None)
+    assert found.loc["layer4.1", "layer_cka"].nunique() == 1
+    failed = [(4, 1), (11, 0)]  # failed pictures and missing photographs leave numbers out
+    less = measure(base, tuned, folders, ranking, embedder, failed=failed, photographs=0).set_index(keys)
+    row = less.loc["layer4.1", 4]
+    assert row["seeds"] == 1
+    assert np.isnan(row["visual_change"])
+    assert "one seed" in row["reason"]
+    others, names = less.index[[0, 1, 3]], ["visual_change", "paired_similarity", "weight_change"]
+    pd.testing.assert_frame_equal(less.loc[others, names], found.loc[others, names])
+    assert less["correlation"].isna().all()
+    assert (less["probe_reason"] == "there are no probe images").all()
     drifted = copy.deepcopy(tuned)
     drifted.get_submodule("layer2.0.bn1").running_mean += 1e-6
     with pytest.raises(FrozenLayerChanged, match=r"layer3\.1"):
         measure(base, drifted, folders, ranking, embedder)
 
 
-def test_failed_pictures_and_missing_photographs_leave_numbers_out(
-    measured, base, tuned, folders, ranking, embedder
-) -> None:
-    failed, keys = [(4, 1), (11, 0)], ["layer", "channel"]
-    table = measure(base, tuned, folders, ranking, embedder, failed=failed, photographs=0).set_index(keys)
-    row = table.loc["layer4.1", 4]
-    assert row["seeds"] == 1
-    assert np.isnan(row["visual_change"])
-    assert "one seed" in row["reason"]
-    others = [("layer3.1", 1), ("layer4.1", 2), ("layer4.1", 7)]
-    names = ["visual_change", "paired_similarity", "weight_change"]
-    pd.testing.assert_frame_equal(table.loc[others, names], measured.set_index(keys).loc[others, names])
-    assert table["correlation"].isna().all()
-    assert (table["probe_reason"] == "there are no probe images").all()
+def test_the_most_changed_channels_come_first_and_those_without_a_rank_after_them() -> None:
+    columns = ["layer", "channel", "rank", "paired_similarity"]
+    rows = [("a", 0, 3, 0.2), ("a", 1, np.nan, 0.9), ("a", 2, 1, 0.4), ("a", 3, np.nan, 0.5), ("a", 4, np.nan, 0.9)]
+    ranked = pd.DataFrame([*rows, ("b", 0, 2, 1.0)], columns=columns)
+    assert film_channels(ranked, {"a": 4, "b": 1}) == {"a": [2, 0, 3, 1], "b": [0]}
+    assert film_channels(ranked, {"a": 99}) == {"a": [2, 0, 3, 1, 4]}
+    assert film_channels(ranked, {"a": [0, 1, 2]}) == {"a": [2, 0, 1]}
 
 
 def test_pictures_with_an_equal_key_are_copied_and_the_rest_is_rendered(tuned, folders, tmp_path, caplog) -> None:
