@@ -11,15 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from browser.synthetic import write_run
 
+_LOCAL = ("file:", "data:", "blob:")
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_FLAGS = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+_FLAGS = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +26,7 @@ def browser() -> Iterator[Browser]:
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=list(_FLAGS), chromium_sandbox=False)
+        started = playwright.chromium.launch(executable_path=program, args=_FLAGS.split(), chromium_sandbox=False)
         yield started
         started.close()
 
@@ -56,26 +50,20 @@ def visit(browser: Browser, index: Path) -> Iterator[Open]:
     complaints: list[str] = []
 
     def opened(
-        address: str = "",
-        *,
-        page: Path = index,
-        width: int = 1280,
-        height: int = 900,
-        lost_files: bool = False,
-        **settings: Any,
+        address: str = "", page: Path = index, width: int = 1280, lost_files: bool = False, **settings: Any
     ) -> Page:
         def hear(line: ConsoleMessage) -> None:
             if line.type in ("error", "warning") and not (lost_files and "ERR_FILE_NOT_FOUND" in line.text):
                 complaints.append(line.text)
 
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **settings)
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **settings)
         context.set_default_timeout(20_000)
         contexts.append(context)
         tab = context.new_page()
         tab.on("console", hear)
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
-        tab.on("request", lambda asked: complaints.append(asked.url) if _is_remote(asked.url) else None)
+        tab.on("request", lambda asked: asked.url.startswith(_LOCAL) or complaints.append(asked.url))
         tab.goto(page.as_uri() + address)
         return shown(tab)
 
@@ -83,10 +71,6 @@ def visit(browser: Browser, index: Path) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def _is_remote(address: str) -> bool:
-    return not address.startswith(("file:", "data:", "blob:"))
 
 
 def shown(tab: Page) -> Page:

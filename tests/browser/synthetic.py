@@ -5,6 +5,7 @@ ripples of a channel's own; a changed channel's are others in a tuned network. N
 """
 
 import functools
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from PIL import Image
 from feature_vis.files import write_text
 from feature_vis.images.png import write_picture
 from featurediff.comparison.compare import describe_columns, picture_answer_agreement, rank_layers
+from featurediff.rendering.paths import picture_paths
 from featurediff.report.page import chart_library, write_page
 from featurediff.report.probe_sheets import shown_images, write_probe_sheets
 from featurediff.report.sources import NetworkFacts, Sources
@@ -31,6 +33,8 @@ CLASSES = ["pug", "beagle", NASTY, FORMULA]
 LAYERS = {"layer3.1": 24, "layer4.1": 40}
 SIZE = 48
 
+_library = functools.cache(chart_library)
+
 
 def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, pictures: bool = True) -> Path:
     """Write `folder/results` with its page; returns the page. Without `pictures` every sheet is the same file."""
@@ -39,13 +43,12 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     changed = {layer: random.random(count) < 1 / 3 for layer, count in layers.items()}
     embeddings = _embeddings(results, layers, seeds, changed, random)
     bad = [[BASE, next(iter(layers)), 3, 0, 212.3, "grey"], ["dogs", next(iter(layers)), 5, 0, 190.0, NASTY]]
-    _csv(results / "failed_pictures.csv", bad, ["network", "layer", "channel", "seed", "score", "reason"])
-    for network in (BASE, *TUNED):
-        for layer, count in layers.items():
-            if pictures:
-                _pictures(results, network, layer, count, seeds, changed[layer])
-            else:
-                _same_sheets(results, network, layer, count)
+    _csv(results / "failed_pictures.csv", bad, "network layer channel seed score reason")
+    for network, (layer, count) in itertools.product((BASE, *TUNED), layers.items()):
+        if pictures:
+            _pictures(results, network, layer, count, seeds, changed[layer])
+        else:
+            _same_sheets(results, network, layer, count)
     for network in TUNED:
         _tables(results, network, layers, embeddings, random)
         _probe(folder, results, network, layers, random)
@@ -58,34 +61,28 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
         *(NetworkFacts(name, "resnet18", BASE, name, 5, 0.97, 0.88, CLASSES, "1" * 64) for name in TUNED),
     ]
     logs = {name: _training(random) for name in (BASE, *TUNED)}
-    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), _facts())
+    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), _FACTS)
     return results / "report" / "index.html"
 
 
-@functools.cache
-def _library() -> str:
-    return chart_library()
+_FACTS = {
+    "title": f"What did fine-tuning change? {NASTY}",
+    "tile": SIZE,
+    "command": "snakemake --cores 8",
+    "embedder": "base, itself one of the networks under test",
+    "seeds": {"seed": 0, "seeds": 2},
+    "links": {"Similarity by layer": "../plots/similarity.png"},
+    "results": "results",
+    "made": "2026-01-01 00:00 UTC",
+    "revision": "0123456789ab",
+    "devices": ["CPU"],
+    "versions": {"Python": "3.11", "torch": "2.8"},
+    "seconds": {"visualize_0": 120.0, "finetune": 61.5},
+}
 
 
-def _facts() -> dict[str, Any]:
-    return {
-        "title": f"What did fine-tuning change? {NASTY}",
-        "tile": SIZE,
-        "command": "snakemake --cores 8",
-        "embedder": "base, itself one of the networks under test",
-        "seeds": {"seed": 0, "seeds": 2},
-        "links": {"Similarity by layer": "../plots/similarity.png"},
-        "results": "results",
-        "made": "2026-01-01 00:00 UTC",
-        "revision": "0123456789ab",
-        "versions": {"Python": "3.11", "torch": "2.8"},
-        "devices": ["CPU"],
-        "seconds": {"visualize_0": 120.0, "finetune": 61.5},
-    }
-
-
-def _csv(path: Path, rows: list[list[Any]], columns: list[str]) -> None:
-    write_text(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
+def _csv(path: Path, rows: list[list[Any]], columns: str) -> None:
+    write_text(path, pd.DataFrame(rows, columns=columns.split()).to_csv(index=False))
 
 
 def _embeddings(
@@ -123,14 +120,10 @@ def _notes(layer: str, channel: int, reached: float) -> dict[str, Any]:
 
 
 def _pictures(results: Path, network: str, layer: str, count: int, seeds: int, changed: np.ndarray) -> None:
-    paths = []
-    for seed in range(seeds):
-        folder = results / network / "pictures" / layer
-        folder = folder / f"seed{seed}" if seed else folder
-        for channel in range(count):
-            hue = 0.4 * (network != BASE) * float(changed[channel])
-            write_picture(folder / f"channel{channel}.png", ripples(channel, hue, seed), _notes(layer, channel, 1.5))
-            paths.append(folder / f"channel{channel}.png")
+    paths = picture_paths(results / network / "pictures" / layer, range(count), range(seeds))
+    for path, (seed, channel) in zip(paths, itertools.product(range(seeds), range(count)), strict=True):
+        hue = 0.4 * (network != BASE) * float(changed[channel])
+        write_picture(path, ripples(channel, hue, seed), _notes(layer, channel, 1.5))
     write_thumbnails(results / "report" / "thumbs" / network, layer, paths, SIZE)
 
 
@@ -151,7 +144,7 @@ def _tables(
     network: str,
     layers: Mapping[str, int],
     embeddings: Mapping[tuple[str, str], np.ndarray],
-    random: np.random.Generator,
+    random: Any,
 ) -> None:
     folder, tables = results / "compare" / network, []
     for layer, count in layers.items():
@@ -163,25 +156,23 @@ def _tables(
         table["gram_layer1"] = random.random(count)
         table["correlation"] = 1 - (1 - table["paired_similarity"]) * random.random(count)
         table["weight_change"] = random.random(count)
-        table["frozen"] = False
-        table["failed_base"], table["failed_tuned"] = np.arange(count) == 3, False
+        table = table.assign(frozen=False, failed_base=np.arange(count) == 3, failed_tuned=False)
         tables.append(table)
         write_text(folder / f"{layer}.csv", table.to_csv(index=False))
     ranking, summary = rank_layers(tables)
-    write_text(folder / "ranking.csv", ranking.to_csv(index=False))
-    write_text(folder / "summary.csv", summary.to_csv(index=False))
-    write_text(folder / "agreement.csv", picture_answer_agreement(ranking, 0).to_csv(index=False))
+    agreement = picture_answer_agreement(ranking, 0)
+    for name, written in {"ranking": ranking, "summary": summary, "agreement": agreement}.items():
+        write_text(folder / f"{name}.csv", written.to_csv(index=False))
     write_text(folder / "columns.yaml", describe_columns())
 
 
 def _probe(folder: Path, results: Path, network: str, layers: Mapping[str, int], random: np.random.Generator) -> None:
     root, probe = folder / "photos" / network, results / "compare" / network / "probe"
-    images, top, classes = [], [], []
+    root.mkdir(parents=True)
     for number in range(12):
-        path = f"{number}.png"
-        root.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(ripples(number, 0.2)).save(root / path)
-        images.append([number, network, path, CLASSES[number % len(CLASSES)]])
+        Image.fromarray(ripples(number, 0.2)).save(root / f"{number}.png")
+    images = [[number, network, f"{number}.png", CLASSES[number % len(CLASSES)]] for number in range(12)]
+    top, classes = [], []
     for layer, count in layers.items():
         for channel in range(min(count, 64)):
             for name in ("base", "tuned"):
@@ -189,16 +180,13 @@ def _probe(folder: Path, results: Path, network: str, layers: Mapping[str, int],
                     place = [1, 1, 4, 4, 30, 30]
                     top.append([layer, channel, name, rank, int(image), 2.0 / rank, 3.0, False, *place])
             classes.append([layer, channel, network, 0.2, 0.6, NASTY, FORMULA, ""])
-    columns = ["layer", "channel", "network", "rank", "image", "activation", "maximum", "tied", "row", "column"]
-    _csv(probe / "top_images.csv", top, [*columns, "left", "top", "right", "bottom"])
-    _csv(probe / "images.csv", images, ["image", "data", "path", "class_name"])
-    columns = ["layer", "channel", "task", "selectivity_base", "selectivity_tuned", "class_base", "class_tuned"]
-    _csv(probe / "selectivity.csv", classes, [*columns, "reason"])
-    _csv(
-        probe / "layers.csv",
-        [[layer, 12, 0.8, 0.9, ""] for layer in layers],
-        ["layer", "images", "cka", "cka_biased", "reason"],
-    )
+    columns = "layer channel network rank image activation maximum tied row column left top right bottom"
+    _csv(probe / "top_images.csv", top, columns)
+    _csv(probe / "images.csv", images, "image data path class_name")
+    columns = "layer channel task selectivity_base selectivity_tuned class_base class_tuned reason"
+    _csv(probe / "selectivity.csv", classes, columns)
+    rows = [[layer, 12, 0.8, 0.9, ""] for layer in layers]
+    _csv(probe / "layers.csv", rows, "layer images cka cka_biased reason")
     shown = shown_images(*(pd.read_csv(probe / f"{name}.csv") for name in ("images", "top_images")))
     thumbs = results / "report" / "thumbs" / network
     made = write_probe_sheets(thumbs, "probe", shown, {network: str(root)}, size=SIZE, resize=None)
@@ -206,33 +194,25 @@ def _probe(folder: Path, results: Path, network: str, layers: Mapping[str, int],
 
 
 def _film(results: Path, network: str, layer: str, channels: list[int]) -> None:
-    frames, pitch, top = ["base", 0, 2, 5], SIZE + 4, 16
+    frames, pitch, top, folder = ["base", 0, 2, 5], SIZE + 4, 16, results / network / "film"
     rows = []
     for channel in channels:
         strip = np.zeros((top + SIZE, pitch * len(frames) - 4, 3), np.uint8)
         for at in range(len(frames)):
             strip[top:, at * pitch : at * pitch + SIZE] = ripples(channel, 0.1 * at)
         notes = {"layer": layer, "channel": channel, "frames": frames, "width": SIZE, "height": SIZE}
-        write_picture(
-            results / network / "film" / layer / f"channel{channel}.png", strip, {**notes, "pitch": pitch, "top": top}
-        )
+        write_picture(folder / layer / f"channel{channel}.png", strip, {**notes, "pitch": pitch, "top": top})
         rows += [[network, layer, channel, epoch, 0.9 - 0.1 * epoch, 0.1 * epoch] for epoch in frames[1:]]
-    columns = ["network", "layer", "channel", "epoch", "paired_similarity", "visual_change"]
-    _csv(results / network / "film" / "change.csv", rows, columns)
-    write_text(
-        results / network / "film" / "columns.yaml",
-        "epoch: {unit: '', meaning: number of the checkpoint}\nexcess: {unit: '', meaning: another scale}\n",
-    )
+    _csv(folder / "change.csv", rows, "network layer channel epoch paired_similarity visual_change")
+    meanings = "epoch: {unit: '', meaning: number of the checkpoint}\nexcess: {unit: '', meaning: another scale}\n"
+    write_text(folder / "columns.yaml", meanings)
 
 
 def _control(results: Path, layers: list[str]) -> None:
     """`cars` as if it were another run of `dogs`."""
-    numbers = {"channels": 9, "shared": 0.4, "shared_low": 0.1, "shared_high": 0.6, "spearman": 0.3}
-    numbers |= {"spearman_low": -0.1, "spearman_high": 0.5, "changed_both": 2, "by_chance": 0.5}
-    rows = [
-        {"network": "dogs", "control": "cars", "layer": layer, "measure": "correlation", **numbers} for layer in layers
-    ]
-    write_text(results / "compare" / "cars" / "control.csv", pd.DataFrame(rows).to_csv(index=False))
+    columns = "network control layer measure channels shared shared_low shared_high spearman spearman_low spearman_high"
+    rows = [["dogs", "cars", layer, "correlation", 9, 0.4, 0.1, 0.6, 0.3, -0.1, 0.5, 2, 0.5] for layer in layers]
+    _csv(results / "compare" / "cars" / "control.csv", rows, f"{columns} changed_both by_chance")
 
 
 def _training(random: np.random.Generator) -> pd.DataFrame:
