@@ -11,37 +11,37 @@ from feature_vis.networks.batch_norm_folding import fold_batch_norm
 from feature_vis.networks.models import build
 
 
-def unsettled(model: nn.Module, seed: int = 0) -> nn.Module:
+def unsettled(model: nn.Module) -> nn.Module:
     """With batch norms that do something, unlike new ones."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight, module.running_var):
-                nn.init.uniform_(tensor, 0.5, 1.5)
-            for tensor in (module.bias, module.running_mean):
-                nn.init.normal_(tensor, std=0.3)
+            for positive, any_value in [(module.weight, module.bias), (module.running_var, module.running_mean)]:
+                nn.init.uniform_(positive, 0.5, 1.5)
+                nn.init.normal_(any_value, std=0.3)
     return model.eval().requires_grad_(False)
 
 
-def noise(size: int = 48) -> Tensor:
-    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
-
-
-def folded(model: nn.Module, layers: list[str], batch: Tensor) -> int:
+def folded(model: nn.Module, layers: list[str]) -> int:
     """How many; their activations are checked on the way."""
-    ours = copy.deepcopy(model)
-    count = fold_batch_norm(ours, layers, noise())
+    ours, noise = copy.deepcopy(model), torch.randn(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    count = fold_batch_norm(ours, layers, noise)
     found = []
     for network in (model, ours):
         with activations_of(network, layers) as activations:
-            found.append(activations(batch))
+            found.append(activations(2 * noise[..., :40] + 1))
     for layer in layers:
         before, after = (answers[layer] for answers in found)
         assert (before - after).abs().max() <= 1e-4 * before.abs().max()
         assert before.std() > 1e-3
-    left = sum(isinstance(module, nn.BatchNorm2d) for module in ours.modules())
-    assert left == sum(isinstance(module, nn.BatchNorm2d) for module in model.modules()) - count
+    left, there = (sum(isinstance(part, nn.BatchNorm2d) for part in network.modules()) for network in (ours, model))
+    assert left == there - count
     return count
+
+
+class Activated(nn.BatchNorm2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu()
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,7 @@ def folded(model: nn.Module, layers: list[str], batch: Tensor) -> int:
     ],
 )
 def test_activations_are_as_before(name: str, layers: list[str], count: int) -> None:
-    model = unsettled(build(name))
-    assert folded(model, layers, 2 * noise(64) + 1) == count
+    assert folded(unsettled(build(name)), layers) == count
 
 
 class Pair(nn.Module):
@@ -98,11 +97,6 @@ class Pair(nn.Module):
         return self.norm(self.conv(x))
 
 
-class Activated(nn.BatchNorm2d):
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).relu()
-
-
 ODDITIES = ["shared convolution", "shared norm", "read elsewhere", "two norms", "norm first", "something between"]
 ODDITIES += ["by keyword", "norm that does more", "weights made on the way"]
 
@@ -111,23 +105,18 @@ ODDITIES += ["by keyword", "norm that does more", "weights made on the way"]
 def test_odd_pairs_are_left_alone(oddity: str) -> None:
     torch.manual_seed(0)
     model = unsettled(nn.Sequential(Pair(oddity), nn.ReLU()))
-    assert folded(model, [""], noise(12)) == 0
+    assert folded(model, [""]) == 0
     if oddity not in ("read elsewhere", "two norms"):  # where one is read elsewhere, nothing is folded
-        assert folded(unsettled(nn.Sequential(Pair("none"), Pair(oddity))), ["1"], noise(12)) == 1
+        assert folded(unsettled(nn.Sequential(Pair("none"), Pair(oddity))), ["1"]) == 1
 
 
-def test_what_is_read_elsewhere_is_seen_of_new_norms_too() -> None:
-    """Their bias is 0: on a black picture the two networks would agree."""
+def test_new_norms_and_those_without_statistics_or_weights() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(Pair("read elsewhere")).eval()
-    model[0].norm.weight.data.fill_(3)
-    assert folded(model, [""], noise(12)) == 0
-
-
-def test_without_statistics_or_weights() -> None:
-    torch.manual_seed(0)
+    new = nn.Sequential(Pair("read elsewhere")).eval()  # its bias is 0: on a black picture the networks would agree
+    new[0].norm.weight.data.fill_(3)
+    assert folded(new, [""]) == 0
     own = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)).eval()
-    assert folded(own, ["1"], noise(12)) == 0
+    assert folded(own, ["1"]) == 0
     bare = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, affine=False)).eval()
     bare[1].running_mean.fill_(0.3)
-    assert folded(bare, ["1"], noise(12)) == 1
+    assert folded(bare, ["1"]) == 1

@@ -9,14 +9,9 @@ from feature_vis.networks.models import build
 from feature_vis.networks.user_module import is_user_module, source_digest, source_files, within
 
 
-@pytest.mark.parametrize(
-    ("name", "own"), [("resnet50", False), ("timm:vit_tiny_patch16_224", False), ("nets:build", True), ("/a/n:b", True)]
-)
-def test_which_names_are_the_users(name: str, own: bool) -> None:
-    assert is_user_module(name) == own
-
-
-def test_a_module_is_said_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_module_is_said_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["resnet50", "timm:vit_tiny_patch16_224", "nets:build", "/a/n:b"]
+    assert [is_user_module(name) for name in names] == [False, False, True, True]
     monkeypatch.chdir(tmp_path)
     assert within("nets:build", tmp_path) == "nets:build"
     assert within("nets:build", tmp_path / "configs") == "configs/nets:build"
