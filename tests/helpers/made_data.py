@@ -56,16 +56,13 @@ def kaggle_dogs(root: Path) -> None:
     table(root / "labels.csv", ("id", "breed"), *rows)
 
 
-def stanford_dogs(root: Path, parts: tuple[str, ...] = ("train", "test")) -> None:
-    for part in parts:
-        names, numbers = [], []
-        for number, breed in enumerate(("n02085620-Chihuahua", "n02086240-Shih-Tzu")):
-            for index in range(3 if part == "train" else 2):
-                names.append(f"{breed}/{breed[:9]}_{part}{index}.jpg")
-                numbers.append(number + 1)
+def stanford_dogs(root: Path) -> None:
+    breeds = ("n02085620-Chihuahua", "n02086240-Shih-Tzu")
+    for part, count in (("train", 3), ("test", 2)):
+        names = [f"{breed}/{breed[:9]}_{part}{index}.jpg" for breed in breeds for index in range(count)]
         for name in names:
             picture(root / "Images" / name)
-        dog_list(root, part, names, numbers)
+        dog_list(root, part, names, [1] * count + [2] * count)
 
 
 def dog_list(root: Path, part: str, names: list[str], numbers: list[int]) -> None:

@@ -1,9 +1,6 @@
-"""What is put into the cache comes out of it, in this process and in those it forks, and never more than fits."""
-
-import multiprocessing
+"""What is put into the cache comes out of it, and never more than fits."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from featurediff.data.cache import PictureCache
@@ -30,21 +27,3 @@ def test_pictures_of_any_size_are_kept_while_there_is_room() -> None:
     none = PictureCache(1, 0)
     none.put(0, picture(0))
     assert none.get(0) is None
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system forks no process")
-def test_processes_fill_it_for_each_other() -> None:
-    cache = PictureCache(40, 40 * 7 * 5 * 3)
-
-    def fill(first: int) -> None:
-        for slot in range(first, 40):  # the two meet
-            cache.put(slot, picture(slot))
-
-    fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=fill, args=(first,)) for first in (0, 10)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-        assert process.exitcode == 0
-    assert all(holds(cache, slot, picture(slot)) for slot in range(40))

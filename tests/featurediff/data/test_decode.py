@@ -28,20 +28,17 @@ def test_opaque_modes_and_the_first_frame(tmp_path) -> None:
     assert save(red, tmp_path / "a.gif", save_all=True, append_images=[blue])[0, 0].tolist() == [255, 0, 0]
 
 
-def test_16_bit_grey_is_scaled_not_clipped(tmp_path) -> None:
+def test_16_bit_grey_is_scaled_not_clipped_and_no_undefined_range_is_accepted(tmp_path) -> None:
     values = np.array([[0, 128, 129, 257, 30000, 65535]], dtype=np.uint16)
     big_endian = Image.frombytes("I;16B", (6, 1), values.astype(">u2").tobytes())
     (tmp_path / "a.pgm").write_bytes(b"P5 6 1 65535\n" + values.astype(">u2").tobytes())
     read = [save(Image.fromarray(values), tmp_path / name) for name in ("a.png", "a.tif")]
     for got in (*read, save(big_endian, tmp_path / "b.tif"), np.asarray(load_rgb(tmp_path / "a.pgm"))):
         assert got.tolist() == [[[value] * 3 for value in (0, 0, 1, 1, 117, 255)]]
-
-
-@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70000), ("I", -1)])
-def test_values_of_no_defined_range_are_refused(tmp_path, mode, value) -> None:
-    Image.new(mode, (4, 4), value).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match="no defined range"):
-        load_rgb(tmp_path / "a.tif")
+    for mode, value in (("F", 0.5), ("I", 70000), ("I", -1)):
+        Image.new(mode, (4, 4), value).save(tmp_path / "a.tif")
+        with pytest.raises(InputError, match="no defined range"):
+            load_rgb(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

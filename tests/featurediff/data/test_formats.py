@@ -40,19 +40,21 @@ def test_cars_labels_in_the_devkit_of_one_car_alone_or_absent(tmp_path) -> None:
     assert (len(samples), problems) == (6, [])  # the unlabelled test part is no offender
 
 
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("kaggle_dogs", ["labels.csv", "train"]),
-        ("stanford_dogs", ["train_list.mat", "test_list.mat", "Images"]),
-        ("stanford_cars", ["cars_meta.mat", "cars_train_annos.mat", "cars_train"]),
-        ("csv", ["labels.csv"]),
-    ],
-)
-def test_all_that_a_format_lacks_is_named(tmp_path, name, missing) -> None:
+LACKS = {
+    "kaggle_dogs": ["labels.csv", "train"],
+    "stanford_dogs": ["train_list.mat", "test_list.mat", "Images"],
+    "stanford_cars": ["cars_meta.mat", "cars_train_annos.mat", "cars_train"],
+    "csv": ["labels.csv"],
+}
+
+
+@pytest.mark.parametrize("name", LACKS)
+def test_all_that_a_format_lacks_is_named(tmp_path, name) -> None:
     text = message(name, tmp_path, on_bad_image="skip")
     assert f"{tmp_path}/" in text
-    assert all(part in text for part in missing)
+    assert all(part in text for part in LACKS[name])
+    assert "there is no folder" in message(name, tmp_path / "nowhere")
+    assert "image_folder, kaggle_dogs" in message("images", tmp_path)
 
 
 def test_lists_that_contradict_each_other_or_themselves(tmp_path) -> None:
@@ -77,11 +79,6 @@ def test_the_real_devkit_of_stanford_cars(shared_data, tmp_path) -> None:
     paths = [problem.path for problem in problems]
     assert sum(path.startswith("cars_train/") for path in paths) == 8144
     assert sum(path.startswith("cars_test/") for path in paths) == 8041
-
-
-def test_an_unknown_format_and_an_absent_root(tmp_path) -> None:
-    assert "image_folder, kaggle_dogs" in message("images", tmp_path)
-    assert "there is no folder" in message("csv", tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(

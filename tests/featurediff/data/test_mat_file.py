@@ -15,11 +15,11 @@ import pytest
 import scipy.io
 from fuzzing import mutated
 from made_data import car_annotations, cell, stanford_dogs
+from places import python
 
 from feature_vis.errors import InputError
 from featurediff.data import mat_file
 from featurediff.data.mat_file import read_mat, variables_of
-from featurediff.runtime.child_process import child_environment
 
 
 @pytest.fixture
@@ -140,17 +140,15 @@ READ_ALL = """
 import os, sys
 from featurediff.data import mat_file
 for file in sys.argv[1:]:
-    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         sys.argv[1:] = [file, "annotations.fname", "annotations.class"]
         try:
-            mat_file.main()
-            sys.stdout.flush()
-            os._exit(0)
+            code = mat_file.main() or 0
         except SystemExit as end:
-            sys.stdout.flush()
-            os._exit(end.code)
+            code = end.code
+        sys.stdout.flush()
+        os._exit(code)
     print("", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -167,9 +165,8 @@ def test_whatever_a_file_holds_its_reader_answers_or_is_ended(tmp_path: Path) ->
         places, kinds = random.integers(128, 1 << 16, 3).tolist(), random.choice([0, 0, 0, 1, 2, 3], 3).tolist()
         edits = [(place, kind, random.bytes(2)) for place, kind in zip(places, kinds, strict=True)]
         file.write_bytes(mutated(seeds[number % 2], edits[: 1 + number % 3]))
-    command = [sys.executable, "-P", "-c", READ_ALL, *map(str, files)]
-    done = subprocess.run(command, env=child_environment(), stdout=subprocess.PIPE, text=True, check=True)
-    answers = [line.rpartition(" ")[::2] for line in done.stdout.splitlines()]
+    said, _ = python(READ_ALL, *files, stdout=subprocess.PIPE).communicate()
+    answers = [line.rpartition(" ")[::2] for line in said.splitlines()]
     for file, (text, code) in zip(files, answers, strict=True):
         assert int(code) in (0, mat_file._WRONG) or int(code) < 0, file
         if int(code) >= 0:

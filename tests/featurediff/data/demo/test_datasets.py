@@ -133,10 +133,15 @@ def test_unknown_kinds_and_numbers_out_of_range_are_named(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pose_turns_clockwise_mirrors_and_moves() -> None:
+def test_a_pose_turns_clockwise_mirrors_and_moves_and_curves_pass_where_they_must() -> None:
     assert np.allclose(Pose(angle=90).place([(1, 0)]), [(0, 1)])
     assert np.allclose(Pose(mirror=True, x=0.5).place([(1, 0)]), [(-0.5, 0)])
     assert np.allclose(Pose(scale=0.5, stretch=2).place([(1, 1)]), [(1, 0.5)])
+    square = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+    assert np.allclose(smooth(square)[::6], square)
+    corners = rounded(square, 0.2)
+    assert np.abs(corners).max() == 1
+    assert not any((corners == corner).all(1).any() for corner in np.array(square))
 
 
 def test_edges_are_antialiased_and_what_is_drawn_inside_stays_inside() -> None:
@@ -150,14 +155,6 @@ def test_edges_are_antialiased_and_what_is_drawn_inside_stays_inside() -> None:
     pixels = canvas.finished()
     assert pixels[16, 8, 0] == 255
     assert pixels[:, 17:].max() == 0
-
-
-def test_curves_pass_where_they_must() -> None:
-    square = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
-    assert np.allclose(smooth(square)[::6], square)
-    corners = rounded(square, 0.2)
-    assert np.abs(corners).max() == 1
-    assert not any((corners == corner).all(1).any() for corner in np.array(square))
 
 
 def test_colors() -> None:
