@@ -48,7 +48,7 @@ def harmless(file: Path) -> bool:
     return all(cell[0] not in "=+@＝＋－＠\t\r" for cell in cells(file.read_text(encoding="utf-8"), ","))
 
 
-def test_tables_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path) -> None:
+def test_tables_and_splits_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path) -> None:
     names = [name for name in [*FORMULAS, *PLAIN] if not re.search("[\r\n]", name)]  # those no picture can have
     table = pd.DataFrame({"class_name": names, "path": [f"{name}.png" for name in names], "gain": -1.5})
     write_table(table, tmp_path / "a.csv", tmp_path / "a.parquet")
@@ -56,16 +56,13 @@ def test_tables_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path)
     assert ",-1.5\n" in (tmp_path / "a.csv").read_text()  # a number is a number
     pd.testing.assert_frame_equal(read_table(tmp_path / "a.csv"), table)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), table, check_dtype=False)
-    # classes that are heads of columns
+    # classes are heads of columns, too
     table = pd.DataFrame([["=1+1", 3, 0], ["class_name", 1, 2]], columns=["class_name", "=1+1", "class_name"])
     write_table(table, tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "class_name,'=1+1,class_name\n'=1+1,3,0\nclass_name,1,2\n"
     assert list(read_table(tmp_path / "a.csv").columns)[:2] == ["class_name", "=1+1"]
-
-
-def test_splits_are_harmless_in_a_spreadsheet_and_the_same_to_us(tmp_path: Path) -> None:
     rows = [(f"{name}/1.png", name, number, "train") for number, name in enumerate([*FORMULAS, *PLAIN])]
-    table = pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])
-    write_split(tmp_path / "split.csv", table)
+    split = pd.DataFrame(rows, columns=["path", "label", "class_index", "split"])
+    write_split(tmp_path / "split.csv", split)
     assert harmless(tmp_path / "split.csv")
-    pd.testing.assert_frame_equal(read_split(tmp_path / "split.csv"), table)
+    pd.testing.assert_frame_equal(read_split(tmp_path / "split.csv"), split)

@@ -100,7 +100,9 @@ def test_later_epochs_decode_nothing_as_loading_processes_share_a_cache(root, wo
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_broke_is_named_without_a_traceback(root, workers) -> None:
+def test_a_part_without_pictures_or_a_picture_that_broke_is_named_without_a_traceback(root, workers) -> None:
+    with pytest.raises(InputError, match="no val photographs"):
+        open_pictures(SPLIT[SPLIT["split"] == "train"], root, settings())
     stream = stream_of(root, settings(), workers)
     (root / "3.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"3\.png") as caught:
@@ -165,8 +167,3 @@ def test_validation_may_be_augmented_each_epoch_anew(root) -> None:
     plain, _ = open_pictures(SPLIT, root, replace(options, randaugment=0))  # drawn as training pictures are
     drawn = plain.transform(Image.open(root / "1.png"), generator(0, "augment", 1, "1.png"))
     assert torch.equal(again[:1], normalised(drawn[None]))
-
-
-def test_a_part_without_pictures_is_said(root) -> None:
-    with pytest.raises(InputError, match="no val photographs"):
-        open_pictures(SPLIT[SPLIT["split"] == "train"], root, settings())

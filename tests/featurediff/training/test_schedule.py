@@ -75,8 +75,6 @@ def test_the_optimizer_that_is_asked_for(changes, kind, defaults) -> None:
 def test_training_stops_when_no_epoch_is_better_for_long_enough() -> None:
     numbers = [(0.5, 1.0), (0.6, 1.0), (0.6, 1.1), (0.6, 0.9), (0.6, 0.9), (0.5, 0.1)]
     rows = [{"val_accuracy": accuracy, "val_loss": loss} for accuracy, loss in numbers]
-    assert epochs_until_stop(rows, None) is None
-    assert epochs_until_stop(rows, 1) == 3  # as accurate, with a higher loss
-    assert epochs_until_stop(rows, 2) == 6  # the fourth was better by its loss; the last two were not
-    assert epochs_until_stop(rows[:5], 2) is None
-    assert epochs_until_stop([], 1) is None
+    # the third is as accurate, with a higher loss; the fourth is better by its loss; the last two are not
+    cases = [(rows, None, None), (rows, 1, 3), (rows, 2, 6), (rows[:5], 2, None), ([], 1, None)]
+    assert [epochs_until_stop(some, patience) for some, patience, _ in cases] == [number for *_, number in cases]

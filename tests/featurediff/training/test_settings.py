@@ -29,12 +29,9 @@ def test_the_key_covers_every_setting_that_decides_weights() -> None:
     keys |= {key(*parts) for parts in [("m", "s", "d"), ("n", "s", "d"), ("m", "t", "d"), ("m", "s", "e")]}
     assert len(keys) == len(CHANGES) + 4
     assert all(key(**{name: value}) == key() for name, value in FREE.items())
-
-
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_where_the_rate_falls_over_all_epochs_their_number_decides(schedule: str) -> None:
-    assert key(schedule=schedule, epochs=9) != key(schedule=schedule)
-    assert key(schedule=schedule, workers=9, patience=1) == key(schedule=schedule)
+    for schedule in ("linear", "cosine"):  # the rate falls over all epochs
+        assert key(schedule=schedule, epochs=9) != key(schedule=schedule)
+        assert key(schedule=schedule, workers=9, patience=1) == key(schedule=schedule)
 
 
 def test_a_setting_that_came_later_trains_nothing_again() -> None:
@@ -45,12 +42,12 @@ def test_a_setting_that_came_later_trains_nothing_again() -> None:
 
 
 def test_settings_that_cannot_be_are_all_named() -> None:
-    with pytest.raises(InputError, match=r"(?s)epochs.*batch_size"):
-        TrainingSettings(epochs=0, batch_size=1)
-    with pytest.raises(InputError, match=r"schedule must be step or linear or cosine, not 'sine'"):
-        TrainingSettings(epochs=1, schedule="sine")
+    with pytest.raises(InputError, match=r"epochs.*batch_size.*schedule must be step or linear or cosine, not 'sine'"):
+        TrainingSettings(epochs=0, batch_size=1, schedule="sine")
     with pytest.raises(InputError, match="learning_rat"):
         TrainingSettings.from_settings({"epochs": 1, "learning_rat": 1})
+    assert [name for name, _ in training_problems({"epochs": 3, "warmup_epochs": 3})] == ["warmup_epochs"]
+    assert not [*training_problems({"epochs": 3, "warmup_epochs": 2.5}), *training_problems({"epochs": 1})]
 
 
 WRONG = (
@@ -69,8 +66,3 @@ def test_each_value_out_of_its_range_is_named(name: str, value: Any) -> None:
 def test_a_jobs_threads_are_no_setting_of_the_training() -> None:
     assert TrainingSettings.from_settings({"epochs": 1, "threads": 4}) == TrainingSettings(epochs=1)
     assert set(PACE) - {"threads"} <= set(FREE)
-
-
-def test_a_warm_up_that_never_ends_is_refused() -> None:
-    assert [name for name, _ in training_problems({"epochs": 3, "warmup_epochs": 3})] == ["warmup_epochs"]
-    assert not [*training_problems({"epochs": 3, "warmup_epochs": 2.5}), *training_problems({"epochs": 1})]

@@ -53,11 +53,10 @@ def test_the_row_is_of_what_was_seen() -> None:
 
 @pytest.mark.parametrize("accumulate", [2, 3, 5])
 def test_accumulated_batches_are_one_large_batch(accumulate: int) -> None:
-    large = settings(batch_size=4 * accumulate)
-    small = settings(accumulate_batches=accumulate)
-    orders = [[*chain.from_iterable(training_order(len(LABELS), options, 0))] for options in (small, large)]
-    assert orders[0] == orders[1]
-    (first, of_large), (second, of_small) = train(large), train(small)
+    both = settings(batch_size=4 * accumulate), settings(accumulate_batches=accumulate)
+    large, small = ([*chain.from_iterable(training_order(len(LABELS), options, 0))] for options in both)
+    assert large == small
+    (first, of_large), (second, of_small) = map(train, both)
     if accumulate > 2:  # one step in all: the loss is that of the start
         assert first["train_loss"] == pytest.approx(second["train_loss"], rel=1e-5)
     for a, b in zip(of_large.parameters(), of_small.parameters(), strict=True):
@@ -84,19 +83,13 @@ def test_a_weighted_loss_weighs_pictures_not_batches_and_smoothed_labels_are_tor
     torch.testing.assert_close(Loss(0.3)(logits, labels), smoothed)
 
 
-@pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"mixup": 1.0}])
-def test_each_option_reaches_the_weights(changes) -> None:
-    plain, changed = train(settings())[1], train(settings(**changes))[1]
-    assert not torch.equal(plain[1].weight, changed[1].weight)
-
-
-def test_warm_up_starts_small_within_the_epoch() -> None:
+def test_each_option_reaches_the_weights_and_none_draws_from_the_global_generator() -> None:
     start = network()[1].weight
-    moved = [(train(settings(**changes))[1][1].weight - start).norm() for changes in ({}, {"warmup_epochs": 1.5})]
-    assert moved[1] < 0.7 * moved[0]
-
-
-def test_the_global_generator_is_left_as_it_was() -> None:
+    plain = train(settings())[1][1].weight
+    for changes in ({"class_weights": "balanced"}, {"label_smoothing": 0.3}, {"mixup": 1.0}):
+        assert not torch.equal(train(settings(**changes))[1][1].weight, plain)
+    warm = train(settings(warmup_epochs=1.5))[1][1].weight
+    assert (warm - start).norm() < 0.7 * (plain - start).norm()  # it starts small within the epoch
     model = nn.Sequential(nn.Dropout(0.5), network())
     state = torch.get_rng_state()
     train(settings(mixup=0.5), model)
