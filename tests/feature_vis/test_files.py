@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -14,31 +13,21 @@ from feature_vis.files import atomic_path, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path) -> None:
-    write_text(tmp_path / "a.txt", "old")
+    folder = tmp_path / "made"
+    write_text(folder / "a.txt", "old")
+    (tmp_path / "plain.txt").write_text("")
+    assert (folder / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode  # as the umask says
 
     def half_a_write() -> None:
-        with atomic_path(tmp_path / "a.txt") as temporary:
+        with atomic_path(folder / "a.txt") as temporary:
+            assert temporary.suffix == ".txt"
             temporary.write_text("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         half_a_write()
-    assert (tmp_path / "a.txt").read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_folders_are_made_and_the_suffix_is_kept(tmp_path) -> None:
-    with atomic_path(tmp_path / "b" / "c.png") as temporary:
-        assert temporary.suffix == ".png"
-        temporary.write_bytes(b"x")
-    assert (tmp_path / "b" / "c.png").read_bytes() == b"x"
-
-
-def test_a_result_is_readable_as_the_umask_says(tmp_path) -> None:
-    write_text(tmp_path / "d.txt", "")
-    (tmp_path / "e.txt").write_text("")
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("d.txt", "e.txt")]
-    assert modes[0] == modes[1]
+    assert (folder / "a.txt").read_text() == "old"
+    assert [file.name for file in folder.iterdir()] == ["a.txt"]
 
 
 WRITER = """
@@ -76,16 +65,9 @@ def test_what_another_writer_is_at_stays(tmp_path) -> None:
     assert (tmp_path / "a.txt").read_text() == "half"
 
 
-def test_an_error_of_the_disk_names_the_file_that_was_meant(tmp_path) -> None:
-    def full(name: str | None) -> None:
-        with atomic_path(tmp_path / "a.txt") as temporary:
-            raise OSError(errno.ENOSPC, "No space left", str(temporary) if name == "temporary" else name)
-
-    for name in (None, "temporary"):
-        with pytest.raises(OSError, match="No space left") as raised:
-            full(name)
-        assert raised.value.filename == str(tmp_path / "a.txt")
-        assert raised.value.errno == errno.ENOSPC
-    with pytest.raises(OSError, match="No space left") as raised:
-        full("another.txt")
-    assert raised.value.filename == "another.txt"
+@pytest.mark.parametrize("name", [None, "temporary", "another.txt"])
+def test_an_error_of_the_disk_names_the_file_that_was_meant(name: str | None, tmp_path) -> None:
+    with pytest.raises(OSError, match="No space left") as raised, atomic_path(tmp_path / "a.txt") as temporary:
+        raise OSError(errno.ENOSPC, "No space left", str(temporary) if name == "temporary" else name)
+    assert raised.value.filename == (name if name == "another.txt" else str(tmp_path / "a.txt"))
+    assert raised.value.errno == errno.ENOSPC

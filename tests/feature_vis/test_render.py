@@ -42,29 +42,19 @@ def one(objective: Objective, recipe: Recipe, **options: object) -> Rendered:
     return picture
 
 
-FAMILIES = [
-    ("resnet18", "layer4.1", 48),
-    ("mobilenet_v2", "features.17", 48),
-    ("mobilenet_v3_small", "features.11", 48),
-    ("efficientnet_b0", "features.7", 48),
-    ("convnext_tiny", "features.7", 48),
-    ("vgg11_bn", "features.28", 48),
-    ("googlenet", "inception5b", 48),
-    ("densenet121", "features.denseblock4", 48),
-    ("regnet_y_400mf", "trunk_output.block4", 48),
-    ("swin_t", "features.7", 48),
-    ("vit_b_32", "encoder.layers.encoder_layer_1", 224),
-    ("squeezenet1_1", "features.12", 48),
-    ("shufflenet_v2_x0_5", "stage4", 48),
-    ("mnasnet0_5", "layers.12", 48),
-    ("inception_v3", "Mixed_7c", 75),
-]
+FAMILIES = {"resnet18": "layer4.1", "mobilenet_v2": "features.17", "mobilenet_v3_small": "features.11"}
+FAMILIES |= {"efficientnet_b0": "features.7", "convnext_tiny": "features.7", "vgg11_bn": "features.28"}
+FAMILIES |= {"googlenet": "inception5b", "densenet121": "features.denseblock4", "swin_t": "features.7"}
+FAMILIES |= {"regnet_y_400mf": "trunk_output.block4", "vit_b_32": "encoder.layers.encoder_layer_1"}
+FAMILIES |= {"squeezenet1_1": "features.12", "shufflenet_v2_x0_5": "stage4", "mnasnet0_5": "layers.12"}
+FAMILIES |= {"inception_v3": "Mixed_7c"}
 
 
-@pytest.mark.parametrize(("name", "layer", "size"), FAMILIES)
-def test_every_family_of_networks_rises(name: str, layer: str, size: int) -> None:
+@pytest.mark.parametrize(("name", "layer"), FAMILIES.items())
+def test_every_family_of_networks_rises(name: str, layer: str) -> None:
     torch.manual_seed(0)
     source = Objectives(build(name))
+    size = {"vit_b_32": 224, "inception_v3": 75}.get(name, 48)
     still = dataclasses.replace(STILL, size=size, steps=5, schedule="plain")
     # in some new networks activations all but vanish, and Adam's epsilon would drown their gradients
     for picture in render([1e10 * source(layer, channel) for channel in (3, 17)], still):
@@ -130,13 +120,20 @@ def test_diversity_makes_a_set_of_pictures_less_alike(base, resnet) -> None:
 def test_each_objective_by_its_own_recipe(base) -> None:
     wanted = [base("layer3.1", 0), base("layer3.1", 1), base("layer2", 1)]
     small = dataclasses.replace(RECIPE, size=(32, 40), steps=3)
-    results = {result.index: result for result in render(wanted, [RECIPE, small, RECIPE])}
-    assert [results[index].picture.shape for index in range(3)] == [(48, 48, 3), (32, 40, 3), (48, 48, 3)]
-    assert [len(results[index].trajectory) for index in range(3)] == [6, 3, 6]
+    counts: list[int] = []
+    results = list(render(wanted, [RECIPE, small, small], progress=counts.append))
+    assert counts == [1] * 12
+    assert [result.index for result in results] == [0, 1, 2]
+    assert [result.picture.shape for result in results] == [(48, 48, 3), (32, 40, 3), (32, 40, 3)]
+    assert [len(result.trajectory) for result in results] == [6, 3, 3]
     assert results[1].recipe == small
-    assert [results[index].objective for index in range(3)] == ["layer3.1:0", "layer3.1:1", "layer2:1"]
+    assert [result.objective for result in results] == ["layer3.1:0", "layer3.1:1", "layer2:1"]
     with pytest.raises(InputError, match="3 objectives need as many recipes"):
         list(render(wanted, [RECIPE] * 2))
+    mistaken = [*wanted, base("layer4.1", 512), base("layer4.l", 0)]
+    with pytest.raises(InputError, match=r"(?s)512, 0 to 511.*layer4\.l'; close names: layer4\.1"):
+        list(render(mistaken, RECIPE, progress=counts.append))
+    assert len(counts) == 12  # before any work
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -153,20 +150,12 @@ def test_other_counts_of_colour_channels(channels: int) -> None:
 @pytest.mark.parametrize("schedule", CHOICES["schedule"])
 def test_every_parameterization_rises(parameterization: str, schedule: str, tmp_path) -> None:
     size = (96, 100) if schedule == "growing" else (33, 48)
-    generator = torch.Generator().manual_seed(0)
-    photographs = [torch.rand((3, 8, 8), generator=generator).repeat_interleave(16, 1).repeat_interleave(16, 2)]
-    magnitude = magnitude_spectrum(photographs, size, IMAGENET_COLORS)
-    save_statistics(tmp_path / "statistics.npz", ImageStatistics(IMAGENET_COLORS, magnitude, size))
-    recipe = Recipe(
-        size=size,
-        steps=12,
-        transforms="none",
-        parameterization=parameterization,
-        statistics=str(tmp_path / "statistics.npz"),
-        schedule=schedule,
-        precision="float32",
-    )
-    result = one(Objectives(tiny())("4", 2), recipe)
+    photograph = torch.rand((3, 8, 8), generator=torch.Generator().manual_seed(0)).repeat_interleave(16, 1)
+    magnitude = magnitude_spectrum([photograph.repeat_interleave(16, 2)], size, IMAGENET_COLORS)
+    file = str(tmp_path / "statistics.npz")
+    save_statistics(file, ImageStatistics(IMAGENET_COLORS, magnitude, size))
+    settings = {"parameterization": parameterization, "statistics": file, "schedule": schedule}
+    result = one(Objectives(tiny())("4", 2), dataclasses.replace(STILL, size=size, steps=12, **settings))
     assert result.picture.shape == (*size, 3)
     assert result.trajectory[-1] > result.trajectory[0]
     assert result.activation_reached > result.activation_start
@@ -247,12 +236,6 @@ def test_a_transform_of_the_users_own(base) -> None:
     assert not np.array_equal(result.picture, one(base("layer2", 3), STILL).picture)
 
 
-def test_progress_counts_each_wanted_picture_once(base) -> None:
-    counts: list[int] = []
-    list(render([base("layer1", channel) for channel in range(3)], RECIPE, progress=counts.append))
-    assert counts == [3] * RECIPE.steps
-
-
 class Interrupted(Exception):
     pass
 
@@ -264,22 +247,17 @@ def test_an_interrupted_render_goes_on_where_it_was(schedule: str, after: int, t
     source = Objectives(tiny())
     wanted = [source("4", channel) for channel in range(4)]
     recipe = Recipe(size=96, steps=9, schedule=schedule, precision="float32")
-    options = {"batch": 2, "resume": tmp_path / "unfinished"}
+    whole, steps, again = list(render(wanted, recipe, batch=2)), [], []
 
-    def complete(**more: object) -> list[Rendered]:
-        return list(render(wanted, recipe, **{**options, **more}))
-
-    whole, steps, again = complete(resume=None), [], []
-
-    def interrupt(_count: int) -> None:
-        steps.append(1)
+    def interrupt(count: int) -> None:
+        steps.append(count)
         if len(steps) > after:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        complete(progress=interrupt)
-    resumed = complete(progress=again.append)
-    assert len(again) == 18 - after % 9  # a batch's files are gone when its pictures have been handed out
+        list(render(wanted, recipe, batch=2, resume=tmp_path / "unfinished", progress=interrupt))
+    resumed = list(render(wanted, recipe, batch=2, resume=tmp_path / "unfinished", progress=again.append))
+    assert again == [2] * (18 - after % 9)  # a batch's files are gone when its pictures have been handed out
     for ours, theirs in zip(resumed, whole, strict=True):
         assert np.array_equal(ours.picture, theirs.picture)
         assert np.array_equal(ours.trajectory, theirs.trajectory)
@@ -350,14 +328,6 @@ def test_a_picture_grows_from_sizes_that_the_layer_takes(base) -> None:
     result = one(Objectives(build("inception_v3"))("Mixed_7c", 3), growing)
     assert len(result.trajectory) == 6
     assert one(base.neuron("layer2", 5, at=(17, 17)), growing).stopped == "steps"
-
-
-def test_mistakes_come_before_any_work(base) -> None:
-    wanted = [base("layer1", 0), base("layer4.1", 512), base("layer4.l", 0)]
-    counts: list[int] = []
-    with pytest.raises(InputError, match=r"(?s)512, 0 to 511.*layer4\.l'; close names: layer4\.1"):
-        list(render(wanted, RECIPE, progress=counts.append))
-    assert counts == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -54,10 +54,12 @@ def test_a_picture_is_the_same_to_the_byte_in_any_company(precision: str) -> Non
     assert len({picture.picture.tobytes() for picture in together}) == 11
 
 
-def counted(seen: list[int]) -> Callable[[Tensor], Tensor]:
-    """A transform of the user's that does nothing but count."""
+def counted(seen: list[int], fit: int = 99) -> Callable[[Tensor], Tensor]:
+    """A transform of the user's that counts, and has memory for so many pictures."""
 
     def transform(pictures: Tensor) -> Tensor:
+        if len(pictures) > fit:
+            raise torch.OutOfMemoryError
         seen.append(len(pictures))
         return pictures
 
@@ -114,28 +116,13 @@ def test_a_gradient_that_is_not_finite_stops_that_picture_alone() -> None:
     assert same(fine, alone)
 
 
-def without_memory_for(pictures: int) -> Callable[[Tensor], Tensor]:
-    def transform(batch: Tensor) -> Tensor:
-        if len(batch) >= pictures:
-            raise torch.OutOfMemoryError
-        return batch
-
-    return transform
-
-
-def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
+def test_out_of_memory_halves_the_batch_and_goes_on_where_that_cures() -> None:
     source = Objectives(tiny())
     wanted = [source.logit(channel) for channel in (1, 2, 3, 0, 1)]
     recipe = dataclasses.replace(TINY, steps=5)
-    expected = rendered(wanted, recipe, batch=2, transform=lambda pictures: pictures)
-    assert all(
-        same(*pair) for pair in zip(rendered(wanted, recipe, transform=without_memory_for(3)), expected, strict=True)
-    )
-
-
-def test_out_of_memory_that_no_smaller_batch_cures_is_an_error() -> None:
-    source = Objectives(tiny())
+    expected = rendered(wanted, recipe, batch=2, transform=counted([]))
+    assert all(map(same, rendered(wanted, recipe, transform=counted([], fit=2)), expected))
     a_set = [source.logit(1) + source.diversity("0")] * 3  # which needs one batch
-    for objectives, pictures in [([source.logit(1)], 1), (a_set, 3)]:
+    for objectives, fit in [([source.logit(1)], 0), (a_set, 2)]:
         with pytest.raises(torch.OutOfMemoryError):
-            list(render(objectives, TINY, transform=without_memory_for(pictures)))
+            list(render(objectives, TINY, transform=counted([], fit)))

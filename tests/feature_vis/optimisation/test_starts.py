@@ -48,28 +48,19 @@ def test_a_state_grows_to_a_larger_picture(tmp_path) -> None:
     assert torch.allclose(shown, small.image(parameters.unsqueeze(0))[0], atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"parameterization": "pixel"}, "parameterization 'fourier', not 'pixel'"),
-        ({"colors": "none"}, "colors 'imagenet', not 'none'"),
-        ({"size": 16}, "only grow"),
-    ],
-)
-def test_a_state_of_another_kind_is_refused(tmp_path, change, words: str) -> None:
+def test_other_files_and_states_of_another_kind_are_refused(tmp_path) -> None:
     save_state(tmp_path / "a.state", RECIPE, parameterization("fourier", (32, 32)).start(0))
-    recipe = dataclasses.replace(RECIPE, start=str(tmp_path / "a.state"), **change)
-    with pytest.raises(InputError, match=words):
-        start_parameters(recipe, parameterization(recipe.parameterization, recipe.shape), (0,), None)
-
-
-def test_files_that_are_no_states_are_named(tmp_path) -> None:
     torch.save({"model": {}}, tmp_path / "network.state")
     (tmp_path / "broken.state").write_bytes(b"PK")
-    held = parameterization("fourier", (32, 32))
-    for name in ("network.state", "broken.state", "absent.state"):
-        with pytest.raises(InputError, match=name):
-            start_parameters(dataclasses.replace(RECIPE, start=str(tmp_path / name)), held, (0,), None)
+    for name, change, words in [
+        ("a.state", {"parameterization": "pixel"}, "parameterization 'fourier', not 'pixel'"),
+        ("a.state", {"colors": "none"}, "colors 'imagenet', not 'none'"),
+        ("a.state", {"size": 16}, "only grow"),
+        *((name, {}, name) for name in ("network.state", "broken.state", "absent.state")),
+    ]:
+        recipe = dataclasses.replace(RECIPE, start=str(tmp_path / name), **change)
+        with pytest.raises(InputError, match=words):
+            start_parameters(recipe, parameterization(recipe.parameterization, recipe.shape), (0,), None)
     with pytest.raises(InputError, match=r"\.state"):
         save_state(tmp_path / "one.png", RECIPE, torch.zeros(1))
 
