@@ -4,12 +4,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from made_config import assert_listed, changed, plan_of
-from PIL import Image
+from workflow.conftest import draw_pictures
 
 from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
@@ -31,12 +30,8 @@ COUNTS = {"layer3.1": 256, "layer4.1": 512}
 
 @pytest.fixture
 def folder(tmp_path: Path, small_weights: Path) -> Path:
-    """Where snakemake would run: two classes of four pictures, and weights."""
-    for name in ("blue", "red"):
-        (tmp_path / "birds" / name).mkdir(parents=True)
-        for number in range(4):
-            pixels = np.full((32, 32, 3), 40 * number, np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "birds" / name / f"{number}.png")
+    """Where snakemake would run: two classes of six pictures, and weights."""
+    draw_pictures(tmp_path / "birds", 0)
     shutil.copy(small_weights, tmp_path / "small.pth")
     return tmp_path
 
@@ -65,10 +60,10 @@ def test_a_sound_config_with_its_estimate(check, folder: Path, monkeypatch: pyte
         torch.set_num_threads(threads)
     for line in (
         "no problem was found",
-        "2 classes, pictures: 6 train, 2 val",
+        "2 classes, pictures: 10 train, 2 val",
         "40 pictures of 2 networks, 4 a channel",
         "training birds:",
-        "24 pictures, validation counted as training",
+        "36 pictures, validation counted as training",
         "resnet18 layer4.1:",
         "(160 image-steps at",
         "not counted: embedding, comparison",

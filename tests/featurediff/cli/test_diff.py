@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from made_config import SCHEMA
-from PIL import Image
+from workflow.conftest import draw_pictures
 
 from feature_vis.networks.models import build
 from featurediff.cli.diff import Pair, write_diff_config
@@ -66,10 +65,7 @@ def test_layers_and_channels_are_chosen_by_weights_where_there_are_no_photograph
 
 @pytest.mark.usefixtures("called")
 def test_named_layers_and_photographs(run, pair: list[str], tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    (tmp_path / "photos").mkdir()
-    for number in range(4):
-        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    draw_pictures(tmp_path / "photos", 0)
     run(*pair, "--layer", "1=0-3", "--layer", "2", "--channels", "4", "--probe", "photos", "--out", "mine")
     config = written(tmp_path / "mine")
     assert config["visualize"]["layers"]["1"] == {"channels": "0-3"}

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from workflow.conftest import draw_pictures
 
 from feature_vis.errors import InputError
 from featurediff.cli.init import Answers, guess_format, last_blocks, write_config
@@ -14,12 +13,8 @@ from featurediff.cli.init import Answers, guess_format, last_blocks, write_confi
 
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
-    folder = tmp_path / "my birds: 2"
-    for name in ("blue", "red"):
-        (folder / name).mkdir(parents=True)
-        for number in range(2):
-            Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / name / f"{number}.png")
-    return folder
+    draw_pictures(tmp_path / "my birds: 2", 0)
+    return tmp_path / "my birds: 2"
 
 
 def test_without_a_terminal_the_options_suffice(run, birds: Path, small_weights: Path, tmp_path: Path) -> None:

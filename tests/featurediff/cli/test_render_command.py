@@ -47,9 +47,6 @@ def test_pictures_with_notes_and_only_the_missing_ones_again(run, small_weights:
 )
 def test_mistakes(run, name: str, value: str, message: str, small_weights: Path, tmp_path: Path) -> None:
     assert message in run(*options(small_weights, tmp_path, **{name: value}), status=1).stderr
-
-
-def test_a_missing_option_is_a_usage_error(run) -> None:
     assert "--weights" in run("render", "--model", "resnet18", status=2).stderr
 
 

@@ -2,7 +2,7 @@
 
 import copy
 
-from made_config import SCHEMA, changed, expansion, plan_of
+from made_config import SCHEMA, expansion, plan_of
 
 from featurediff.config.validation import find_mistakes
 
@@ -17,15 +17,6 @@ def test_a_config_is_expanded_in_a_copy(config) -> None:
     assert expansion(found.config).config == found.config
 
 
-def test_a_training_has_the_seed_and_threads_of_the_config_where_it_has_none_of_its_own(config) -> None:
-    config["networks"]["loaded"] = {"model": "resnet18", "weights": "a.pth"}
-    config["networks"]["again"] = {**config["networks"]["tuned"], "training": {"epochs": 1, "seed": 7, "threads": 2}}
-    networks = expansion(config | {"seed": 5, "threads": 3}).config["networks"]
-    found = [[networks[name]["training"][key] for key in ("seed", "threads")] for name in ("tuned", "again")]
-    assert found == [[5, 3], [7, 2]]
-    assert "training" not in networks["loaded"]
-
-
 def test_recipes_go_from_general_to_particular(config) -> None:
     config["seed"] = 5
     config["visualize"]["recipe"] = {"mode": "paper", "steps": 4}
@@ -35,14 +26,6 @@ def test_recipes_go_from_general_to_particular(config) -> None:
     recipe = layers["layer3"]["recipe"]
     assert (recipe["steps"], recipe["size"], recipe["seed"]) == (5, 400, 5)
     assert layers["layer3"]["overrides"] == {1: recipe | {"size": (48, 32)}}
-
-
-def test_a_recipe_that_cannot_be_followed_is_a_mistake_and_its_layer_has_none() -> None:
-    found = expansion(changed("visualize: {layers: {layer4: {recipe: {colors: images}}}}"))
-    (mistake,) = found.mistakes
-    assert mistake.path == ("visualize", "layers", "layer4")
-    assert "statistics must be a file" in mistake.text
-    assert "recipe" not in found.config["visualize"]["layers"]["layer4"]
 
 
 def test_a_sweep_is_a_network_for_each_combination(config) -> None:
@@ -58,12 +41,10 @@ def test_a_sweep_is_a_network_for_each_combination(config) -> None:
 
 
 def test_experiments_share_the_base(config) -> None:
-    own = {
-        "dogs": {"weights": "base", "data": "d", "training": {"epochs": 1}},
-        "puppies": {"weights": "dogs", "data": "d", "training": {"epochs": 1}},
-        "again": {"weights": "base", "data": "d", "control_of": "dogs", "training": {"epochs": 1, "seed": 1}},
-    }
-    config["experiments"] = [{"name": "short", "networks": own}, {"name": "other", "networks": {"dogs": own["dogs"]}}]
+    dogs = {"weights": "base", "data": "d", "training": {"epochs": 1}}
+    again = dogs | {"control_of": "dogs", "training": {"epochs": 1, "seed": 1}}
+    own = {"dogs": dogs, "puppies": dogs | {"weights": "dogs"}, "again": again}
+    config["experiments"] = [{"name": "short", "networks": own}, {"name": "other", "networks": {"dogs": dogs}}]
     plan = plan_of(config)
     assert (plan.base, plan.tuned) == ("base", ["tuned", "short-dogs", "short-puppies", "short-again", "other-dogs"])
     assert plan.config["networks"]["short-dogs"]["weights"] == "base"
@@ -73,12 +54,8 @@ def test_experiments_share_the_base(config) -> None:
 
 
 def test_a_file_of_weights_has_the_bases_model(config) -> None:
-    config["networks"] = {
-        "base": {"weights": "start"},
-        "mine": {"weights": "b.pth"},
-        "typo": {"weights": "bsae"},
-        "start": {"model": "nets:build", "weights": "a.pth"},
-    }
+    networks = {name: {"weights": file} for name, file in (("base", "start"), ("mine", "b.pth"), ("typo", "bsae"))}
+    config["networks"] = networks | {"start": {"model": "nets:build", "weights": "a.pth"}}
     networks = expansion(config).config["networks"]
     assert networks["mine"] == {"weights": "b.pth", "model": "nets:build", "epoch": "best"}
     assert "model" not in networks["typo"]

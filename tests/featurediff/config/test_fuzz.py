@@ -3,7 +3,7 @@
 import copy
 import datetime
 import json
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from featurediff.config.validation import make_plan
 
 DEMO = (REPOSITORY / "config.yaml").read_text()
 PARSED = yaml.safe_load(DEMO)
+NETWORKS: dict = {}
 # with a part of every kind, so that what is said of each is reached
 DOGS, CARS = (PARSED["networks"][name] for name in ("dogs", "cars"))
 PARSED["networks"]["again"] = DOGS | {"control_of": "dogs", "training": DOGS["training"] | {"seed": 1}}
@@ -51,16 +52,21 @@ def places(config: Any) -> list[tuple[Any, Any]]:
     return [*((config, key) for key in here), *(place for key in here for place in places(config[key]))]
 
 
-@pytest.fixture(scope="module")
-def ask() -> Any:
-    """In this process, and never the same twice."""
-    networks: dict = {}
-    answered = cache(lambda text: answer(json.loads(text), networks))
-    return lambda question: answered(json.dumps(question, sort_keys=True))
+@cache
+def answered(question: str) -> Any:
+    return answer(json.loads(question), NETWORKS)
 
 
-def plan_or_message(config: Any, files: list, ask: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(validation, "ask_in_a_process", lambda question, **_: ask(question))
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder; networks are looked at in this process, and for the same question once."""
+    text = partial(json.dumps, sort_keys=True)
+    monkeypatch.setattr(validation, "ask_in_a_process", lambda question, **_: answered(text(question)))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def plan_or_message(config: Any, *files: ConfigFile) -> str:
     try:
         plan = make_plan(config, SCHEMA, files)
     except InputError as error:
@@ -99,37 +105,29 @@ def of_fixtures(examples: int) -> settings:
 
 @given(data=st.data())
 @of_fixtures(250)
-def test_whatever_stands_in_the_demos_config_there_is_a_plan_or_a_message(
-    data: st.DataObject, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    message = plan_or_message(spoilt(data), [], ask, monkeypatch)
+def test_whatever_stands_in_the_demos_config_there_is_a_plan_or_a_message(data: st.DataObject, folder: Path) -> None:
+    message = plan_or_message(spoilt(data))
     assert message == "" or message.startswith("the config cannot be followed:\n  - ")
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @given(edits=edits)
 @of_fixtures(150)
-def test_whatever_the_demos_file_holds_there_is_a_plan_or_a_message(
-    edits: list, ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_whatever_the_demos_file_holds_there_is_a_plan_or_a_message(edits: list, folder: Path) -> None:
     Path("config.yaml").write_bytes(mutated(DEMO.encode(), edits))
     try:
         read = read_config("config.yaml")
     except InputError as error:
         message = str(error)
     else:
-        message = plan_or_message(read.config, [read], ask, monkeypatch)
+        message = plan_or_message(read.config, read)
     assert message == "" or "config" in message
-    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
 
 
+@pytest.mark.usefixtures("folder")
 @given(data=st.data())
 @of_fixtures(20)
-def test_whatever_stands_in_a_config_a_check_of_its_data_and_weights_ends(
-    data: st.DataObject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_whatever_stands_in_a_config_a_check_of_its_data_and_weights_ends(data: st.DataObject) -> None:
     mistakes, _ = collect_mistakes(ConfigFile(Path("config.yaml"), spoilt(data)), SCHEMA, decode=False)
     assert all(mistake.text for mistake in mistakes)

@@ -2,15 +2,13 @@
 
 import json
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from made_config import changed, expansion
-from places import REPOSITORY
-from torch import nn
 
 from feature_vis.networks.models import build
 from featurediff.config import network_check
@@ -21,8 +19,10 @@ NOTHING: Any = {"gpu": False, "networks": {}, "embedder": {}, "layers": {}, "sou
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict[str, nn.Module]:
-    return {}
+def examined():
+    """In this process; each architecture is built once."""
+    networks: dict = {}
+    return lambda config: check_surroundings(expansion(config), partial(answer, networks=networks))
 
 
 def test_a_question_has_only_what_decides_the_answer(config) -> None:
@@ -90,8 +90,8 @@ def vgg(layer: str, recipe: str, training: str = "{}") -> str:
         ),
     ],
 )
-def test_every_place_is_named(change: str, expected: dict[str, str], networks: dict[str, nn.Module]) -> None:
-    mistakes, counts = check_surroundings(expansion(changed(change)), lambda question: answer(question, networks))
+def test_every_place_is_named(change: str, expected: dict[str, str], examined) -> None:
+    mistakes, counts = examined(changed(change))
     found = {".".join(mistake.path): mistake.text for mistake in mistakes}
     assert set(found) == set(expected)
     assert len(found) == len(mistakes)
@@ -99,13 +99,12 @@ def test_every_place_is_named(change: str, expected: dict[str, str], networks: d
     assert change or counts == {"layer3": 256, "layer4": 512}
 
 
-def test_more_pictures_than_can_be_planned(networks: dict[str, nn.Module]) -> None:
+def test_more_pictures_than_can_be_planned(examined) -> None:
     config = changed("{seeds: 1000, visualize: {layers: {layer3: {channels: all}}}}")
     config["networks"] |= {f"run{number}": {"weights": "base"} for number in range(2)}
     for last, words in ((243, []), (244, ["2,004,000 pictures cannot be planned in one run: the most are 2,000,000"])):
         config["visualize"]["layers"]["layer4"]["channels"] = f"0-{last}"
-        mistakes, _ = check_surroundings(expansion(config), lambda question: answer(question, networks))
-        assert [mistake.text.partition("layers: ")[2] for mistake in mistakes] == words
+        assert [mistake.text.partition("layers: ")[2] for mistake in examined(config)[0]] == words
 
 
 def test_networks_that_are_there_are_used_and_new_ones_kept() -> None:
@@ -123,8 +122,7 @@ def test_a_gpu_is_looked_for_where_one_is_required(there: bool, monkeypatch: pyt
     for value in (0, 1):
         assert check_surroundings(expansion({"gpu": value}), answer)[0] == []
     mistakes, _ = check_surroundings(expansion({"gpu": "required"}), answer)
-    assert [mistake.path for mistake in mistakes] == ([] if there else [("gpu",)])
-    assert there or "gpu: required, but torch" in mistakes[0].text
+    assert ["gpu: required, but torch" in mistake.text for mistake in mistakes] == [True] * (not there)
     assert check_surroundings(expansion({"gpu": "required"}), answer, first=False)[0] == []
 
 
@@ -167,14 +165,6 @@ def test_whether_there_is_a_gpu_is_asked_every_time(tmp_path: Path, monkeypatch:
 
 def test_without_torch_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError")
-    done = subprocess.run(
-        [sys.executable, "-m", "featurediff.config.network_check"],
-        input=json.dumps(NOTHING),
-        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY / 'lib'}"},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 4, done.stderr
-    monkeypatch.setattr(network_check.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.syspath_prepend(tmp_path)
     assert ask_in_a_process(NOTHING, tmp_path / "cache") is None
+    assert not (tmp_path / "cache").exists()

@@ -71,9 +71,11 @@ def test_a_gpu_that_is_required_is_one_gpu() -> None:
     assert plan_of(changed({})).gpu == 1
 
 
-def test_a_training_may_have_threads_of_its_own() -> None:
-    plan = plan_of(changed("{threads: 3, networks: {tuned: {training: {threads: 5, cache_mb: 4000}}}}"))
+def test_a_training_has_the_seed_and_threads_of_the_config_where_it_has_none_of_its_own() -> None:
+    own = "networks: {tuned: {training: {threads: 5, cache_mb: 4000, seed: 7}}}"
+    plan = plan_of(changed(f"{{threads: 3, seed: 5, {own}}}"))
     assert (plan.training_threads("base"), plan.training_threads("tuned")) == (3, 5)
+    assert (plan.training("base")["seed"], plan.training("tuned")["seed"]) == (5, 7)
     assert (plan.training_memory("base"), plan.training_memory("tuned")) == (8000, 11000)
     assert "threads" not in plan.training("tuned")  # or more of them would look like another training
 

@@ -77,11 +77,9 @@ def test_each_value_that_only_yaml_can_take_is_named() -> None:
     assert [mistake.path for mistake in unusable_values(config)] == [("a", "1"), ("b", "c"), ("b", "d"), ("1.5",)]
 
 
-def test_names_close_and_far() -> None:
-    assert did_you_mean("steps", ["step", "size"]) == ": did you mean 'step'?"
+def test_names_that_are_close_to_none() -> None:
     assert did_you_mean("x", ["step", "size"]) == ": there are step, size"
     assert did_you_mean("x", []) == ": there are none"
-    assert did_you_mean("bad_channels", ["failed_pictures"]) == ": it is called 'failed_pictures' now"
 
 
 def test_defaults_are_filled_in_where_a_key_is_absent_and_may_be() -> None:
@@ -123,15 +121,12 @@ def test_keys_and_defaults_of_the_schema_are_those_of_the_code(kind, needed, des
     assert not any("default" in described[name] for name in {"threads", "seed", "epochs"} & set(described))
 
 
-@pytest.mark.parametrize(
-    ("function", "described"),
-    [(make_split, PROPERTIES["data"]["additionalProperties"]), (find_failed, PROPERTIES["failed_pictures"])],
-)
-def test_defaults_of_functions_are_those_of_the_schema(function, described) -> None:
-    parameters = inspect.signature(function).parameters
-    for name, key in described["properties"].items():
-        if name != "draw" and "default" in key:
-            assert parameters[name].default == key["default"], name
+def test_defaults_of_functions_are_those_of_the_schema() -> None:
+    data, failed = PROPERTIES["data"]["additionalProperties"], PROPERTIES["failed_pictures"]
+    for function, part in ((make_split, data), (find_failed, failed)):
+        defaults = {name: key["default"] for name, key in part["properties"].items() if "default" in key}
+        parameters = inspect.signature(function).parameters
+        assert {name: parameters[name].default for name in defaults} == defaults
 
 
 @pytest.mark.parametrize(("kind", "needed", "described", "of_config"), CLASSES)
@@ -141,11 +136,8 @@ def test_ranges_and_choices_of_the_schema_are_those_of_the_code(kind, needed, de
         key = described[name]
         step = 1 if "integer" in key.get("type", ()) else 1e-6
         allowed, forbidden = list(key.get("enum", ())), ["no such choice"] if "enum" in key else []
-        for limit, inside, outside in (
-            ("minimum", 0, -step),
-            ("exclusiveMinimum", step, 0),
-            ("exclusiveMaximum", -step, 0),
-        ):
+        limits = [("minimum", 0, -step), ("exclusiveMinimum", step, 0), ("exclusiveMaximum", -step, 0)]
+        for limit, inside, outside in limits:
             allowed += [key[limit] + inside] if limit in key else []
             forbidden += [key[limit] + outside] if limit in key else []
         for value in allowed:
