@@ -18,19 +18,13 @@ from featurediff.measures.activation_statistics import (
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 30), st.sampled_from([0.0, 1e6]))
-def test_correlation_and_spread_match_numpy(seed: int, images: int, offset: float) -> None:
+@given(st.integers(0, 10**6), st.integers(2, 30), st.sampled_from([0.0, 1e6]), st.floats(1e-20, 1e20))
+def test_correlation_and_spread_match_numpy(seed: int, images: int, offset: float, scale: float) -> None:
     values = np.random.default_rng(seed).normal(size=(2, images, 4)) + offset
     np.testing.assert_allclose(spread(values), values.std(1, ddof=1), rtol=1e-9)
     expected = [np.corrcoef(x, y)[0, 1] for x, y in zip(values[0].T, values[1].T, strict=True)]
     np.testing.assert_allclose(correlation(values), expected, rtol=1e-8, atol=1e-9)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.floats(1e-20, 1e20))
-def test_equal_activations_have_a_correlation_of_exactly_one(seed: int, scale: float) -> None:
-    values = np.random.default_rng(seed).normal(size=(9, 5)) * scale
-    assert correlation(np.stack([values, values])).tolist() == [1.0] * 5
+    assert correlation(np.stack([values[0] * scale] * 2)).tolist() == [1.0] * 4, "equal activations: exactly 1"
 
 
 def test_rounding_is_no_variation() -> None:

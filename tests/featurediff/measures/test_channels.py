@@ -21,6 +21,7 @@ from featurediff.measures.channels import (
     write_photo_responses,
 )
 from featurediff.measures.photo_responses import PhotoResponses
+from featurediff.rendering.paths import picture_paths
 from featurediff.statistics.unchanged import FrozenLayerChanged
 
 LAYERS = ("layer3.1", "layer4.1")
@@ -61,14 +62,10 @@ def data(tmp_path_factory) -> tuple[dict[str, str], dict[str, str]]:
 @pytest.fixture
 def pictures(tmp_path) -> dict[str, tuple[list[str], list[str]]]:
     random = np.random.default_rng(1)
-
-    def drawn(network: str, layer: str) -> list[str]:
-        paths = [tmp_path / network / layer / f"channel{channel}.png" for channel in (1, 3)]
-        for path in paths:
-            write_picture(path, random.integers(0, 255, (32, 32, 3), np.uint8), {})
-        return [str(path) for path in paths]
-
-    return {layer: (drawn("base", layer), drawn("tuned", layer)) for layer in LAYERS}
+    found = {layer: tuple(picture_paths(tmp_path / name / layer, [1, 3], [0]) for name in "bt") for layer in LAYERS}
+    for path in (path for sides in found.values() for side in sides for path in side):
+        write_picture(path, random.integers(0, 255, (32, 32, 3), np.uint8), {})
+    return found
 
 
 def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(data) -> None:

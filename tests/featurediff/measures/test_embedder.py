@@ -65,18 +65,14 @@ def test_embedding_of_a_convolution_classifier_is_averaged_over_places() -> None
     torch.testing.assert_close(embedding, model[0](normalize(batch)).mean((2, 3)))
 
 
-def test_no_hooks_stay_even_after_an_error(net: Net) -> None:
-    embedder = Embedder(net)
-    embedder(torch.rand(1, 3, 16, 16))
-    net.head = nn.Linear(9, 7)
-    with pytest.raises(RuntimeError):
-        embedder(torch.rand(1, 3, 16, 16))
-    assert not [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]
-
-
-def test_unusable_blocks_and_pictures_are_refused(net: Net) -> None:
+def test_unusable_blocks_and_pictures_are_refused_and_no_hooks_stay(net: Net) -> None:
     for name, words in (("body.9", "does not exist or is not run"), ("drop", r"puts out no \(B, C, H, W\)")):
         with pytest.raises(InputError, match=f"'{name}' of the embedding network {words}"):
             Embedder(net, blocks=["body.0", name])
     with pytest.raises(InputError, match="uint8"):
         Embedder(net)(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
+    embedder = Embedder(net)
+    net.head = nn.Linear(9, 7)
+    with pytest.raises(RuntimeError):
+        embedder(torch.rand(1, 3, 16, 16))
+    assert not [m for m in net.modules() if m._forward_hooks or m._forward_pre_hooks]

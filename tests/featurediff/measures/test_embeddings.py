@@ -6,25 +6,18 @@ from written_pictures import write
 
 from feature_vis.errors import InputError
 from featurediff.measures.embedder import embed_pictures
-from featurediff.measures.embeddings import load_embeddings, save_embeddings, without_failed
+from featurediff.measures.embeddings import load_embeddings, save_embeddings
 
 
 def test_embeddings_stand_by_channel_and_seed(embedder, tmp_path) -> None:
     paths = write(tmp_path, np.random.default_rng(0))
     save_embeddings(tmp_path / "a.npz", *embed_pictures(embedder, paths))
     save_embeddings(tmp_path / "b.npz", *embed_pictures(embedder, paths[::-1]))
-    channels, embeddings = load_embeddings(tmp_path / "a.npz", failed=[(5, 1)])
+    channels, embeddings = load_embeddings(tmp_path / "a.npz", failed=[(5, 1), (7, 0), (9, 1)])
     assert channels.tolist() == [2, 5, 10]
     assert embeddings.shape == (3, 3, 512)
     assert np.isnan(embeddings).any(2).tolist() == [[False] * 3, [False, True, False], [False] * 3]
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
-def test_failed_pictures_of_other_channels_are_passed_over() -> None:
-    embeddings = np.ones((2, 2, 3))
-    cleared = without_failed(np.array([3, 7]), np.array([0, 1]), embeddings, [(7, 1), (5, 0), (9, 1)])
-    assert np.isnan(cleared).all(2).tolist() == [[False, False], [False, True]]
-    assert (embeddings == 1).all()
 
 
 @pytest.mark.parametrize("left", [0, 0.5, 0.99])

@@ -1,11 +1,12 @@
 """Frozen layers: which they are, and that a change of one stops the run."""
 
 import copy
+from collections import OrderedDict
 
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from feature_vis.errors import InputError
 from featurediff.measures.activation_statistics import Label
@@ -18,24 +19,16 @@ from featurediff.training.finetune import freeze_before
 LAYERS = ["first", "second", "third", "head"]
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
-        self.second = nn.Sequential(nn.Conv2d(4, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True))
-        self.third = nn.Conv2d(5, 6, 3)
-        self.head = nn.Linear(6, 2)
-        self.out = nn.Identity()
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.third(self.second(self.first(pictures)))
-        return self.out(self.head(maps.mean((2, 3))))
-
-
 @pytest.fixture
 def base() -> nn.Module:
     torch.manual_seed(0)
-    return Net().eval()
+    first, second = (
+        nn.Sequential(nn.Conv2d(inputs, inputs + 1, 3), nn.BatchNorm2d(inputs + 1), nn.ReLU(inplace=True))
+        for inputs in (3, 4)
+    )
+    parts = {"first": first, "second": second, "third": nn.Conv2d(5, 6, 3), "mean": nn.AdaptiveAvgPool2d(1)}
+    parts |= {"flat": nn.Flatten(), "head": nn.Linear(6, 2), "out": nn.Identity()}
+    return nn.Sequential(OrderedDict(parts)).eval()
 
 
 def trained(base: nn.Module, train_from: str) -> nn.Module:

@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from feature_vis.errors import InputError
 from feature_vis.networks.models import build
@@ -15,23 +14,13 @@ SIZE = (32, 32)
 LAYERS = ["1", "2"]
 
 
-@pytest.fixture
-def base(own: str) -> nn.Module:
+def test_the_filter_that_is_another_moved(own: str) -> None:
     torch.manual_seed(0)
-    return build(f"{own}:cnn")
-
-
-@pytest.fixture
-def tuned(base: nn.Module) -> nn.Module:
-    """Filter 5 of the second block is another one."""
+    base = build(f"{own}:cnn")
     tuned = copy.deepcopy(base)
-    tuned[2].conv.weight.data[5] = -tuned[2].conv.weight.data[5]
-    return tuned
-
-
-def test_the_filter_that_is_another_moved(base: nn.Module, tuned: nn.Module) -> None:
+    tuned[2].conv.weight.data[5] *= -1
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.rand(8, 3, *SIZE, generator=generator) for _ in range(3)]
+    batches = list(torch.rand(3, 8, 3, *SIZE, generator=generator))
     for moved in (weights_moved(base, tuned, LAYERS, SIZE), activations_moved(base, tuned, LAYERS, batches, SIZE)):
         assert not moved["1"].any()
         assert np.flatnonzero(moved["2"]).tolist() == [5]

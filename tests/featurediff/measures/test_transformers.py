@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from feature_vis.images.colors import normalize
 from feature_vis.images.png import write_picture
 from feature_vis.networks.activations import activations_of, patch_tokens
+from feature_vis.networks.hooks import hooked
 from feature_vis.networks.models import build, head_name, load_state, replace_head, weights_digest
 from feature_vis.networks.structure import call_order, layer_shapes, picture_size
 from feature_vis.objectives import Objectives
@@ -73,10 +74,8 @@ def tuned(case: Case, base: nn.Module, own: str) -> nn.Module:
 def tokens_by_hand(model: nn.Module, case: Case, pictures: Tensor) -> Tensor:
     """The block's features of the patches, (B, places, K), from the block itself."""
     kept: list[Tensor] = []
-    handle = model.get_submodule(case.block).register_forward_hook(lambda _m, _i, output: kept.append(output))
-    with torch.no_grad():
+    with hooked(model, after={case.block: lambda _m, _i, output: kept.append(output)}), torch.no_grad():
         model(pictures)
-    handle.remove()
     return kept[0][:, 1:] if case.function == "vit" else kept[0].flatten(1, 2)
 
 
@@ -135,6 +134,9 @@ def test_pictures_rise_and_are_compared(case: Case, base: nn.Module, tuned: nn.M
         assert ((table["weight_change"] == 0) == same).all()
     table = weight_change(base, tuned, [case.block], size=SIZE)
     assert (table[["filters", "reason"]] == [case.last, ""]).all(axis=None)
+    norm = weight_change(base, tuned, ["encoder.ln" if case.function == "vit" else "norm"], size=SIZE)
+    assert norm[["weight_change", "weight_cosine"]].isna().all(axis=None)
+    assert (norm["reason"] == "several filters mix into it").all()
     assert frozen_layers(base, tuned, [case.earlier, case.block]) == [case.earlier]
 
 
