@@ -34,22 +34,18 @@ def test_a_channel_that_changed_is_ranked_first_and_equal_ones_are_exactly_equal
     assert table.loc[5, "first_similarity"] == pytest.approx(table.loc[5, "cosine"], abs=1e-5)
     ranking, summary = rank_layers([table.reset_index()])
     assert {"q_visual", "q_excess", "rank"} <= set(ranking)
-    assert summary[["layer", "test"]].values.tolist() == [
-        [layer, test] for layer in ("layer4", "all") for test in ("visual", "excess")
-    ]
-    meanings = yaml.safe_load(describe_columns())
-    assert set(ranking) <= set(meanings)
+    assert summary["layer"].tolist() == ["layer4", "layer4", "all", "all"]
+    assert summary["test"].tolist() == ["visual", "excess"] * 2
+    assert set(ranking) <= set(yaml.safe_load(describe_columns()))
 
 
 def test_all_measures_are_combined_and_corrected_over_all_layers() -> None:
     random, tables = np.random.default_rng(0), []
     for layer in ("layer3", "layer4"):
-        table = pd.DataFrame(
-            {"network": "dogs", "layer": layer, "channel": range(12), "excess": random.normal(size=12)}
-        )
-        table["p_excess"] = random.random(12)
-        measures = pd.DataFrame({"layer": layer, "channel": range(12), "response_excess": random.normal(size=12)})
-        measures["p_response"], measures["frozen"] = random.random(12), False
+        keys = pd.DataFrame({"network": "dogs", "layer": layer, "channel": range(12)})
+        table = keys.assign(excess=random.normal(size=12), p_excess=random.random(12))
+        measures = keys[["layer", "channel"]].assign(response_excess=random.normal(size=12), frozen=False)
+        measures["p_response"] = random.random(12)
         measures.loc[7, "response_excess"] = table.loc[7, "excess"] = 40
         tables.append(join_measures(table, measures))
     assert set(tables[0]["combined_parts"]) == {"excess + response_excess"}

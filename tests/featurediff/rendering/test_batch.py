@@ -15,6 +15,7 @@ from feature_vis.recipe import Recipe
 from featurediff.networks import Network, load_network, save_network
 from featurediff.rendering import batch as module
 from featurediff.rendering.batch import Target, adopt, layer_digests, make_targets, other_networks, thinned, visualize
+from featurediff.rendering.paths import picture_paths
 
 CPU = torch.device("cpu")
 RECIPES = {"layer": Recipe(size=32, steps=2).settings(), "channels": {"1": Recipe(size=32, steps=3).settings()}}
@@ -29,9 +30,7 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def targets(folder: Path, digest: str = "d", count: int = 3) -> list[Target]:
-    return make_targets(
-        [str(folder / f"channel{channel}.png") for channel in range(count)], "layer3.1", RECIPES, digest
-    )
+    return make_targets(picture_paths(folder, range(count), [0]), "layer3.1", RECIPES, digest)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -89,20 +88,18 @@ def test_what_was_finished_before_a_crash_is_not_rendered_again(
 
 
 def test_a_picture_that_was_made_elsewhere_under_the_same_key_is_copied(network_file: str, tmp_path: Path) -> None:
-    places = ["channel0.png", "channel1.png", "seed1/channel0.png"]
-    here, there = (
-        make_targets([str(tmp_path / name / place) for place in places], "layer3.1", RECIPES, "d")
-        for name in ("here", "there")
+    here, there, other = (
+        make_targets(picture_paths(tmp_path / name, [0, 1], [0, 1]), "layer3.1", RECIPES, digest)
+        for name, digest in (("here", "d"), ("there", "d"), ("other", "e"))
     )
     visualize(there, "layer3.1", network_file, tmp_path / "staging", CPU)
-    first, _, second = (read_notes(target.path) or {} for target in there)  # each seed has its own noise
+    first, _, second, _ = (read_notes(target.path) or {} for target in there)  # each seed has its own noise
     assert (first["recipe"]["seed"], second["recipe"]["seed"]) == (0, 1)
     assert there[0].path.read_bytes() != there[2].path.read_bytes()
-    assert adopt(here, [tmp_path / "nowhere", tmp_path / "there"]) == 3
+    assert adopt(here, [tmp_path / "nowhere", tmp_path / "there"]) == 4
     for ours, theirs in zip(here, there, strict=True):
         assert ours.path.read_bytes() == theirs.path.read_bytes()
     assert adopt(here, [tmp_path / "there"]) == 0, "what is current is left alone"
-    other = make_targets([str(tmp_path / "other" / place) for place in places], "layer3.1", RECIPES, "e")
     assert adopt(other, [tmp_path / "there"]) == 0, "other weights, other pictures"
 
 
@@ -110,11 +107,9 @@ def test_equal_pictures_of_other_networks_are_not_rendered(network_file: str, tm
     sides = []
     for name in ("base", "dogs"):
         folder = tmp_path / name / "pictures"
-        paths = [str(folder / "layer3.1" / f"channel{channel}.png") for channel in (0, 1)]
-        targets = make_targets(paths, "layer3.1", RECIPES, "d")
         others = other_networks(folder, "layer3.1")
-        staging = folder / ".staging" / "layer3.1"
-        sides.append((others, visualize(targets, "layer3.1", network_file, staging, CPU, others)))
+        made, staging = targets(folder / "layer3.1", count=2), folder / ".staging" / "layer3.1"
+        sides.append((others, visualize(made, "layer3.1", network_file, staging, CPU, others)))
     assert sides == [([], (2, 0)), ([tmp_path / "base" / "pictures" / "layer3.1"], (0, 2))]
     first, second = (tmp_path / name / "pictures/layer3.1/channel1.png" for name in ("base", "dogs"))
     assert first.read_bytes() == second.read_bytes()

@@ -20,10 +20,6 @@ def original_rule(scores: np.ndarray, jump: float) -> set[int]:
     return set()
 
 
-def flat(value: int, size: int = 8) -> np.ndarray:
-    return np.full((size, size, 3), value, np.uint8)
-
-
 def table(contrasts: dict[tuple[str, str], list[float]], **columns: list[float]) -> pd.DataFrame:
     rows = [
         {"network": network, "layer": layer, "channel": channel, "seed": 0, "score": 100 * value, "contrast": value}
@@ -38,12 +34,12 @@ def test_scores_are_distances_to_mid_grey() -> None:
     total = sum((int(value) - 128) ** 2 for value in picture.ravel())
     assert grey_score(picture) == pytest.approx(total**0.5)
     assert contrast(picture) == pytest.approx((total / (3 * 5 * 7)) ** 0.5)
-    assert contrast(flat(140, 4)) == pytest.approx(contrast(flat(140, 32))) == pytest.approx(12)
+    flat = np.full((8, 8, 3), 140, np.uint8)
+    assert contrast(flat[:4]) == pytest.approx(contrast(flat)) == pytest.approx(12)
     # (48 - 128)² = 6400 = 25 * 256: the original's uint8 made 0 of it, and of every square of a multiple of 16
-    assert not ((flat(48) - np.uint8(128)) ** 2).any()
-    assert grey_score(flat(48)) == pytest.approx(80 * (8 * 8 * 3) ** 0.5)
-    stripes = np.where(np.arange(8)[:, None, None] % 2, flat(0), 255).astype(np.uint8)  # without colour, not grey
-    assert contrast(stripes) > 127
+    assert grey_score(np.full_like(flat, 48)) == pytest.approx(80 * (8 * 8 * 3) ** 0.5)
+    flat[::2], flat[1::2] = 0, 255  # without colour, not grey
+    assert contrast(flat) > 127
     with pytest.raises(InputError, match="float64"):
         grey_score(np.zeros((4, 4, 3)))
 
@@ -84,9 +80,8 @@ def test_which_pictures_are_grey(values: list[float], expected: list[int]) -> No
 
 
 def test_networks_and_layers_are_judged_apart_and_keep_their_order() -> None:
-    pictures = table(
-        {("z", "layer4"): [0.7, 50, 52], ("z", "layer3"): [0.6, 6, 10], ("a", "layer4"): [20, 22, 21]}
-    )  # judged together, the first jump of z would come after 0.7 and spare the pictures of 6 and 10
+    # judged together, the first jump of z would come after 0.7 and spare the pictures of 6 and 10
+    pictures = table({("z", "layer4"): [0.7, 50, 52], ("z", "layer3"): [0.6, 6, 10], ("a", "layer4"): [20, 22, 21]})
     shuffled = pictures.iloc[[1, 0, 2, 5, 3, 4, 8, 6, 7]]
     expected = [["z", "layer4", 0], *(["z", "layer3", channel] for channel in range(3))]
     for given_table in (pictures, shuffled):

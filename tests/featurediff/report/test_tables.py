@@ -11,16 +11,13 @@ import pytest
 from feature_vis.errors import InputError
 from featurediff.report.tables import column_meanings, json_value, network_table, picture_table
 
+PICTURES = {"0": [[0, 0.1, 2.0, 8, []], [1, 0.1, 9.0, 8, []]], "7": [[0, 0.2, 3.0, 8, []]]}
 NOTES = {
-    "layer4.1": {
-        "channels": [0, 7],
-        "pictures": {"0": [[0, 0.1, 2.0, 8, []], [1, 0.1, 9.0, 8, []]], "7": [[0, 0.2, 3.0, 8, []]]},
-    },
+    "layer4.1": {"channels": [0, 7], "pictures": PICTURES},
     "layer3.0": {"channels": [5], "pictures": {"5": [[0, 0.3, 4.0, 8, []]]}},
 }
-FAILED = pd.DataFrame(
-    {"network": ["dogs", "dogs", "base"], "layer": "layer4.1", "channel": [7, 7, 0], "seed": [0, 1, 0]}
-)
+ROWS = [("dogs", "layer4.1", 7, 0), ("dogs", "layer4.1", 7, 1), ("base", "layer4.1", 0, 0)]
+FAILED = pd.DataFrame(ROWS, columns=["network", "layer", "channel", "seed"])
 
 
 @pytest.fixture

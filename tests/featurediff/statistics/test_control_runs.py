@@ -64,7 +64,7 @@ def simulated() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return rank_channels(tables[0]), rank_channels(tables[1]), tables[2].drop(columns=["q_visual", "q_excess"])
 
 
-def test_what_both_runs_changed_is_told_from_what_one_did() -> None:
+def test_what_both_runs_changed_is_told_from_what_one_did_and_a_run_beside_itself_shares_all() -> None:
     first, second, between = simulated()
     table = compare_runs(first, second, between, network="dogs", control="again", seed=0)
     assert list(table) == list(COLUMNS)
@@ -88,15 +88,10 @@ def test_what_both_runs_changed_is_told_from_what_one_did() -> None:
         assert "without change" in row["reason"]
     assert rows.loc[("frozen", "visual_change"), "changed_both"] == 0
     assert (rows.loc["frozen", "median_network"].dropna() == [0, 1, 1]).all()
-
-
-def test_a_run_beside_itself_shares_everything() -> None:
-    first, _, between = simulated()
     same = between.assign(visual_change=0.0, correlation=1.0, weight_cosine=1.0)
+    first.loc[first["layer"] == "trained", "q_visual"] = 0.05  # the rate itself still counts as changed
     rows = compare_runs(first, first, same, network="dogs", control="again", seed=0).set_index(["layer", "measure"])
     assert rows.loc["trained", "shared"].dropna().tolist() == pytest.approx([1] * 3)
     assert rows.loc[("trained", "excess"), "share_both"] == 1
-    first["q_visual"] = 0.05  # the rate itself still counts as changed
-    rows = compare_runs(first, first, same, network="dogs", control="again", seed=0).set_index(["layer", "measure"])
     row = rows.loc[("trained", "visual_change")]
     assert row[["changed_network", "changed_control", "changed_both", "by_chance"]].tolist() == [CHANNELS] * 4

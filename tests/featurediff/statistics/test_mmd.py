@@ -20,7 +20,7 @@ def test_similarities_are_what_their_names_say(seeds: int) -> None:
     different = [(s, t) for s in range(seeds) for t in range(seeds) if s != t]
     for k, row in rows.iterrows():
         b, t = base[k], tuned[k]
-        others = [j for j in range(5) if j != k]
+        crossed = itertools.product([j for j in range(5) if j != k], range(seeds), range(seeds))
         expected = {
             "paired_similarity": np.mean([cosine(b[s], t[s]) for s in range(seeds)]),
             "first_similarity": cosine(b[0], t[0]),
@@ -28,12 +28,9 @@ def test_similarities_are_what_their_names_say(seeds: int) -> None:
             "floor_tuned": np.mean([cosine(t[s], t[u]) for s, u in different]),
             "between_similarity": np.mean([cosine(b[s], t[u]) for s, u in different]),
             "mismatched_similarity": np.mean(
-                [
-                    (cosine(b[s], tuned[j, u]) + cosine(t[s], base[j, u])) / 2
-                    for j in others
-                    for s, u in itertools.product(range(seeds), repeat=2)
-                ]
-            ),
+                [cosine(b[s], tuned[j, u]) + cosine(t[s], base[j, u]) for j, s, u in crossed]
+            )
+            / 2,
         }
         expected["floor"] = (expected["floor_base"] + expected["floor_tuned"]) / 2
         expected["visual_change"] = 2 * (expected["floor"] - expected["between_similarity"])

@@ -53,14 +53,8 @@ def test_ranking() -> None:
 
 
 def test_summary_counts_what_was_tested() -> None:
-    rows = pd.DataFrame(
-        {
-            "network": "dogs",
-            "layer": ["b", "b", "b", "a", "a"],
-            "q_visual": [0.01, 0.05, 0.2, np.nan, np.nan],
-            "q_excess": [0.5, np.nan, 0.01, 1, 1],
-        }
-    )
+    rows = pd.DataFrame({"network": "dogs", "layer": ["b", "b", "b", "a", "a"]})
+    rows["q_visual"], rows["q_excess"] = [0.01, 0.05, 0.2, np.nan, np.nan], [0.5, np.nan, 0.01, 1, 1]
     found = summarise(rows)
     assert found["layer"].tolist() == ["b", "b", "a", "a", "all", "all"]
     assert found["test"].tolist() == ["visual", "excess"] * 3
