@@ -4,7 +4,6 @@ import csv
 import io
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -54,13 +53,6 @@ def test_every_chart_has_a_text_its_data_and_units(visit: Open, view: str) -> No
         tab.locator("summary", has_text="Data as a table").first.click()
         expect(tab.locator("figure.chart table").first).to_contain_text("noise floor")
         assert "similarity (cosine)" in tab.locator(".plot svg").first.inner_html()
-
-
-def test_what_comes_from_data_stays_text(visit: Open) -> None:
-    for view in (CHANNEL, "#/overview", "#/failed"):
-        tab = visit(view)
-        assert NASTY in tab.inner_text("main")
-        assert tab.locator("main script").count() == 0
 
 
 def test_a_download_cannot_run_in_a_spreadsheet(visit: Open) -> None:
@@ -251,6 +243,9 @@ def test_by_keyboard_alone(visit: Open) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_no_serious_fault_and_a_phone_needs_no_scrolling_sideways(visit: Open, view: str) -> None:
     tab = draw_all(visit(view))
+    if view in (CHANNEL, "#/overview", "#/failed"):  # what comes from data stays text
+        assert NASTY in tab.inner_text("main")
+    assert tab.locator("main script").count() == 0
     # All that folds is unfolded, but of the charts' tables, which are alike, the first alone.
     tab.evaluate("document.querySelectorAll('details:not(.data)').forEach((one) => { one.open = true; })")
     tab.evaluate("document.querySelectorAll('details.data').forEach((one, at) => { one.open = at === 0; })")
@@ -268,10 +263,9 @@ def serious_faults(tab: Page, options: dict[str, object]) -> list[tuple[str, lis
     return [(fault["id"], [node["html"][:160] for node in fault["nodes"][:3]]) for fault in serious]
 
 
-def test_21504_pictures(visit: Open, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_21504_pictures(visit: Open, tmp_path: Path) -> None:
     layers = {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
     index = write_run(tmp_path, layers, pictures=False)
-    begun = time.monotonic()
     tab = visit("#/browser", page=index)
     tab.evaluate(
         """() => Promise.all([...document.querySelectorAll(".grid .tile")].map((tile) => {
@@ -280,24 +274,21 @@ def test_21504_pictures(visit: Open, tmp_path: Path, capsys: pytest.CaptureFixtu
             return image.decode();
         }))"""
     )
-    first = time.monotonic() - begun
     expect(tab.locator("#count")).to_have_text("14,336 of 14,336 channels")
     # Wherever one scrolls to, two frames later every row in the window holds a card.
-    blank, slowest = tab.evaluate(
+    blank = tab.evaluate(
         """async () => {
             const whole = document.documentElement.scrollHeight - innerHeight;
-            let [blank, slowest] = [0, 0];
+            let blank = 0;
             for (let turn = 1; turn <= 24; turn += 1) {
-                const begun = performance.now();
                 scrollTo(0, turn % 2 ? (whole * turn) / 25 : scrollY + 700);
                 await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-                slowest = Math.max(slowest, performance.now() - begun);
                 const grid = document.querySelector(".grid").getBoundingClientRect();
                 for (let y = Math.max(70, grid.top + 10); y < Math.min(innerHeight, grid.bottom) - 10; y += 60) {
                     if (!document.elementFromPoint(200, y).closest(".grid li")) blank += 1;
                 }
             }
-            return [blank, slowest];
+            return blank;
         }"""
     )
     assert blank == 0
@@ -305,6 +296,3 @@ def test_21504_pictures(visit: Open, tmp_path: Path, capsys: pytest.CaptureFixtu
     code = sum(file.stat().st_size for file in (index.parent / "page").iterdir())
     weight = code + sum((index.parent / name).stat().st_size for name in ("index.html", "vega.js", "data/run.js"))
     assert weight < 1_500_000
-    with capsys.disabled():
-        print(f"\n21,504 pictures: first screen after {first:.2f} s, scrolled in {slowest:.0f} ms or less a step")
-    assert first < 20  # two seconds where nothing else runs; no test is lost to a busy machine
