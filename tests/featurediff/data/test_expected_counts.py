@@ -7,6 +7,7 @@ from featurediff.data.expected_counts import PUBLISHED, compare_with_published
 from featurediff.data.formats import FORMATS
 
 KAGGLE = "Kaggle's dog-breed-identification"
+DOGS = "found 8,579 of 8,580 test photographs, 119 of 120 classes of Stanford Dogs"
 CARS = "all 8,144 training photographs, 8,041 test photographs, 196 classes of Stanford Cars"
 
 
@@ -27,10 +28,7 @@ def split_of(format: str, official: bool, *, train: int = 0, test: int = 0, clas
         ("stanford_cars", "unstratified", {}, CARS),
         ("stanford_cars", "official", {}, CARS),
         ("kaggle_dogs", "seeded", {"train": 422}, f"found 9,800 of 10,222 training photographs of {KAGGLE}"),
-        (
-            *("stanford_dogs", "official", {"test": 1, "classes": 1}),
-            "found 8,579 of 8,580 test photographs, 119 of 120 classes of Stanford Dogs",
-        ),
+        ("stanford_dogs", "official", {"test": 1, "classes": 1}, DOGS),
     ],
 )
 def test_numbers_are_compared(format: str, validation: str, missing: dict[str, int], line: str) -> None:

@@ -233,6 +233,7 @@ def test_any_class_name_survives_the_file(tmp_path_factory, labels) -> None:
 
 
 HEAD = "path,label,class_index,split\n"
+LEAVING = ["../a.png", "/etc/passwd", "a/../../b.png"]
 
 
 @pytest.mark.parametrize(
@@ -244,10 +245,7 @@ HEAD = "path,label,class_index,split\n"
         (f"{HEAD}a,b,x,train\n", "not a split"),
         (f"{HEAD}a,b,0,train\nb,c,1,va", r"split\.csv .*delete it and run again"),  # cut off
         (f"{HEAD}a,b,0,Train\n", "'Train'"),
-        *[
-            (f"{HEAD}{path},b,0,train\n", "leaves the data set's root")
-            for path in ("../a.png", "/etc/passwd", "a/../../b.png")
-        ],
+        *[(f"{HEAD}{path},b,0,train\n", "leaves the data set's root") for path in LEAVING],
     ],
 )
 def test_a_file_that_is_not_a_split_is_refused(tmp_path, content, words) -> None:

@@ -64,8 +64,7 @@ def four_gpus(tmp_path, monkeypatch) -> None:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("four_gpus")
-def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path) -> None:
+def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path, four_gpus) -> None:
     held: list[torch.device | None] = []
     got = threading.Event()
 
@@ -88,9 +87,8 @@ def test_four_jobs_take_four_devices_and_a_fifth_the_first_that_is_free(tmp_path
     assert (tmp_path / "fifth.log").read_text().count("waiting for a GPU: other jobs are using all 4") == 1
 
 
-@pytest.mark.usefixtures("four_gpus")
 @pytest.mark.parametrize("free", range(4))
-def test_no_job_waits_while_a_device_is_free(tmp_path, free) -> None:
+def test_no_job_waits_while_a_device_is_free(tmp_path, four_gpus, free) -> None:
     with ExitStack() as stack:
         for number in {0, 1, 2, 3} - {free}:
             stack.enter_context(lock_device([f"GPU-{number}"], tmp_path))
@@ -99,8 +97,7 @@ def test_no_job_waits_while_a_device_is_free(tmp_path, free) -> None:
         assert time.monotonic() - started < 5  # far below one round of waiting
 
 
-@pytest.mark.usefixtures("four_gpus")
-def test_the_clusters_choice_of_devices_is_respected(tmp_path, monkeypatch) -> None:
+def test_the_clusters_choice_of_devices_is_respected(tmp_path, monkeypatch, four_gpus) -> None:
     """Two jobs of a cluster on one machine: each calls its GPU 0, and neither waits for the other's."""
     with ExitStack() as stack:
         for given, gpu, device in (("2", 1, "cuda:0"), ("3", 1, "cuda:0"), ("2,3", 0, "cpu"), ("", 1, "cpu")):

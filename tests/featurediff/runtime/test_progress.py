@@ -1,12 +1,10 @@
 """Bars at a terminal only, and the story in the log file."""
 
 import contextlib
-import io
 import logging
 import os
 import pty
 import subprocess
-import sys
 import termios
 from pathlib import Path
 
@@ -70,7 +68,6 @@ def test_the_log_file_holds_progress_and_warnings(tmp_path, monkeypatch, capsys)
 
 def test_more_than_was_announced_does_no_harm_and_every_step_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EVERY", 0.0)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
     before = moves()
     with progress(1, "x", "img") as advance:
         advance(0)
