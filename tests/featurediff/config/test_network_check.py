@@ -80,7 +80,7 @@ def vgg(layer: str, recipe: str, training: str = "{}") -> str:
     [
         ({}, {}),
         (EVERYWHERE, PLACES),
-        ("film: {channels: {layer3: 2-4, layer4: all}}", {"film.channels.layer3": "channel 3, 4 is not rendered"}),
+        ("film: {channels: {layer3: 2-8, layer4: all}}", {"film.channels.layer3": "channel 3, 4, 5, 6, 7, … is not"}),
         (vgg("features.16", "{}", "{size: 16}"), {"networks.base.training.size": f"the output: {SMALL}"}),
         (vgg("features.16", "{size: 48, transforms: {trim: 24}}"), {"visualize.layers.features.16": "nothing is left"}),
         (vgg("features.20", "{size: 48, transforms: none}"), {}),
