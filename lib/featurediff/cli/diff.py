@@ -111,7 +111,8 @@ def _resize(size: int) -> int:
 
 
 def _config(pair: Pair, chosen: dict[str, Any], size: int) -> dict[str, Any]:
-    name = network_name(Path(pair.tuned).stem)
+    # a library's name for weights would be read as the name of the network itself
+    name = "tuned" if is_weights_name(pair.tuned) else network_name(Path(pair.tuned).stem)
     own = is_user_module(pair.model) and not pair.model.startswith("/")
     model = f"{Path.cwd()}/{pair.model}" if own else pair.model  # the config lies in another folder
     probe: dict[str, Any] = {}

@@ -91,5 +91,6 @@ def test_a_librarys_weights_have_no_path(small_weights: Path, tmp_path: Path, mo
     write_diff_config(named, tmp_path)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     weights = {"model": "resnet18", "weights": "IMAGENET1K_V1"}
-    assert config["networks"] == {"base": weights, "IMAGENET1K_V1": weights}
+    assert config["networks"] == {"base": weights, "tuned": weights}
+    assert find_mistakes(config, SCHEMA) == []
     assert config["visualize"] == {"recipe": {"size": 224, "steps": 5}, "layers": {"layer4.1": {"channels": "0"}}}
