@@ -91,11 +91,9 @@ def test_scale_and_rotate_are_about_the_centre() -> None:
     ramps = torch.stack([x, y, x + y])[None]  # bilinear sampling is exact on ramps
     inner = slice(4, -4)  # away from the border, where reflection bends the ramps
     cos, sin = math.cos(math.radians(5)), math.sin(math.radians(5))
-    cases = [
-        (replace(STILL, factor=1.05), x / 1.05, y / 1.05),  # larger: nearer the centre in the picture
-        (replace(STILL, angle=5), cos * x + sin * y, cos * y - sin * x),  # clockwise, the y axis points down
-    ]
-    for moves, u, v in cases:
+    larger = replace(STILL, factor=1.05), x / 1.05, y / 1.05  # nearer the centre in the picture
+    turned = replace(STILL, angle=5), cos * x + sin * y, cos * y - sin * x  # clockwise, the y axis points down
+    for moves, u, v in (larger, turned):
         moved = original.move(ramps, moves)[0, :, inner, inner]
         torch.testing.assert_close(moved, torch.stack([u, v, u + v])[:, inner, inner], atol=1e-3, rtol=0)
 

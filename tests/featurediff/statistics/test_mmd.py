@@ -82,7 +82,7 @@ def test_few_seeds_leave_numbers_out(seeds: int, known: str, unknown: str, reaso
     assert set(rows["reason"]) == {reason}
 
 
-def test_a_failed_picture_takes_its_seed_and_nothing_more() -> None:
+def test_a_failed_picture_takes_its_seed_and_nothing_more_and_what_is_missing_has_a_reason() -> None:
     base, tuned, _ = simulate(0, 12, 4)
     base[2, 1] = np.nan
     tuned[5, 0, 3] = np.inf
@@ -98,19 +98,16 @@ def test_a_failed_picture_takes_its_seed_and_nothing_more() -> None:
     filled = rows.drop(index=[5, 6])
     assert filled.notna().all(axis=None)
     assert set(filled["reason"]) == {""}
-
-
-def test_a_reason_wherever_a_number_is_missing() -> None:
-    base, tuned, _ = simulate(5, 14, 4)
+    base, tuned, _ = simulate(5, 14, 4)  # a reason wherever a number is missing
     tuned[0] = base[0]  # exactly unchanged
     base[1], tuned[1] = base[1, 0], tuned[1, 0]  # no noise
     base[2, 1:] = np.nan
     for rows in (table(base, tuned), table(base[:5], tuned[:5]), table(base[:1], tuned[:1])):
-        missing = rows.drop(columns=["reason"]).isna().any(axis=1)
-        assert (missing == (rows["reason"] != "")).all()
-    assert "exactly unchanged" in table(base, tuned).loc[0, "reason"]
-    assert "all equal" in table(base, tuned).loc[1, "reason"]
-    assert "10 are needed" in table(base[3:8], tuned[3:8]).loc[0, "reason"]
+        assert (rows.drop(columns=["reason"]).isna().any(axis=1) == (rows["reason"] != "")).all()
+    reasons = table(base, tuned)["reason"]
+    assert "exactly unchanged" in reasons[0]
+    assert "all equal" in reasons[1]
+    assert "10 are needed" in table(base[3:8], tuned[3:8])["reason"][0]
 
 
 def test_a_frozen_layer_and_frozen_channels_are_exactly_unchanged() -> None:
