@@ -6,7 +6,7 @@ from written_pictures import write
 
 from feature_vis.errors import InputError
 from featurediff.measures.embedder import embed_pictures
-from featurediff.measures.embeddings import load_embeddings, save_embeddings
+from featurediff.measures.embeddings import load_embeddings, save_embeddings, without_failed
 
 
 def test_embeddings_stand_by_channel_and_seed(embedder, tmp_path) -> None:
@@ -18,6 +18,8 @@ def test_embeddings_stand_by_channel_and_seed(embedder, tmp_path) -> None:
     assert embeddings.shape == (3, 3, 512)
     assert np.isnan(embeddings).any(2).tolist() == [[False] * 3, [False, True, False], [False] * 3]
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert np.isnan(without_failed(np.array([3]), np.array([0]), given := np.ones((1, 1, 3)), [(3, 0)])).all()
+    assert (given == 1).all()
 
 
 @pytest.mark.parametrize("left", [0, 0.5, 0.99])
