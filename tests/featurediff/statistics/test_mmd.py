@@ -208,20 +208,22 @@ def test_drift_alone_is_no_discovery(seeds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "seeds", "drift", "mixed", "planted"),
-    [
-        *(("q_visual", seeds, 0.0, 0.6, planted) for seeds in (2, 4) for planted in (32, 58)),  # most channels changed
-        *(("q_excess", 4, drift, 1, planted) for drift, planted in ((0.1, 6), (0.1, 20), (0.3, 6))),
+    ("question", "power", "seeds", "drift", "mixed", "planted"),
+    [  # first where most channels changed
+        *(("q_visual", 0.5, seeds, 0.0, 0.6, planted) for seeds in (2, 4) for planted in (32, 58)),
+        *(("q_excess", 0.4, 4, drift, 1, planted) for drift, planted in ((0.1, 6), (0.1, 20), (0.3, 6))),
     ],
 )
-def test_planted_channels_are_found(question: str, seeds: int, drift: float, mixed: float, planted: int) -> None:
+def test_planted_channels_are_found(
+    question: str, power: float, seeds: int, drift: float, mixed: float, planted: int
+) -> None:
     runs = []
     for run in range(20):
         base, tuned, is_planted = simulate(run, 64, seeds, drift=drift, mixed=mixed, planted=planted)
         runs.append(discoveries(table(base, tuned)[question], is_planted))
-    false, power = np.mean(runs, 0)
+    false, found = np.mean(runs, 0)
     assert false <= 0.06
-    assert power > 0.4
+    assert found > power
 
 
 def test_where_most_channels_changed_the_layers_own_null_is_cautious() -> None:
