@@ -92,7 +92,7 @@ def test_one_more_epoch_is_the_one_that_was_visualized(copy: Experiment, shown: 
     other = (copy.folder / f"results/dogs/film/epoch{1 - shown}.csv").stat().st_mtime_ns
     copy.config["film"]["epochs"] = [0, 1]
     assert copy.run(*TARGETS).rendered == 0
-    assert "copied 2 of 2" in copy.output
+    assert "copied 2 equal pictures" in copy.output
     assert (copy.folder / f"results/dogs/film/epoch{1 - shown}.csv").stat().st_mtime_ns == other
     results, keys = copy.folder / "results", ["layer", "channel"]
     table = pd.read_csv(results / "dogs/film/change.csv")

@@ -28,7 +28,7 @@ def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experimen
         assert f"results/{path}" in text, path
     for caption in (
         "rendered channels of one layer",
-        "Cosine between the embeddings",
+        "Cosine similarity between the embeddings",
         "Pictures that failed",
         "Share of the channels",
     ):
