@@ -45,7 +45,7 @@ _MOST_DIGITS = 18  # Python refuses to print numbers of some thousand digits, to
 def read_schema(file: Path) -> Schema:
     """The schema in a YAML file; it is read once, and nobody may change it."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where there is one, takes a tenth of the time
-    return yaml.load(file.read_text(encoding="utf-8"), loader)
+    return loader(file.read_text(encoding="utf-8")).get_single_data()
 
 
 def with_defaults(value: Any, schema: Schema) -> Any:
