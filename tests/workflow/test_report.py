@@ -30,7 +30,7 @@ def test_snakemakes_report_holds_figures_tables_and_captions(finished: Experimen
         "rendered channels of one layer",
         "Cosine similarity between the embeddings",
         "Pictures that failed",
-        "Share of the channels",
+        "share of the channels",
     ):
         assert caption in text
     for category in ("Pictures", "Change", "Pairs", "Training"):
