@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -118,8 +119,11 @@ def finetune(
     train_mode = partial(trainable.train, settings.frozen_statistics)
     epochs = Epochs(model, train_mode, optimizer, setup.train.labels, classes, settings)
     work = progress(len(missing) * (len(setup.train) + len(setup.validation)), "training", "img")
-    with work as advance, threads_for_loading(settings, device) as workers:
-        stream = Stream(setup.train, setup.validation, settings, missing, workers, device)
+    with (
+        work as advance,
+        threads_for_loading(settings, device) as workers,
+        closing(Stream(setup.train, setup.validation, settings, missing, workers, device)) as stream,
+    ):
         for epoch in missing:
             row: dict[str, Any] = {"epoch": epoch, **epochs.train(epoch, stream.training(epoch), advance)}
             validated = evaluate(model, stream.validation(), classes, settings, advance)

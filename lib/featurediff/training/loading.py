@@ -71,7 +71,7 @@ class Stream:
     """The photographs of a training, in the order in which `finetune` needs them.
 
     For each of `epochs`, read all of `training` and then all of `validation`. `training_order` and `validation_order`
-    give the sizes of the batches.
+    give the sizes of the batches. The worker processes end with `close`, or with a photograph that cannot be read.
     """
 
     def __init__(
@@ -86,7 +86,13 @@ class Stream:
         self._order = [len(train), len(validation)]
         self._settings = settings
         self._device = device
-        self._loaded = iter(_loader([train, validation], self._keys(epochs), workers, device))
+        self._loaded: Iterator[Batch | InputError] = iter(
+            _loader([train, validation], self._keys(epochs), workers, device)
+        )
+
+    def close(self) -> None:
+        """End the workers. They end with the last reference to their iterator, and a traceback keeps one to `self`."""
+        self._loaded = iter(())
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """The epoch's training batches."""
@@ -98,7 +104,10 @@ class Stream:
 
     def _next(self, count: int) -> Iterator[Batch]:
         for _ in range(count):
-            yield on_device(next(self._loaded), self._settings, self._device)
+            loaded = next(self._loaded)
+            if isinstance(loaded, InputError):
+                self.close()
+            yield on_device(loaded, self._settings, self._device)
 
     def _keys(self, epochs: Iterable[int]) -> Iterator[list[tuple[int, int, int]]]:
         """Part, epoch and index of each photograph, batch after batch."""

@@ -1,6 +1,7 @@
 """One stream of batches for a whole training: the same whoever loads it, and it says what went wrong without noise."""
 
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -103,11 +104,14 @@ def test_later_epochs_decode_nothing_as_loading_processes_share_a_cache(root, wo
 def test_a_part_without_pictures_or_a_picture_that_broke_is_named_without_a_traceback(root, workers) -> None:
     with pytest.raises(InputError, match="no val photographs"):
         open_pictures(SPLIT[SPLIT["split"] == "train"], root, settings())
+    before = set(active_children())
     stream = stream_of(root, settings(), workers)
+    assert len(set(active_children()) - before) == workers
     (root / "3.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"3\.png") as caught:
         list(stream.training(0))
     assert "Traceback" not in str(caught.value)
+    assert set(active_children()) <= before  # though the traceback still refers to the stream
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
