@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 RECORDER = HERE.parent / "workflow" / "recorder"
 FOLDER = Path("/tmp/featurediff-slurm")  # one for the machine: its Slurm is one, too
 GPUS = ("1", "1", "2")  # of node1, node2, node3
-LIMIT = 2400  # seconds for a test with the fixtures it is the first to ask for
+LIMIT = 1500  # seconds for a test with the fixtures it is the first to ask for
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch")
 # What a slow cluster may take its time for, a test may not; and there is no database to ask for states and accounts.
 HASTE = ("--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2")
@@ -247,7 +247,7 @@ class ClusterRun:
             )
         return self
 
-    def finish(self, seconds: float = 1800) -> int:
+    def finish(self, seconds: float = 1500) -> int:
         assert self.process is not None
         return self.process.wait(timeout=seconds)
 

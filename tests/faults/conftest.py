@@ -64,7 +64,7 @@ class Disturbed(Experiment):
     """An experiment whose jobs can be disturbed: see `saboteur/sitecustomize.py` for orders."""
 
     orders: Path = field(init=False)
-    patience: ClassVar[int] = 1800  # on a machine that others use as well
+    patience: ClassVar[int] = 1500  # on a machine that others use as well
 
     def __post_init__(self) -> None:
         self.orders = self.folder.parent / f"{self.folder.name}-orders"

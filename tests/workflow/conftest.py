@@ -92,7 +92,7 @@ class Experiment:
     config: dict[str, Any]
     output: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    patience: ClassVar[int] = 1800  # seconds that a run may take
+    patience: ClassVar[int] = 1500  # seconds that a run may take
 
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         """Write the config, and say how snakemake is started."""
