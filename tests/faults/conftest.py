@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -64,7 +64,6 @@ class Disturbed(Experiment):
     """An experiment whose jobs can be disturbed: see `saboteur/sitecustomize.py` for orders."""
 
     orders: Path = field(init=False)
-    patience: ClassVar[int] = 1500  # on a machine that others use as well
 
     def __post_init__(self) -> None:
         self.orders = self.folder.parent / f"{self.folder.name}-orders"
