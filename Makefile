@@ -20,10 +20,10 @@ demo: $(STAMP)
 	@echo "The report lies at $(CURDIR)/results/report/index.html"
 
 test: $(STAMP)
-	$(TESTS) --numprocesses $(CORES)
+	$(TESTS) --numprocesses $(CORES) --dist worksteal
 
 test-long: $(STAMP)
-	$(TESTS) --numprocesses $(CORES) -m 'long and not cluster'
+	$(TESTS) --numprocesses $(CORES) --dist worksteal -m 'long and not cluster'
 	$(TESTS) -m cluster
 
 check: $(STAMP)

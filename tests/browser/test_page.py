@@ -263,6 +263,7 @@ def serious_faults(tab: Page, options: dict[str, object]) -> list[tuple[str, lis
     return [(fault["id"], [node["html"][:160] for node in fault["nodes"][:3]]) for fault in serious]
 
 
+@pytest.mark.long
 def test_21504_pictures(visit: Open, tmp_path: Path) -> None:
     layers = {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
     index = write_run(tmp_path, layers, pictures=False)
