@@ -176,7 +176,7 @@ def _car_rows(cells: list[tuple[Any, Any]], names: list[str], part: Part, file: 
         name, value = cell if isinstance(cell, str) else "", _whole(number)
         known = value is not None and 1 <= value <= len(names)
         label = names[value - 1] if value is not None and known else ""
-        fault = "" if known else f"class {number}, but cars_meta.mat has 1 to {len(names)}"
+        fault = "" if known else f"class {number if value is None else value}, but cars_meta.mat has 1 to {len(names)}"
         rows.append(LabelRow(_below(f"cars_{part}", name), label, part, f"{file} row {index + 1}", fault))
     return rows
 

@@ -78,8 +78,11 @@ def test_pruned_and_quantised_weights(own: str, network: nn.Module, caplog: pyte
     prune.random_unstructured(pruned[5], "bias", amount=1)
     quantised = torch.quantize_per_tensor(pruned[5].weight.detach(), scale=0.01, zero_point=0, dtype=torch.qint8)
     with caplog.at_level("INFO", logger="featurediff"):
-        loaded = load_state(f"{own}:cnn", {**pruned.state_dict(), "5.weight": quantised}, "pruned.pth")
+        state = {**pruned.state_dict(), "5.weight": quantised}
+        loaded = load_state(f"{own}:cnn", state, "pruned.pth")
     assert "the masks of 2 weights were applied" in caplog.text
+    with pytest.raises(InputError, match="5.weight_mask"):  # a mask of what is there without one
+        load_state(f"{own}:cnn", {**state, "5.weight_mask": quantised}, "pruned.pth")
     assert torch.equal(loaded[1].conv.weight, pruned[1].conv.weight)
     assert float((loaded[1].conv.weight == 0).float().mean()) == 0.5
     assert torch.equal(loaded[5].bias, pruned[5].bias)

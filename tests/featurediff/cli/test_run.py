@@ -100,5 +100,6 @@ def test_the_workflow_of_the_checkout_of_the_installed_package_and_another(
     monkeypatch.setattr(module, "_PACKAGE", package)
     assert find_workflow() == package / "workflow"
     assert find_workflow(workflow) == workflow
+    (tmp_path / "Snakefile").touch()  # somebody else's
     with pytest.raises(InputError, match="there is no workflow in"):
         find_workflow(tmp_path)

@@ -65,6 +65,9 @@ def test_lists_that_contradict_each_other_or_themselves(tmp_path) -> None:
     for names in (["a", "a"], ["a", " "], []):
         car_names(tmp_path, names)
         assert "class names must be different" in message("stanford_cars", tmp_path)
+    car_names(tmp_path, CARS[:1])
+    car_annotations(tmp_path / "devkit" / "cars_train_annos.mat", [("00001.jpg", 1), ("00002.jpg", 2)])
+    assert "cars_train_annos.mat row 2: class 2, but cars_meta.mat has 1 to 1" in message("stanford_cars", tmp_path)
 
 
 @pytest.mark.shared_data

@@ -85,6 +85,8 @@ def test_rotation_stays_within_its_angle() -> None:
     assert np.abs(angles).max() <= 31
     assert min(angles) < -22
     assert max(angles) > 22
+    turned = pixels_of(train_transform(101, rotation=1, flip=False)(picture, generator("turn", 0)))
+    assert (turned != np.asarray(picture)).any()
 
 
 def test_rotation_takes_the_nearest_pixel_on_request() -> None:

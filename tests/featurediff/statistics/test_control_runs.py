@@ -33,6 +33,7 @@ def test_the_cosine_of_two_changes_from_distances_alone(seed: int, task: float, 
 def test_too_few_channels_and_no_change_have_no_cosine() -> None:
     some = np.linspace(1, 2, 12)
     assert np.isnan(shared_change(some[:9], some[:9], some[:9], 0)).all()
+    assert not np.isnan(shared_change(some[:10], some[:10], some[:10], 0)).any()
     assert np.isnan(shared_change(np.where(some > 1.5, some, np.nan), some, some, 0)).all()
     assert np.isnan(shared_change(0 * some, 0 * some, 0 * some, 0)).all()
     assert not np.isnan(shared_change(some, some, some, 0)).any()
