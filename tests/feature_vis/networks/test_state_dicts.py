@@ -81,7 +81,7 @@ def test_pruned_and_quantised_weights(own: str, network: nn.Module, caplog: pyte
         state = {**pruned.state_dict(), "5.weight": quantised}
         loaded = load_state(f"{own}:cnn", state, "pruned.pth")
     assert "the masks of 2 weights were applied" in caplog.text
-    with pytest.raises(InputError, match="5.weight_mask"):  # a mask of what is there without one
+    with pytest.raises(InputError, match=r"5\.weight_mask"):  # a mask of what is there without one
         load_state(f"{own}:cnn", {**state, "5.weight_mask": quantised}, "pruned.pth")
     assert torch.equal(loaded[1].conv.weight, pruned[1].conv.weight)
     assert float((loaded[1].conv.weight == 0).float().mean()) == 0.5
