@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -236,10 +237,6 @@ def test_a_transform_of_the_users_own(base) -> None:
     assert not np.array_equal(result.picture, one(base("layer2", 3), STILL).picture)
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.mark.parametrize("schedule", CHOICES["schedule"])
 @pytest.mark.parametrize("after", [1, 4, 9, 14])
 def test_an_interrupted_render_goes_on_where_it_was(schedule: str, after: int, tmp_path, monkeypatch) -> None:
@@ -247,14 +244,9 @@ def test_an_interrupted_render_goes_on_where_it_was(schedule: str, after: int, t
     source = Objectives(tiny())
     wanted = [source("4", channel) for channel in range(4)]
     recipe = Recipe(size=96, steps=9, schedule=schedule, precision="float32")
-    whole, steps, again = list(render(wanted, recipe, batch=2)), [], []
-
-    def interrupt(count: int) -> None:
-        steps.append(count)
-        if len(steps) > after:
-            raise Interrupted
-
-    with pytest.raises(Interrupted):
+    whole, again = list(render(wanted, recipe, batch=2)), []
+    interrupt = Mock(side_effect=[*[None] * after, KeyboardInterrupt])
+    with pytest.raises(KeyboardInterrupt):
         list(render(wanted, recipe, batch=2, resume=tmp_path / "unfinished", progress=interrupt))
     resumed = list(render(wanted, recipe, batch=2, resume=tmp_path / "unfinished", progress=again.append))
     assert again == [2] * (18 - after % 9)  # a batch's files are gone when its pictures have been handed out
@@ -288,12 +280,8 @@ def test_the_network_is_left_as_it_was(tmp_path) -> None:
     list(render([source("layer2", 0), source("layer3", 0)], RECIPE, resume=tmp_path / "unfinished"))
     with pytest.raises(InputError):
         list(render([source("layer2", 9999)], RECIPE))
-
-    def fail(_count: int) -> None:
-        raise Interrupted
-
-    with pytest.raises(Interrupted):
-        list(render([source("layer2", 0)], RECIPE, progress=fail))
+    with pytest.raises(KeyboardInterrupt):
+        list(render([source("layer2", 0)], RECIPE, progress=Mock(side_effect=KeyboardInterrupt)))
     unfinished = render([source("layer2", 0)] * 2, RECIPE)
     next(unfinished)
     unfinished.close()
