@@ -1,13 +1,12 @@
 """Whole files or none."""
 
 import errno
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from places import python
 
 from feature_vis.files import atomic_path, write_text
 
@@ -41,9 +40,7 @@ with atomic_path(sys.argv[1]) as temporary:
 
 def writer(path: Path, end: str) -> "subprocess.Popen[str]":
     """A process that writes, and then does what `end` says in place of finishing."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    command = [sys.executable, "-c", WRITER.format(end=end), str(path)]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return python(WRITER.format(end=end), path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path) -> None:

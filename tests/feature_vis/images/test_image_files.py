@@ -16,7 +16,7 @@ from fuzzing import bounded, chunk, edits, mutated, with_checksums
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from places import REPOSITORY
+from places import python
 
 from feature_vis.errors import InputError
 from feature_vis.images import image_files
@@ -105,10 +105,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert decode(sys.argv[1], lambda image: image.convert("RGB").size) == (8900, 10000)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
-    command = [sys.executable, "-c", code, str(tmp_path / "a.png")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 600  # MiB
+    said, _ = python(code, tmp_path / "a.png", stdout=subprocess.PIPE).communicate()
+    assert int(said) < 600  # MiB
 
 
 SEEDS = [jpeg(), jpeg("L", progressive=True), jpeg("CMYK"), png(), png("P"), png("LA", dpi=(72, 72)), png("1")]
