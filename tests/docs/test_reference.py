@@ -1,10 +1,10 @@
 """The reference pages: everything that the program has is on them."""
 
-import importlib.util
 import re
+import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +13,9 @@ from places import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def generated() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generated", REPOSITORY / "docs" / "generated.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generated() -> SimpleNamespace:
+    """The module that makes the pages."""
+    return SimpleNamespace(**runpy.run_path(str(REPOSITORY / "docs" / "generated.py")))
 
 
 def keys(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -34,7 +30,7 @@ def keys(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, str, Mappi
         yield from keys(path, choice)
 
 
-def test_every_key_of_the_schema_is_on_the_page(generated: ModuleType) -> None:
+def test_every_key_of_the_schema_is_on_the_page(generated: SimpleNamespace) -> None:
     schema = yaml.safe_load((REPOSITORY / "config" / "schema.yaml").read_text())
     page = generated.config_page(schema)
     sections = {title.strip("`"): text for title, text in re.findall(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", page, re.M)}
@@ -47,7 +43,7 @@ def test_every_key_of_the_schema_is_on_the_page(generated: ModuleType) -> None:
             assert f"| `{yaml.safe_dump(value['default'], default_flow_style=True).split(chr(10))[0]}` |" in row, name
 
 
-def test_a_key_says_what_it_may_be(generated: ModuleType) -> None:
+def test_a_key_says_what_it_may_be(generated: SimpleNamespace) -> None:
     page = generated.config_page(
         {
             "properties": {
@@ -74,7 +70,7 @@ def test_a_key_says_what_it_may_be(generated: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("package", ["feature_vis", "featurediff"])
-def test_every_public_name_is_on_the_page(generated: ModuleType, package: str) -> None:
+def test_every_public_name_is_on_the_page(generated: SimpleNamespace, package: str) -> None:
     page = generated.package_page(REPOSITORY / "lib" / package)
     sections = {part.partition("\n")[0]: part for part in re.split(r"^### ", page, flags=re.M)}
     for file in (REPOSITORY / "lib" / package).rglob("*.py"):
@@ -87,7 +83,7 @@ def test_every_public_name_is_on_the_page(generated: ModuleType, package: str) -
             assert re.search(described, sections[module], flags=re.M), f"{module}.{name}"
 
 
-def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType, tmp_path: Path) -> None:
+def test_a_docstring_is_markdown_and_its_errors_are_named(generated: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "thing" / "inner").mkdir(parents=True)
     (tmp_path / "thing" / "__init__.py").write_text('"""A package."""')
     (tmp_path / "thing" / "inner" / "__init__.py").write_text('"""A folder."""')
@@ -110,7 +106,7 @@ def test_a_docstring_is_markdown_and_its_errors_are_named(generated: ModuleType,
     assert "Its value: `3`" in page
 
 
-def test_every_command_and_column_is_on_its_page(generated: ModuleType) -> None:
+def test_every_command_and_column_is_on_its_page(generated: SimpleNamespace) -> None:
     from featurediff.cli.main import main
     from featurediff.statistics import multiple_testing as statistics
 
@@ -121,6 +117,6 @@ def test_every_command_and_column_is_on_its_page(generated: ModuleType) -> None:
     assert all(f"| `{name}` |" in columns for name in statistics.COLUMNS)
 
 
-def test_every_generated_page_is_used(generated: ModuleType) -> None:
+def test_every_generated_page_is_used(generated: SimpleNamespace) -> None:
     text = "".join(file.read_text() for file in (REPOSITORY / "docs").rglob("*.md"))
     assert set(re.findall(r"^```\{generated\} (\w+)", text, flags=re.M)) == set(generated.PAGES)
