@@ -12,13 +12,8 @@ FOLDERS = ("lib", "scripts", "benchmarks", "notebooks", "rules")
 # They run code that stands in what they read, or in their argument.
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pd.read_pickle", "pandas.read_pickle", "torch.hub.load"}
-UNSAFE_CALLS |= {
-    "yaml.load",
-    "yaml.unsafe_load",
-    "yaml.full_load",
-    "subprocess.getoutput",
-    "subprocess.getstatusoutput",
-}
+UNSAFE_CALLS |= {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+UNSAFE_CALLS |= {"subprocess.getoutput", "subprocess.getstatusoutput"}
 
 
 def faults_of(source: str) -> Iterator[str]:
@@ -27,11 +22,8 @@ def faults_of(source: str) -> Iterator[str]:
             yield f"from {node.module} import"
         if isinstance(node, ast.Call):
             name, given = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if (
-                name in UNSAFE_CALLS
-                or name.partition(".")[0] in UNSAFE_MODULES
-                or given.get("shell", "False") != "False"
-            ):
+            unsafe = name in UNSAFE_CALLS or name.partition(".")[0] in UNSAFE_MODULES
+            if unsafe or given.get("shell", "False") != "False":
                 yield name
             if name == "torch.load" and given.get("weights_only") != "True":
                 yield "torch.load without weights_only=True"
@@ -58,25 +50,22 @@ def test_no_code_that_stands_in_a_file_is_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "fault"),
+    ("source", "faults"),
     [
-        ("torch.load(file)", "torch.load without weights_only=True"),
-        ("torch.load(file, weights_only=False)", "torch.load without weights_only=True"),
-        ("torch.load(file, weights_only=trusted)", "torch.load without weights_only=True"),
-        ("pickle.loads(data)", "pickle.loads"),
-        ("from pickle import loads", "from pickle import"),
-        ("np.load(file, allow_pickle=True)", "np.load with allow_pickle"),
-        ("subprocess.run(text, shell=True)", "subprocess.run"),
-        ("yaml.load(text)", "yaml.load"),
-        ("eval(text)", "eval"),
+        ("torch.load(f, weights_only=True); np.load(f); model.eval(); run(a, shell=False)", []),
+        ("torch.load(file)", ["torch.load without weights_only=True"]),
+        ("torch.load(file, weights_only=False)", ["torch.load without weights_only=True"]),
+        ("torch.load(file, weights_only=trusted)", ["torch.load without weights_only=True"]),
+        ("pickle.loads(data)", ["pickle.loads"]),
+        ("from pickle import loads", ["from pickle import"]),
+        ("np.load(file, allow_pickle=True)", ["np.load with allow_pickle"]),
+        ("subprocess.run(text, shell=True)", ["subprocess.run"]),
+        ("yaml.load(text)", ["yaml.load"]),
+        ("eval(text)", ["eval"]),
     ],
 )
-def test_each_fault_would_be_seen(source: str, fault: str) -> None:
-    assert list(faults_of(source)) == [fault]
-
-
-def test_what_is_safe_is_let_alone() -> None:
-    assert list(faults_of("torch.load(f, weights_only=True); np.load(f); model.eval(); run(a, shell=False)")) == []
+def test_each_fault_would_be_seen_and_what_is_safe_is_let_alone(source: str, faults: list[str]) -> None:
+    assert list(faults_of(source)) == faults
 
 
 def test_no_rule_goes_through_a_shell() -> None:
