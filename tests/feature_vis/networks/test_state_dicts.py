@@ -42,6 +42,7 @@ WRITTEN: dict[str, Callable[[State], State]] = {
     "lightning and ddp": lambda state: lightning(prefixed(state, "module.")),
     "timm": lambda state: {"epoch": 3, "arch": "own", "state_dict": state, "args": argparse.Namespace(lr=0.1)},
     "tutorial": lambda state: {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": {}, "loss": 0.1},
+    "ours": lambda state: {"epoch": 1, "model": state},
     "without counters": lambda state: {key: value for key, value in state.items() if "num_batches" not in key},
     "half": lambda state: {key: x.half() if x.is_floating_point() else x for key, x in state.items()},
 }
