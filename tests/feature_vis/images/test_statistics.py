@@ -48,13 +48,6 @@ def test_color_matrix_is_the_root_of_the_covariance(channels: int) -> None:
     np.testing.assert_allclose(matrix.T @ matrix, np.diag(norms**2), atol=1e-5)
 
 
-def test_pixels_with_lucids_covariance_give_lucids_matrix() -> None:
-    # lucid's rounded columns are orthogonal to 1 %, so the matrix comes back that closely
-    basis = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 40_000)))
-    rgb = (0.5 + 0.08 * IMAGENET_COLORS.double() @ basis).clamp(0, 1).view(3, 200, 200)
-    np.testing.assert_allclose(color_matrix([rgb]).numpy(), IMAGENET_COLORS.numpy(), atol=0.02)
-
-
 def test_each_picture_counts_the_same_whatever_its_size() -> None:
     small, large = pictures((4, 4), (9, 7))
     repeated = small.repeat(1, 6, 8)
@@ -108,7 +101,6 @@ def test_pictures_are_taken_once_and_their_gradients_are_not_kept() -> None:
     def stream() -> Iterator[Tensor]:
         yield from (picture.requires_grad_(True) for picture in pictures((8, 8), (6, 9)))
 
-    torch.testing.assert_close(color_matrix(stream()), color_matrix(pictures((8, 8), (6, 9))))
     for compute in (color_matrix, lambda those: magnitude_spectrum(those, (8, 8), None)):
         assert not compute(stream()).requires_grad
         torch.testing.assert_close(compute(stream()), compute(pictures((8, 8), (6, 9))))
@@ -124,10 +116,8 @@ def test_files_are_read_as_rgb_and_upright(tmp_path: Path) -> None:
     grey = np.repeat(pixels[..., :1], 3, axis=2)
     tensors = [torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in (upright, grey)]
     paths = [tmp_path / "turned.png", str(tmp_path / "grey.png")]
-    torch.testing.assert_close(color_matrix(paths), color_matrix(tensors))
-    torch.testing.assert_close(
-        magnitude_spectrum(paths, (8, 6), IMAGENET_COLORS), magnitude_spectrum(tensors, (8, 6), IMAGENET_COLORS)
-    )
+    for compute in (color_matrix, lambda those: magnitude_spectrum(those, (8, 6), IMAGENET_COLORS)):
+        torch.testing.assert_close(compute(paths), compute(tensors))
 
 
 BAD = [
