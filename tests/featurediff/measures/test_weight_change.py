@@ -133,16 +133,12 @@ def test_a_network_beside_itself_is_exactly_unchanged_and_left_alone(resnet: nn.
 
 
 @pytest.mark.parametrize(
-    ("parameter", "layer"),
-    [
-        ("layer1.1.bn2.running_var", "layer1.1"),
-        ("layer2.0.downsample.0.weight", "layer2.0"),
-        ("layer1.1.conv2.weight", "layer1.1"),
-    ],
+    ("layer", "parameter"),
+    [("layer1.1", "bn2.running_var"), ("layer2.0", "downsample.0.weight"), ("layer1.1", "conv2.weight")],
 )
-def test_a_planted_change_is_found_in_its_channel_alone(resnet: nn.Module, parameter: str, layer: str) -> None:
+def test_a_planted_change_is_found_in_its_channel_alone(resnet: nn.Module, layer: str, parameter: str) -> None:
     tuned = copy.deepcopy(resnet)
-    tuned.state_dict()[parameter][7] *= 2
+    tuned.state_dict()[f"{layer}.{parameter}"][7] *= 2
     table = weight_change(resnet, tuned, [layer])
     assert table.loc[table["weight_change"] > 0, "channel"].tolist() == [7]
 
