@@ -43,9 +43,7 @@ def tables(setting: proof.Setting, base: proof.View) -> dict[str, pd.DataFrame]:
     return proof.study(setting, pair, proof.unpaired_similarity(base, view), CHANGES, 2)
 
 
-def test_planted_channels_are_told_from_drifting_ones_and_alone(
-    tables: dict[str, pd.DataFrame],
-) -> None:
+def test_planted_channels_are_told_from_drifting_ones_and_alone(tables: dict[str, pd.DataFrame]) -> None:
     for kind, least in {"replaced": 0.99, "half": 0.95, "quarter": 0.85}.items():
         assert tables[kind]["kind"].value_counts().to_dict() == {UNCHANGED: 20, kind: 5}
         assert proof.measure_auc(tables[kind], "picture_correlation")[0] >= least

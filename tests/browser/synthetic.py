@@ -140,11 +140,7 @@ def _same_sheets(results: Path, network: str, layer: str, count: int) -> None:
 
 
 def _tables(
-    results: Path,
-    network: str,
-    layers: Mapping[str, int],
-    embeddings: Mapping[tuple[str, str], np.ndarray],
-    random: Any,
+    results: Path, network: str, layers: Mapping[str, int], embeddings: dict[tuple[str, str], np.ndarray], random: Any
 ) -> None:
     folder, tables = results / "compare" / network, []
     for layer, count in layers.items():
