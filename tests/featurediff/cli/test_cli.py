@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -73,8 +74,5 @@ def test_tab_completion(typed: str, expected: set[str], made_results: Path, monk
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def defect(_folder: Path) -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(cli, "Results", defect)
+    monkeypatch.setattr(cli, "Results", Mock(side_effect=ZeroDivisionError))
     assert isinstance(CliRunner().invoke(cli.main, ["show", "layer4.1:1"]).exception, ZeroDivisionError)
