@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from feature_vis.errors import InputError
+from feature_vis.files import write_text
 from feature_vis.networks.models import build
 from feature_vis.networks.user_module import is_user_module, source_digest, source_files, within
 
@@ -22,15 +23,11 @@ def test_a_users_module_is_said_from_the_working_folder(tmp_path: Path, monkeypa
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """`outer` imports `inner.parts` and, in a function, `late`; `stranger` is imported by none."""
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "__init__.py").write_text("")
-    (tmp_path / "inner" / "parts.py").write_text("from . import deepest\nVALUE = 1\n")
-    (tmp_path / "inner" / "deepest.py").write_text("import os\n")
-    (tmp_path / "late.py").write_text("")
-    (tmp_path / "stranger.py").write_text("")
-    (tmp_path / "outer.py").write_text(
-        "import torch\nfrom inner.parts import VALUE\n\n\ndef build():\n    import late\n    return torch.nn.ReLU()\n"
-    )
+    files = {"inner/parts.py": "from . import deepest\nVALUE = 1\n", "inner/deepest.py": "import os\n"}
+    build = "def build():\n    import late\n    return torch.nn.ReLU()\n"
+    files["outer.py"] = f"import torch\nfrom inner.parts import VALUE\n\n\n{build}"
+    for name, text in {**files, "inner/__init__.py": "", "late.py": "", "stranger.py": ""}.items():
+        write_text(tmp_path / name, text)
     return tmp_path
 
 

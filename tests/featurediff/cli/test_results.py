@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_vis.errors import InputError
+from feature_vis.files import write_text
 from featurediff.cli.results import ChannelId, Results, parse_channel_id
 
 part = st.text("abcXYZ019_", min_size=1, max_size=12)
@@ -43,8 +44,7 @@ def test_networks_layers_and_pictures_by_seed(made_results: Path, tmp_path: Path
     folder = made_results / "dogs" / "pictures" / "layer4.1"
     assert pictures == [folder / "channel3.png", *(folder / f"seed{seed}" / "channel3.png" for seed in (1, 2, 3))]
     for seed in (10, 2, 1):
-        (tmp_path / "base" / "pictures" / "l" / f"seed{seed}").mkdir(parents=True)
-        (tmp_path / "base" / "pictures" / "l" / f"seed{seed}" / "channel0.png").touch()
+        write_text(tmp_path / "base" / "pictures" / "l" / f"seed{seed}" / "channel0.png", "")
     found = Results(tmp_path).pictures("base", ChannelId("l", 0))
     assert [path.parent.name for path in found] == ["seed1", "seed2", "seed10"]
 
@@ -60,9 +60,7 @@ def test_no_results(tmp_path: Path) -> None:
     "text", ["", "layer,channel\n", "layer,channel\nlayer4.1\n", "layer,channel\nl,x\n", "layer,channel\nl,1,2\n", "\0"]
 )
 def test_a_table_that_is_not_whole_names_its_file(text: str, tmp_path: Path) -> None:
-    table = tmp_path / "compare" / "dogs" / "ranking.csv"
-    table.parent.mkdir(parents=True)
-    table.write_text(text)
+    write_text(tmp_path / "compare" / "dogs" / "ranking.csv", text)
     with pytest.raises(InputError, match=r"ranking\.csv is not a whole table"):
         Results(tmp_path).rows("dogs")
 

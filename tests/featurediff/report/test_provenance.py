@@ -4,12 +4,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from feature_vis.files import write_text as write
 from featurediff.report.provenance import describe_embedder, devices, revision, seconds_by_step, start_command, versions
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def test_devices_are_those_that_the_logs_name(tmp_path: Path) -> None:
