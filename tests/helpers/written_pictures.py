@@ -17,7 +17,6 @@ def write(folder: Path, random: np.random.Generator, changed: int | None = None)
     paths = []
     for seed in SEEDS:
         place = folder / f"seed{seed}" if seed else folder
-        place.mkdir(parents=True, exist_ok=True)
         for channel in CHANNELS:
             picture = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
             paths.append(str(place / f"channel{channel}.png"))

@@ -16,7 +16,6 @@ def test_what_pictures_say_is_listed_and_they_are_named_again(tmp_path) -> None:
     folder = tmp_path / "layer4.2"
     paths = [folder / name for name in ("seed1/channel10.png", "channel10.png", "seed1/channel2.png", "channel2.png")]
     for path, channel, value in zip(paths, (10, 10, 2, 2), (140, 140, 128, 128), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_picture(path, np.full((8, 8, 3), value, np.uint8), {"channel": channel} | notes)
     pictures = measure_pictures(paths, "dogs", "layer4.2")
     assert pictures["sha256"].tolist() == [hashlib.sha256(path.read_bytes()).hexdigest() for path in reversed(paths)]
