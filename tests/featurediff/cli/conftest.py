@@ -1,18 +1,17 @@
 """Commands in this process; a small results folder with real statistics in its tables, and no training behind it."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
-from feature_vis.images.png import write_picture
-from feature_vis.networks.models import build
+from feature_vis.images.png import channel_of, write_picture
 from featurediff.cli.main import main
 from featurediff.comparison.compare import describe_columns, rank_layers
-from featurediff.networks import Network, save_network
+from featurediff.rendering.paths import picture_paths
 from featurediff.statistics.combined_score import add_combined_score
 from featurediff.statistics.mmd import visual_table
 
@@ -26,12 +25,6 @@ PLANTED = 5
 def planted() -> int:
     """The channel of layer4.1 that is another one in the tuned networks."""
     return PLANTED
-
-
-@pytest.fixture
-def workflow(request: pytest.FixtureRequest) -> Path:
-    """The checkout."""
-    return request.config.rootpath
 
 
 @pytest.fixture(scope="session")
@@ -48,25 +41,13 @@ def run() -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
-def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ResNet-18 of two classes with random weights, as the workflow keeps its networks."""
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("network") / "network.pth"
-    save_network(file, Network("resnet18", build("resnet18", classes=2).state_dict()))
-    return file
-
-
-@pytest.fixture(scope="session")
 def made_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "results"
     rng = np.random.default_rng(0)
-    for network in ("base", "dogs", "cars"):
-        for layer in LAYERS:
-            for channel in CHANNELS:
-                for seed in SEEDS:
-                    place = folder / network / "pictures" / layer / (f"seed{seed}" if seed else "")
-                    pixels = rng.integers(0, 255, (4, 4, 3), np.uint8)
-                    write_picture(place / f"channel{channel}.png", pixels, {"layer": layer, "channel": channel})
+    for network, layer in itertools.product(("base", "dogs", "cars"), LAYERS):
+        for path in picture_paths(folder / network / "pictures" / layer, CHANNELS, SEEDS):
+            notes = {"layer": layer, "channel": channel_of(path)}
+            write_picture(path, rng.integers(0, 255, (4, 4, 3), np.uint8), notes)
     for network in ("dogs", "cars"):
         write_tables(folder / "compare" / network, network, rng)
     pair = folder / "compare" / "dogs" / "layer4.1" / "most_different" / f"rank1_channel{PLANTED}.png"

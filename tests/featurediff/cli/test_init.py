@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+from places import REPOSITORY
 from workflow.conftest import draw_pictures
 
 from feature_vis.errors import InputError
+from feature_vis.files import write_text
 from featurediff.cli.init import Answers, guess_format, last_blocks, write_config
 
 
@@ -32,10 +34,10 @@ def test_without_a_terminal_the_options_suffice(run, birds: Path, small_weights:
     run("init", out, *options, "--force")
 
 
-def test_the_examples_can_be_written(run, tmp_path: Path, workflow: Path) -> None:
+def test_the_examples_can_be_written(run, tmp_path: Path) -> None:
     result = run("init", tmp_path / "demo", "--example", "demo")
     assert f"featurediff run --directory {tmp_path / 'demo'}" in result.stdout
-    assert (tmp_path / "demo" / "config.yaml").read_bytes() == (workflow / "config.yaml").read_bytes()
+    assert (tmp_path / "demo" / "config.yaml").read_bytes() == (REPOSITORY / "config.yaml").read_bytes()
     run("init", tmp_path, "--example", "paper")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["results"] == "results/paper"
     result = run("init", tmp_path / "x", "--example", "zzz", status=1)
@@ -101,8 +103,7 @@ def test_what_is_not_given_is_asked_with_a_default(birds: Path, tmp_path: Path) 
 )
 def test_the_layout_is_seen(files: dict[str, str], expected: str, tmp_path: Path) -> None:
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+        write_text(tmp_path / name, text)
     assert guess_format(tmp_path) == expected
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from places import python
+from places import REPOSITORY, python
 
 from feature_vis.errors import InputError
 from featurediff.cli import workflow as module
@@ -43,11 +43,11 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     ],
 )
 def test_all_cores_where_no_option_limits_the_jobs(
-    options: str, limited: bool, run, tmp_path: Path, workflow: Path, called: list[list[str]]
+    options: str, limited: bool, run, tmp_path: Path, called: list[list[str]]
 ) -> None:
     (tmp_path / "config.yaml").touch()
     run("run", "-d", tmp_path, *options.split(), status=7)
-    start = ["-m", "snakemake", "--snakefile", str(workflow / "Snakefile"), "--directory", str(tmp_path)]
+    start = ["-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(tmp_path)]
     assert called == [[*start, *([] if limited else ["--cores", "all"]), *options.split()]]
 
 
@@ -91,15 +91,15 @@ def test_snakemake_ends_by_itself_before_this_process_does(
 
 
 def test_the_workflow_of_the_checkout_of_the_installed_package_and_another(
-    tmp_path: Path, workflow: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find_workflow() == workflow
+    assert find_workflow() == REPOSITORY
     package = tmp_path / "site-packages" / "featurediff"
     (package / "workflow" / "rules").mkdir(parents=True)
     (package / "workflow" / "Snakefile").touch()
     monkeypatch.setattr(module, "_PACKAGE", package)
     assert find_workflow() == package / "workflow"
-    assert find_workflow(workflow) == workflow
+    assert find_workflow(REPOSITORY) == REPOSITORY
     (tmp_path / "Snakefile").touch()  # somebody else's
     with pytest.raises(InputError, match="there is no workflow in"):
         find_workflow(tmp_path)

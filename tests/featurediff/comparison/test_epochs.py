@@ -12,7 +12,6 @@ import yaml
 from torch import nn
 
 from feature_vis.images.png import channel_of, read_picture, write_picture
-from feature_vis.networks.models import build
 from feature_vis.recipe import Recipe
 from featurediff.comparison.compare import describe_columns, rank_layers
 from featurediff.comparison.epochs import film_channels, film_pairs, measure_epoch, render_epoch
@@ -30,12 +29,6 @@ SEEDS = (0, 1)
 ALL = {"layer3.1": [0, 1], "layer4.1": list(range(12))}
 CHOSEN = {"layer3.1": [1], "layer4.1": [7, 2, 4]}
 RECIPES = {layer: {"layer": Recipe(size=32, steps=2).settings(), "channels": {}} for layer in ALL}
-
-
-@pytest.fixture(scope="module")
-def base() -> nn.Module:
-    torch.manual_seed(0)
-    return build("resnet18", classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +145,6 @@ def test_grey_pictures_of_the_epoch_are_found_and_those_of_the_base_are_known(tm
         for path in picture_paths(tmp_path / "epoch" / layer, numbers, SEEDS):
             grey = path.endswith("a/seed1/channel2.png")
             picture = np.full((16, 16, 3), 128) if grey else random.integers(0, 255, (16, 16, 3))
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
             write_picture(path, picture.astype(np.uint8), {**notes, "channel": channel_of(path)})
     known = [("base", "b", 3, 0), ("tuned", "b", 0, 0), ("base", "c", 0, 0)]
     table = pd.DataFrame(known, columns=["network", "layer", "channel", "seed"])

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from torch import nn
+from workflow.conftest import draw_pictures
 
 from feature_vis.images.png import write_picture
-from feature_vis.networks.models import build
 from featurediff.data.split import make_split, write_split
 from featurediff.measures.channels import (
     COLUMNS,
@@ -29,12 +28,6 @@ BESIDE = ("selectivity", "layers", "top_images")
 
 
 @pytest.fixture(scope="module")
-def base() -> nn.Module:
-    torch.manual_seed(0)
-    return build("resnet18", classes=2)
-
-
-@pytest.fixture(scope="module")
 def tuned(base) -> nn.Module:
     """The base with another filter for channel 1 of layer4.1."""
     changed = copy.deepcopy(base)
@@ -46,13 +39,10 @@ def tuned(base) -> nn.Module:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> tuple[dict[str, str], dict[str, str]]:
     """Two image folders and their splits, with one name for pictures of both."""
-    random, splits, roots = np.random.default_rng(0), {}, {}
-    for name in ("first", "second"):
+    splits, roots = {}, {}
+    for seed, name in enumerate(("first", "second")):
         root = tmp_path_factory.mktemp(name)
-        for label in ("cat", "<dog>"):
-            (root / label).mkdir()
-            for number in range(6):
-                Image.fromarray(random.integers(0, 255, (40, 36, 3), np.uint8)).save(root / label / f"{number}.png")
+        draw_pictures(root, seed, ("cat", "<dog>"))
         table, _ = make_split("image_folder", root, val_fraction=0.2, seed=0)
         splits[name], roots[name] = str(root.parent / f"{name}.csv"), str(root)
         write_split(splits[name], table)
