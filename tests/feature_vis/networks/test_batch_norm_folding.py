@@ -1,6 +1,7 @@
 """Batch norm folded away: fewer passes, the same activations; and left alone where that would not be so."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -77,28 +78,24 @@ class Pair(nn.Module):
             nn.utils.parametrizations.spectral_norm(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
-        match self.oddity:
-            case "shared convolution":
-                return self.norm(self.conv(x)) + self.conv(x.flip(3))
-            case "shared norm":
-                return self.norm(self.conv(x)) + self.norm(self.other(x))
-            case "read elsewhere":
-                x = self.conv(x)
-                return self.norm(x) + x
-            case "two norms":
-                x = self.conv(x)
-                return self.norm(x) * self.other(x)
-            case "norm first":
-                return self.conv(self.norm(x))
-            case "something between":
-                return self.norm(self.conv(x).relu())
-            case "by keyword":
-                return self.norm(input=self.conv(x))
-        return self.norm(self.conv(x))
+        return ODDITIES.get(self.oddity, in_turn)(self, x)
 
 
-ODDITIES = ["shared convolution", "shared norm", "read elsewhere", "two norms", "norm first", "something between"]
-ODDITIES += ["by keyword", "norm that does more", "weights made on the way"]
+def in_turn(pair: Pair, x: Tensor) -> Tensor:
+    return pair.norm(pair.conv(x))
+
+
+ODDITIES: dict[str, Callable[[Pair, Tensor], Tensor]] = {
+    "shared convolution": lambda pair, x: pair.norm(pair.conv(x)) + pair.conv(x.flip(3)),
+    "shared norm": lambda pair, x: pair.norm(pair.conv(x)) + pair.norm(pair.other(x)),
+    "read elsewhere": lambda pair, x: pair.norm(y := pair.conv(x)) + y,
+    "two norms": lambda pair, x: pair.norm(y := pair.conv(x)) * pair.other(y),
+    "norm first": lambda pair, x: pair.conv(pair.norm(x)),
+    "something between": lambda pair, x: pair.norm(pair.conv(x).relu()),
+    "by keyword": lambda pair, x: pair.norm(input=pair.conv(x)),
+    "norm that does more": in_turn,
+    "weights made on the way": in_turn,
+}
 
 
 @pytest.mark.parametrize("oddity", ODDITIES)
