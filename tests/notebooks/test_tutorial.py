@@ -29,20 +29,10 @@ def test_the_tutorial_runs_and_finds_the_planted_change(
         monkeypatch.setenv(f"TUTORIAL_{name}", value)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(part for part in sys.path if part))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    client = NotebookClient(
-        tutorial, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()
-    printed = [
-        output.text
-        for cell in tutorial.cells
-        for output in cell.get("outputs", [])
-        if output.output_type == "stream" and output.name == "stdout"
-    ]
-    assert printed[-1] == "most changed: 1 4\n"
-    pictures = [
-        output for cell in tutorial.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
-    ]
-    assert len(pictures) == 9
-    errors = [o for cell in tutorial.cells for o in cell.get("outputs", []) if o.output_type == "stream"]
-    assert all(output.name == "stdout" for output in errors), "a cell warned"
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(tutorial, timeout=300, kernel_name="python3", resources=resources).execute()
+    outputs = [output for cell in tutorial.cells for output in cell.get("outputs", [])]
+    printed = [output for output in outputs if output.output_type == "stream"]
+    assert printed[-1].text == "most changed: 1 4\n"
+    assert all(output.name == "stdout" for output in printed), "a cell warned"
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 9
