@@ -21,34 +21,20 @@ def test_similarities_are_what_their_names_say(seeds: int) -> None:
     for k, row in rows.iterrows():
         b, t = base[k], tuned[k]
         crossed = itertools.product([j for j in range(5) if j != k], range(seeds), range(seeds))
+        across = [cosine(b[s], tuned[j, u]) + cosine(t[s], base[j, u]) for j, s, u in crossed]
         expected = {
             "paired_similarity": np.mean([cosine(b[s], t[s]) for s in range(seeds)]),
             "first_similarity": cosine(b[0], t[0]),
             "floor_base": np.mean([cosine(b[s], b[u]) for s, u in different]),
             "floor_tuned": np.mean([cosine(t[s], t[u]) for s, u in different]),
             "between_similarity": np.mean([cosine(b[s], t[u]) for s, u in different]),
-            "mismatched_similarity": np.mean(
-                [cosine(b[s], tuned[j, u]) + cosine(t[s], base[j, u]) for j, s, u in crossed]
-            )
-            / 2,
+            "mismatched_similarity": np.mean(across) / 2,
         }
         expected["floor"] = (expected["floor_base"] + expected["floor_tuned"]) / 2
         expected["visual_change"] = 2 * (expected["floor"] - expected["between_similarity"])
         above, between = expected["floor"] - expected["mismatched_similarity"], expected["between_similarity"]
         expected["retained"] = (between - expected["mismatched_similarity"]) / above
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-12)
-
-
-def test_visual_change_is_unbiased() -> None:
-    # 4000 channels of one kind; with many seeds the squared distance of mean directions is known
-    rng = np.random.default_rng(3)
-    shift = np.array([0.5, -0.3, 0.2, 0])
-    base = np.array([1, 1, 1, 1.0]) + 0.5 * rng.normal(size=(4000, 3, 4))
-    tuned = base + shift + 0.2 * rng.normal(size=base.shape)  # pairs depend on one another
-    directions = [(x / np.linalg.norm(x, axis=2, keepdims=True)).mean((0, 1)) for x in (base, tuned)]
-    change = similarities(base, tuned).visual_change
-    error = change.std() / np.sqrt(len(change))
-    assert change.mean() == pytest.approx(((directions[0] - directions[1]) ** 2).sum(), abs=3 * error)
 
 
 def test_lengths_order_and_exchange_decide_nothing() -> None:
@@ -240,35 +226,19 @@ def test_where_most_channels_changed_the_layers_own_null_is_cautious() -> None:
     assert power_hidden < 0.2 < 0.9 < power
 
 
-def test_intervals_are_the_jackknifes() -> None:
-    base, tuned, _ = simulate(0, 12, 4, drift=0.2)
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_intervals_are_the_jackknifes(seeds: int) -> None:
+    base, tuned, _ = simulate(0, 12, seeds, drift=0.2)
     found = similarities(base, tuned)
     null = fit_distance_null(found.paired_distance, found.floor)
     rows = table(base, tuned)
     columns = ["excess", "excess_low", "excess_high", "p_excess"]
     pd.testing.assert_frame_equal(table(base[:4], tuned[:4], null=null)[columns], rows.loc[:3, columns])
-    rest = [table(np.delete(base, s, 1), np.delete(tuned, s, 1), null=null) for s in range(4)]
+    rest = [table(np.delete(base, s, 1), np.delete(tuned, s, 1), null=null) for s in range(seeds)]
     for name in ("visual_change", "excess"):
         value, without = rows[name].to_numpy(), np.array([each[name] for each in rest])  # (K,), (S, K)
-        pseudo = 4 * value - 3 * without
+        pseudo = seeds * value - (seeds - 1) * without
         of_mean = stats.ttest_1samp(pseudo, 0).confidence_interval()
         moved = value - pseudo.mean(0)  # the interval is around the value itself
         assert rows[f"{name}_low"].to_numpy() == pytest.approx(of_mean.low + moved, abs=1e-9)
         assert rows[f"{name}_high"].to_numpy() == pytest.approx(of_mean.high + moved, abs=1e-9)
-
-
-@pytest.mark.parametrize("seeds", [3, 4])
-@pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
-def test_interval_of_visual_change_covers(seeds: int, shift: float) -> None:
-    rng = np.random.default_rng(seeds)
-
-    def draw(count: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-        common = 0.5 * rng.normal(size=(count, seeds, 8))
-        own = 0.3 * rng.normal(size=(count, seeds, 8))
-        return 1 + common, 1 + common + own + shift * np.eye(8)[0] - own.mean((0, 1)) * (shift == 0)
-
-    many = [x / np.linalg.norm(x, axis=2, keepdims=True) for x in draw(100_000, 1)]
-    truth = ((many[0].mean((0, 1)) - many[1].mean((0, 1))) ** 2).sum()
-    rows = table(*draw(1000, seeds))
-    covered = (rows["visual_change_low"] <= truth) & (truth <= rows["visual_change_high"])
-    assert covered.mean() >= 0.93
