@@ -17,12 +17,11 @@ OTHER |= {"precision": "float32", "seed": 1}
 
 
 @pytest.fixture(autouse=True)
-def files(tmp_path, monkeypatch) -> Path:
+def files(tmp_path, monkeypatch) -> None:
     """The files that recipes name, in the working folder."""
     monkeypatch.chdir(tmp_path)
     for name in ("statistics.npz", "start.png"):
         Path(name).write_bytes(b"1")
-    return tmp_path
 
 
 def key(settings: Recipe) -> str:
@@ -33,10 +32,7 @@ def test_every_setting_and_the_version_are_in_the_key(monkeypatch) -> None:
     assert set(OTHER) == {field.name for field in dataclasses.fields(Recipe)}
     assert all(getattr(Recipe(), name) != value for name, value in OTHER.items())
     keys = {key(dataclasses.replace(Recipe(), **{name: value})) for name, value in OTHER.items()}
-    keys |= {
-        content_key(Recipe(), layer, channel, digest)
-        for layer, channel, digest in [("l", 0, "d"), ("m", 0, "d"), ("l", 1, "d"), ("l", 0, "e")]
-    }
+    keys |= {content_key(Recipe(), *of) for of in [("l", 0, "d"), ("m", 0, "d"), ("l", 1, "d"), ("l", 0, "e")]}
     assert len(keys) == len(OTHER) + 4
     assert key(Recipe()) == key(Recipe.from_settings(Recipe().settings()))
     before = key(Recipe())
