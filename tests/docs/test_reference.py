@@ -44,22 +44,16 @@ def test_every_key_of_the_schema_is_on_the_page(generated: SimpleNamespace) -> N
 
 
 def test_a_key_says_what_it_may_be(generated: SimpleNamespace) -> None:
-    page = generated.config_page(
-        {
-            "properties": {
-                "mode": {"enum": ["a", 1], "default": "a", "description": "A | B."},
-                "size": {"oneOf": [{"type": "integer", "minimum": 16}, {"type": "array", "items": {"type": "string"}}]},
-                "share": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
-                "made": {"$ref": "#/$defs/recipe"},
-                "things": {
-                    "additionalProperties": {"type": "object", "properties": {"on": {"type": "boolean"}}},
-                    "type": "object",
-                },
-            },
-            "required": ["size"],
-            "$defs": {"recipe": {"properties": {}}},
-        }
-    )
+    properties = {
+        "mode": {"enum": ["a", 1], "default": "a", "description": "A | B."},
+        "size": {"oneOf": [{"type": "integer", "minimum": 16}, {"type": "array", "items": {"type": "string"}}]},
+        "share": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 1},
+        "made": {"$ref": "#/$defs/recipe"},
+    }
+    thing = {"type": "object", "properties": {"on": {"type": "boolean"}}}
+    properties["things"] = {"type": "object", "additionalProperties": thing}
+    schema = {"properties": properties, "required": ["size"], "$defs": {"recipe": {"properties": {}}}}
+    page = generated.config_page(schema)
     assert "| `mode` | `a` or `1` | `a` | A \\| B. |" in page
     assert "| `size` | whole number, at least 16 or list of text |  | Required. |" in page
     assert "| `share` | number or `null`, above 0, at most 1 |  |  |" in page
