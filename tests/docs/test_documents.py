@@ -88,9 +88,8 @@ def test_every_file_and_module_is_there(document: str) -> None:
     """Those of the project; `<name>` and `*` stand for any."""
     if document == "CHANGELOG.md":
         return  # it names what there was
-    words = {word for command in commands(document) for word in command} | set(
-        re.findall(r"`([^`\n]+)`", prose(document))
-    )
+    words = {word for command in commands(document) for word in command}
+    words |= set(re.findall(r"`([^`\n]+)`", prose(document)))
     for word in words:
         if re.fullmatch(rf"({'|'.join(OURS)})/[\w./*<>-]*", word) and not word.startswith("config/config"):
             assert list(REPOSITORY.glob(re.sub(r"<\w+>", "*", word))), word
