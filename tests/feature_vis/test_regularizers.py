@@ -26,9 +26,8 @@ def test_blur_is_the_distance_to_a_copy_blurred_by_scipy(pictures: torch.Tensor)
     weights = np.array([[1, 1, 1], [1, 2, 1], [1, 1, 1]]) / 2
 
     def blurred(plane: np.ndarray) -> np.ndarray:
-        return scipy.ndimage.correlate(plane, weights, mode="constant") / scipy.ndimage.correlate(
-            np.ones_like(plane), weights, mode="constant"
-        )
+        inside = scipy.ndimage.correlate(np.ones_like(plane), weights, mode="constant")
+        return scipy.ndimage.correlate(plane, weights, mode="constant") / inside
 
     copies = np.stack([[blurred(plane) for plane in picture] for picture in pictures.numpy()])
     np.testing.assert_allclose(blur(pictures), 0.5 * ((pictures.numpy() - copies) ** 2).mean((1, 2, 3)))
@@ -47,12 +46,6 @@ def test_an_even_grey_picture_pays_nothing_and_gets_a_gradient(name: str) -> Non
     assert paid.detach().abs().max() < 2e-6
     assert torch.isfinite(gradient).all()
     assert (REGULARIZERS[name](torch.rand(2, 3, 8, 8)) > 0.001).all()
-
-
-@pytest.mark.parametrize("name", REGULARIZERS)
-def test_a_larger_picture_of_the_same_kind_pays_about_the_same(name: str) -> None:
-    small, large = (torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(1)) for size in (64, 192))
-    assert float(REGULARIZERS[name](large)) == pytest.approx(float(REGULARIZERS[name](small)), rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["total_variation", "l1", "l2"])  # blur's gradient leaves its copy out on purpose
