@@ -203,16 +203,13 @@ def test_the_draws_of_a_published_recipe_do_not_change() -> None:
     np.testing.assert_allclose(small[:, :, 2], [[0, -4], [1.0003951, -3.1278462], [-3.9766395, -5.1234951]], atol=1e-6)
 
 
-def test_draws_stay_within_their_bounds_and_reach_them() -> None:
+def test_draws_stay_within_their_bounds_and_reach_them(monkeypatch: pytest.MonkeyPatch) -> None:
     shifts = draw(Transforms(translate=(3, 0)), 2000, "bounds").matrices[:, :, 2]
     assert {int(value) for value in shifts.flatten()} == set(range(-3, 4))
     angles = draw(Transforms(rotate=(-90, 0, 30)), 500, "bounds").matrices[:, 0, 1].rad2deg().sin()
     assert len({round(float(angle), 4) for angle in angles}) == 3
     factors = 1 / draw(Transforms(scale=(0.5, 1, 2)), 500, "bounds").matrices[:, 0, 0]
     assert {round(float(factor), 4) for factor in factors} == {0.5, 1, 2}
-
-
-def test_the_largest_random_number_stays_within_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     # the last number before 1: times a whole number it must not round up to that number
     monkeypatch.setattr(torch, "rand", lambda shape, generator: torch.full(shape, 1 - 2**-24))
     shift = draw(Transforms(translate=(5, 0)), 1, 0).matrices[0, :, 2]
