@@ -19,14 +19,8 @@ class Block(nn.Module):
 
 
 def cnn() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 12, 5, stride=2, padding=2),
-        Block(12),
-        Block(12),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(12, 4),
-    )
+    body = [nn.Conv2d(3, 12, 5, stride=2, padding=2), Block(12), Block(12)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4))
 
 
 def vit() -> nn.Module:
