@@ -7,16 +7,9 @@ import pytest
 from feature_vis.errors import InputError
 from featurediff.runtime.tables import join_reasons, read_table, read_tables, write_table
 
-TABLE = pd.DataFrame(
-    {
-        "layer": ["1", "NA", "layer4.2"],
-        "class_base": ["None", "07", "a,b"],
-        "channel": [0, 1, 2],
-        "excess": [1.5, np.nan, -2.0],
-        "frozen": [True, False, True],
-        "rank": pd.array([1, None, 2], dtype="Int64"),
-    }
-)
+NAMES = {"layer": ["1", "NA", "layer4.2"], "class_base": ["None", "07", "a,b"]}
+NUMBERS = {"channel": [0, 1, 2], "excess": [1.5, np.nan, -2.0], "frozen": [True, False, True]}
+TABLE = pd.DataFrame({**NAMES, **NUMBERS, "rank": pd.array([1, None, 2], dtype="Int64")})
 
 
 def test_names_stay_names_and_parquet_keeps_types(tmp_path) -> None:
