@@ -88,9 +88,8 @@ def test_scans_without_end_are_refused(tmp_path: Path) -> None:
     for scans in (image_files._MAX_SCANS, image_files._MAX_SCANS + 1):
         (tmp_path / f"{scans}.jpg").write_bytes(progressive(scans))
     assert decode(tmp_path / "500.jpg", lambda image: image.size) == (24, 20)
-    assert decode(tmp_path / "501.jpg", np.asarray) == Fault(
-        "a picture that takes too long", "501 scans; 500 are allowed"
-    )
+    fault = Fault("a picture that takes too long", "501 scans; 500 are allowed")
+    assert decode(tmp_path / "501.jpg", np.asarray) == fault
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the unit of ru_maxrss")
