@@ -6,8 +6,6 @@ import zlib
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-__all__ = ["bounded", "chunk", "edits", "mutated", "with_checksums"]
-
 # (place, what is done there, bytes)
 edits = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 3), st.binary(min_size=1, max_size=6)), max_size=8)
 
