@@ -33,12 +33,9 @@ def rendered(wanted: list[Objective], recipe: Recipe, **options: object) -> list
 
 
 def same(one: Rendered, other: Rendered) -> bool:
-    return (
-        np.array_equal(one.picture, other.picture)
-        and np.array_equal(one.trajectory, other.trajectory)
-        and (one.stopped, one.activation_start, one.activation_reached)
-        == (other.stopped, other.activation_start, other.activation_reached)
-    )
+    arrays = [(one.picture, other.picture), (one.trajectory, other.trajectory)]
+    rest = [(it.stopped, it.activation_start, it.activation_reached) for it in (one, other)]
+    return all(np.array_equal(*pair) for pair in arrays) and rest[0] == rest[1]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
