@@ -142,9 +142,7 @@ def test_mistakes_are_all_named_at_once(resnet) -> None:
         "features.12: a picture of 48 × 48 px is too small for it, the least is 63 px",
     ):
         assert sum(part in line for line in said) == 1
-    with (
-        pytest.raises(InputError) as caught,
-        prepared_networks(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32),
-    ):
+    networks = prepared_networks(wanted, (48, 48), CPU, before_relu=True, dtype=torch.float32)
+    with pytest.raises(InputError) as caught, networks:
         pass
     assert str(caught.value) == "\n".join(said)
