@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from feature_vis.errors import InputError
 from feature_vis.networks.activations import activations_of
+from feature_vis.networks.hooks import hooked
 from feature_vis.networks.relus import RedirectedRelu
 
 
@@ -88,13 +89,9 @@ def test_several_layers_at_once_are_each_as_if_alone(resnet, before_relu: bool) 
 
 def test_nothing_above_the_last_target_runs(resnet) -> None:
     entered = []
-    handles = [
-        resnet.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: entered.append(name))
-        for name in ("layer3.1", "layer4.0", "fc")
-    ]
-    read(resnet, ["layer3", "layer2"], torch.rand(1, 3, 48, 48))
-    for handle in handles:
-        handle.remove()
+    noted = {name: lambda *_, name=name: entered.append(name) for name in ("layer3.1", "layer4.0", "fc")}
+    with hooked(resnet, before=noted):
+        read(resnet, ["layer3", "layer2"], torch.rand(1, 3, 48, 48))
     assert entered == ["layer3.1"]
 
 
