@@ -300,22 +300,19 @@ def test_real_channels_render_and_stay_grey_only_after_the_relu(shared_data: Pat
     assert any(result.activation_reached == 0 and result.picture.std() < 2 for result in after_relu)
 
 
-def test_a_network_of_one_size_is_rendered_at_that_size_alone() -> None:
+def test_a_picture_grows_over_sizes_that_the_network_takes_and_one_of_another_size_is_refused(base) -> None:
+    growing = dataclasses.replace(STILL, size=150, steps=6, schedule="growing")  # over 64 and 107 px
+    result = one(Objectives(build("inception_v3"))("Mixed_7c", 3), growing)
+    assert len(result.trajectory) == 6
+    assert one(base.neuron("layer2", 5, at=(17, 17)), growing).stopped == "steps"
     torch.manual_seed(0)
     source = Objectives(build("vit_b_32"))
-    growing = dataclasses.replace(STILL, size=224, steps=3, schedule="growing")
+    growing = dataclasses.replace(growing, size=224, steps=3)
     result = one(source("encoder.layers.encoder_layer_0", 3), growing)
     assert result.activation_reached > result.activation_start
     for other in ({"size": 128}, {"transforms": "lucid"}, {"transforms": "lucid", "size": 212}):
         with pytest.raises(InputError, match="refuses a picture of"):
             one(source("encoder.layers.encoder_layer_0", 3), dataclasses.replace(growing, **other))
-
-
-def test_a_picture_grows_from_sizes_that_the_layer_takes(base) -> None:
-    growing = dataclasses.replace(STILL, size=150, steps=6, schedule="growing")  # over 64 and 107 px
-    result = one(Objectives(build("inception_v3"))("Mixed_7c", 3), growing)
-    assert len(result.trajectory) == 6
-    assert one(base.neuron("layer2", 5, at=(17, 17)), growing).stopped == "steps"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
