@@ -60,11 +60,11 @@ def pictures(tmp_path) -> dict[str, tuple[list[str], list[str]]]:
 
 def test_probe_images_are_the_validation_pictures_in_the_order_of_their_list(data) -> None:
     splits, roots = data
-    images, batches = probe_images(splits, roots, 32, None)
+    images, batches = probe_images(splits, roots, 24, None)
     assert images["data"].value_counts().to_dict() == {"first": 2, "second": 2}
     assert images["image"].tolist() == list(range(4))
     shown, labels = zip(*batches, strict=True)
-    assert torch.cat(shown).shape == (4, 3, 32, 32)
+    assert torch.cat(shown).shape == (4, 3, 24, 24)
     assert [list(label) for batch in labels for label in batch] == images[["data", "class_name"]].values.tolist()
 
 
