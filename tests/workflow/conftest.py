@@ -95,11 +95,10 @@ class Experiment:
     patience: ClassVar[int] = 1500  # seconds that a run may take
 
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
-        """Write the config, and say how snakemake is started; as many GPU jobs as cores, as there is no GPU."""
+        """Write the config, and say how snakemake is started."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += ["--resources", f"gpu={cores}", "--directory", str(self.folder), "--cores", str(cores)]
-        return [*command, *arguments]
+        return [*command, "--directory", str(self.folder), "--cores", str(cores), *arguments]
 
     def run(self, *arguments: str, check: bool = True, cores: int = 2, **variables: str) -> "Experiment":
         """Run snakemake for real; its output is kept."""

@@ -70,12 +70,11 @@ def layer(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("edit", "rendered", "changed"),
     [
-        pytest.param(lambda config: layer(config).update(channels=[0, 3, 5]), 3, set(), id="a channel more"),
         pytest.param(
-            lambda config: layer(config).update(overrides={"5": {"steps": 3}}),
-            3,
+            lambda config: layer(config).update(channels=[0, 3, 5], overrides={"5": {"steps": 3}}),
+            3 + 3,
             {f"{network}/pictures/layer4.1/channel5.png" for network in ("base", "dogs", "cars")},
-            id="an override for one channel",
+            id="a channel more, and an override for another",
         ),
         pytest.param(lambda config: config["visualize"].update(batch=3), 0, set(), id="another batch size"),
         pytest.param(  # dogs is trained from layer4.1 on: what comes before it is the same, and so are its pictures
