@@ -37,6 +37,18 @@ def test_similarities_are_what_their_names_say(seeds: int) -> None:
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
+def test_visual_change_is_unbiased() -> None:
+    # 4000 channels of one kind; with many seeds the squared distance of mean directions is known
+    rng = np.random.default_rng(3)
+    shift = np.array([0.5, -0.3, 0.2, 0])
+    base = np.array([1, 1, 1, 1.0]) + 0.5 * rng.normal(size=(4000, 3, 4))
+    tuned = base + shift + 0.2 * rng.normal(size=base.shape)  # pairs depend on one another
+    directions = [(x / np.linalg.norm(x, axis=2, keepdims=True)).mean((0, 1)) for x in (base, tuned)]
+    change = similarities(base, tuned).visual_change
+    error = change.std() / np.sqrt(len(change))
+    assert change.mean() == pytest.approx(((directions[0] - directions[1]) ** 2).sum(), abs=3 * error)
+
+
 def test_lengths_order_and_exchange_decide_nothing() -> None:
     base, tuned, _ = simulate(1, 20, 3, drift=0.2, mixed=0.5, planted=4)
     plain = table(base, tuned)
@@ -242,3 +254,20 @@ def test_intervals_are_the_jackknifes(seeds: int) -> None:
         moved = value - pseudo.mean(0)  # the interval is around the value itself
         assert rows[f"{name}_low"].to_numpy() == pytest.approx(of_mean.low + moved, abs=1e-9)
         assert rows[f"{name}_high"].to_numpy() == pytest.approx(of_mean.high + moved, abs=1e-9)
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+@pytest.mark.parametrize("shift", [0.0, 0.5, 2.0])
+def test_interval_of_visual_change_covers(seeds: int, shift: float) -> None:
+    rng = np.random.default_rng(seeds)
+
+    def draw(count: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+        common = 0.5 * rng.normal(size=(count, seeds, 8))
+        own = 0.3 * rng.normal(size=(count, seeds, 8))
+        return 1 + common, 1 + common + own + shift * np.eye(8)[0] - own.mean((0, 1)) * (shift == 0)
+
+    many = [x / np.linalg.norm(x, axis=2, keepdims=True) for x in draw(100_000, 1)]
+    truth = ((many[0].mean((0, 1)) - many[1].mean((0, 1))) ** 2).sum()
+    rows = table(*draw(1000, seeds))
+    covered = (rows["visual_change_low"] <= truth) & (truth <= rows["visual_change_high"])
+    assert covered.mean() >= 0.93
