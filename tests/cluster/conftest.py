@@ -25,10 +25,9 @@ import pytest
 import yaml
 from filelock import FileLock
 from places import REPOSITORY
-from workflow.conftest import untrained_config
+from workflow.conftest import RECORDER, untrained_config
 
 HERE = Path(__file__).parent
-RECORDER = HERE.parent / "workflow" / "recorder"
 FOLDER = Path("/tmp/featurediff-slurm")  # one for the machine: its Slurm is one, too
 GPUS = ("1", "1", "2")  # of node1, node2, node3
 LIMIT = 1500  # seconds for a test with the fixtures it is the first to ask for
@@ -44,15 +43,6 @@ def lacking() -> list[str]:
     if find_spec("snakemake_executor_plugin_slurm") is None:
         missing.append("snakemake-executor-plugin-slurm")
     return missing if os.geteuid() == 0 else [*missing, "root"]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skipped where there is no Slurm to start; in CI they fail."""
-    if not (missing := lacking()) or os.environ.get("CI") == "true":
-        return
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.skip(reason=f"a real Slurm needs {', '.join(missing)}"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -184,7 +174,9 @@ def most_at_once(jobs: list[Job]) -> int:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Slurm]:
-    assert not (missing := lacking()), f"a real Slurm needs {', '.join(missing)}"
+    """Without a Slurm to start the tests are skipped, in CI they fail."""
+    if missing := lacking():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"a real Slurm needs {', '.join(missing)}")
     with FileLock(f"{FOLDER}.lock"):
         subprocess.run([HERE / "stop_slurm.sh", FOLDER], timeout=600, check=False)  # of a session that was killed
         try:

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from made_config import assert_listed
 
 from workflow.conftest import Experiment, draw_pictures, tiny_config
 
@@ -21,17 +22,15 @@ def test_all_mistakes_of_a_config_are_named_at_once_with_their_lines(fresh: Expe
     layers = {"layer4.7": {"channels": "0-2"}, "layer4.1": {"channels": "500-512"}}
     fresh.config["visualize"] = {"recipe": {"size": 32, "steps": 2}, "layers": layers}
     output = fresh.run("-n", check=False).output
-    lines = (fresh.folder / "config.yaml").read_text().splitlines()
-    for key, words in {
-        "visualise:": "the config has an unknown key 'visualise': did you mean 'visualize'?",
-        "results:": "results: pictures/first/results lies inside the data set first",
+    expected = {
         "epochs: many": "networks.dogs.training.epochs: must be a whole number from 1 to 100,000, not 'many'",
         "train_from: layer9": "networks.cars.training.train_from: the network uses no module 'layer9'",
         "layer4.7:": "there is no layer 'layer4.7'; close names: layer4.1",
         "channels: 500-512": "there is no channel 512: the layer has 512, 0 to 511",
-    }.items():
-        number = next(n for n, line in enumerate(lines, 1) if line.strip().startswith(key))
-        assert any(f"config.yaml:{number}: " in line and words in line for line in output.splitlines()), output
+        "visualise:": "the config has an unknown key 'visualise': did you mean 'visualize'?",
+        "results:": "results: pictures/first/results lies inside the data set first",
+    }
+    assert_listed(output, fresh.folder / "config.yaml", expected)
     assert "Traceback" not in output
     assert not (fresh.folder / "results").exists()
 

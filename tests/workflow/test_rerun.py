@@ -29,16 +29,15 @@ def test_the_first_run_renders_every_channel_once(finished: Experiment) -> None:
 def test_one_picture_deleted(experiment: Experiment) -> None:
     before = experiment.pictures()
     experiment.config["visualize"]["batch"] = 64
-    name = "results/dogs/pictures/layer3.1.csv"
-    table = experiment.folder / name
-    made = table.stat().st_mtime_ns
+    table = "results/dogs/pictures/layer3.1.csv"
+    made = (experiment.folder / table).stat().st_mtime_ns
     # its batch's job is asked for through the pictures of channels 0 and 2
     (experiment.folder / "results/dogs/pictures/layer3.1/channel1.png").unlink()
-    assert experiment.run("pictures", name).rendered == 0  # the layer is frozen: the base has the picture
+    assert experiment.run("pictures", table).rendered == 0  # the layer is frozen: the base has the picture
     assert "rendered 0, reused 3" in experiment.output
-    assert table.stat().st_mtime_ns > made
+    assert (experiment.folder / table).stat().st_mtime_ns > made
     assert experiment.pictures() == before
-    assert experiment.run("pictures", name).nothing_to_do
+    assert experiment.run("pictures", table).nothing_to_do
 
 
 def test_of_several_deleted_pictures_each_is_rendered(experiment: Experiment) -> None:
@@ -151,16 +150,13 @@ def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_comment_in_lib_renders_nothing(experiment: Experiment, own_copy: Path) -> None:
+def test_other_code_renders_nothing_and_a_raised_recipe_version_all(experiment: Experiment, own_copy: Path) -> None:
     for module in ("feature_vis/render.py", "feature_vis/recipe.py", "featurediff/rendering/batch.py"):
-        file = own_copy / "lib" / module
-        file.write_text(file.read_text() + "\n# a comment\n")
+        with (own_copy / "lib" / module).open("a") as file:
+            file.write("\n# a comment\n")
     assert experiment.render().rendered == 0
-
-
-def test_a_raised_recipe_version_renders_all(experiment: Experiment, own_copy: Path) -> None:
-    file = own_copy / "lib/feature_vis/recipe.py"
-    file.write_text(file.read_text().replace(f"RECIPE_VERSION = {RECIPE_VERSION}\n", "RECIPE_VERSION = 1001\n"))
+    recipe = own_copy / "lib/feature_vis/recipe.py"
+    recipe.write_text(recipe.read_text().replace(f"RECIPE_VERSION = {RECIPE_VERSION}\n", "RECIPE_VERSION = 1001\n"))
     planned = experiment.run("pictures", "-n").output
     batches = dict(re.findall(r"^(visualize\w*) +(\d+)$", planned, re.M))
     assert sum(map(int, batches.values())) == 3 * 3  # all of three networks
