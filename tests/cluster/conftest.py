@@ -110,10 +110,6 @@ class Job:
             end=_time(found["EndTime"]),
         )
 
-    @property
-    def is_running(self) -> bool:
-        return self.state == "RUNNING"
-
 
 def _time(text: str) -> datetime | None:
     return None if text in ("Unknown", "N/A") else datetime.fromisoformat(text)
@@ -269,7 +265,7 @@ class ClusterRun:
 
     def running(self) -> list[Job]:
         """Jobs that render, now."""
-        return [job for job in self.jobs("visualize") if job.is_running]
+        return [job for job in self.jobs("visualize") if job.state == "RUNNING"]
 
     def pictures(self) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in (self.folder / "results").glob("base/pictures/*/channel*.png")}

@@ -45,6 +45,7 @@ def test_a_dry_run_says_what_would_run(name: str, loaded: Experiment) -> None:
     assert "visualize_0" in output
 
 
+@pytest.mark.long
 def test_another_scheduler_gets_what_a_job_needs(loaded: Experiment, monkeypatch) -> None:
     """The command that the Grid Engine has, in its place one that notes what it is asked for and runs it at once."""
     qsub = loaded.folder / "bin" / "qsub"

@@ -104,7 +104,6 @@ def test_another_seed_renders_its_own_pictures_alone(experiment: Experiment) -> 
     assert experiment.render().nothing_to_do
 
 
-@pytest.mark.long
 def test_a_sweep_and_an_experiment_share_the_base_and_what_training_leaves_alone(experiment: Experiment) -> None:
     networks = experiment.config["networks"]
     experiment.config["experiments"] = [{"name": "again", "networks": {"cars": networks.pop("cars")}}]
