@@ -61,7 +61,8 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
         *(NetworkFacts(name, "resnet18", BASE, name, 5, 0.97, 0.88, CLASSES, "1" * 64) for name in TUNED),
     ]
     logs = {name: _training(random) for name in (BASE, *TUNED)}
-    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), _FACTS)
+    facts = {**_FACTS, "seeds": {"seed": 0, "seeds": seeds}}
+    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), facts)
     return results / "report" / "index.html"
 
 
@@ -70,7 +71,6 @@ _FACTS = {
     "tile": SIZE,
     "command": "snakemake --cores 8",
     "embedder": "base, itself one of the networks under test",
-    "seeds": {"seed": 0, "seeds": 2},
     "links": {"Similarity by layer": "../plots/similarity.png"},
     "results": "results",
     "made": "2026-01-01 00:00 UTC",

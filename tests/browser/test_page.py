@@ -44,6 +44,14 @@ def test_the_overview_says_what_was_run_and_draws_it(visit: Open) -> None:
     expect(tab.locator("figure.chart table").first).to_contain_text("noise floor")
 
 
+def test_why_there_is_no_noise_floor(visit: Open, tmp_path: Path) -> None:
+    index = write_run(tmp_path, {"layer4.1": 3}, seeds=1)
+    expect(visit("#/overview", page=index).locator("main")).to_contain_text("floor: each channel has one picture")
+    facts = index.parent / "data" / "run.js"  # as if two seeds had been rendered, and failed
+    facts.write_text(facts.read_text().replace('"seeds":1', '"seeds":2'))
+    expect(visit("#/overview", page=index).locator("main")).to_contain_text("floor: no channel has two sound")
+
+
 @pytest.mark.parametrize("view", ["#/overview", CHANNEL, "#/compare"])
 def test_every_chart_has_a_text_and_its_data(visit: Open, view: str) -> None:
     tab = draw_all(visit(view))

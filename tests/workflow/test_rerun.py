@@ -137,19 +137,15 @@ def test_a_touched_checkpoint_and_a_touched_network_start_no_job(experiment: Exp
     assert experiment.run().nothing_to_do
 
 
-@pytest.fixture
-def own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the project, so that its code can be changed."""
-    folder = tmp_path / "project"
+def test_other_code_renders_nothing_and_a_raised_recipe_version_all(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_copy = tmp_path / "project"
     for name in ("rules", "scripts", "lib", "config", "profiles", "envs"):
-        shutil.copytree(REPOSITORY / name, folder / name)
-    shutil.copy2(REPOSITORY / "Snakefile", folder / "Snakefile")
-    shutil.copy2(REPOSITORY / "config.yaml", folder / "config.yaml")
-    monkeypatch.setattr("workflow.conftest.REPOSITORY", folder)
-    return folder
-
-
-def test_other_code_renders_nothing_and_a_raised_recipe_version_all(experiment: Experiment, own_copy: Path) -> None:
+        shutil.copytree(REPOSITORY / name, own_copy / name)
+    shutil.copy2(REPOSITORY / "Snakefile", own_copy / "Snakefile")
+    shutil.copy2(REPOSITORY / "config.yaml", own_copy / "config.yaml")
+    monkeypatch.setattr("workflow.conftest.REPOSITORY", own_copy)
     for module in ("feature_vis/render.py", "feature_vis/recipe.py", "featurediff/rendering/batch.py"):
         with (own_copy / "lib" / module).open("a") as file:
             file.write("\n# a comment\n")

@@ -127,6 +127,12 @@
     });
   }
 
+  function withoutFloor() {
+    return run.data.seeds.seeds > 1
+      ? "no channel has two sound pictures in each network (see Failed pictures)"
+      : "each channel has one picture in each network. Set seeds: 4 in the config to measure the floor";
+  }
+
   async function distributions() {
     const floors = await Promise.all(run.tuned.map((network) => column(network, "floor")));
     const has = floors.some((values) => values && values.some((value) => value !== null));
@@ -138,7 +144,7 @@
     return h("section", { "aria-labelledby": "change" }, h("h2", { id: "change" }, "How much changed"),
       h("p", {}, has
         ? "The noise floor is the similarity of two pictures of one channel in one network that start from different noise. Where a network's box lies below the noise floor, its pictures changed. Two pictures that start from the same noise stay more alike, so their similarity may lie above the floor."
-        : "With one seed there is no noise floor, so change cannot be told from chance. Set seeds: 4 in the config to measure the floor."),
+        : `There is no noise floor, so change cannot be told from chance: ${withoutFloor()}.`),
       chooser, holder);
   }
 
@@ -239,7 +245,7 @@
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
       h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
-      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, "No channel has a rank: with one seed there is no noise floor to rank against. ", h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
+      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, `No channel has a rank, as there is no noise floor: ${withoutFloor()}. `, h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
   }
 
   featurediff.views.overview = async () => {
