@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -44,12 +45,11 @@ def test_the_overview_says_what_was_run_and_draws_it(visit: Open) -> None:
     expect(tab.locator("figure.chart table").first).to_contain_text("noise floor")
 
 
-def test_why_there_is_no_noise_floor(visit: Open, tmp_path: Path) -> None:
-    index = write_run(tmp_path, {"layer4.1": 3}, seeds=1)
-    expect(visit("#/overview", page=index).locator("main")).to_contain_text("floor: each channel has one picture")
-    facts = index.parent / "data" / "run.js"  # as if two seeds had been rendered, and failed
-    facts.write_text(facts.read_text().replace('"seeds":1', '"seeds":2'))
-    expect(visit("#/overview", page=index).locator("main")).to_contain_text("floor: no channel has two sound")
+@pytest.mark.parametrize(("seeds", "why"), [(1, "one seed: no noise floor"), (2, "excess: 7 channels of the layer")])
+def test_why_no_channel_has_a_rank(visit: Open, tmp_path: Path, seeds: int, why: str) -> None:
+    tab = visit("#/overview", page=write_run(tmp_path, {"layer4.1": 8}, seeds))
+    expect(tab.locator("main")).to_contain_text(re.compile(f"No channel has a rank: [^.]*{why}"))
+    assert tab.get_by_text("There is no noise floor").count() == (seeds == 1)
 
 
 @pytest.mark.parametrize("view", ["#/overview", CHANNEL, "#/compare"])

@@ -127,12 +127,6 @@
     });
   }
 
-  function withoutFloor() {
-    return run.data.seeds.seeds > 1
-      ? "no channel has two sound pictures in each network (see Failed pictures)"
-      : "each channel has one picture in each network. Set seeds: 4 in the config to measure the floor";
-  }
-
   async function distributions() {
     const floors = await Promise.all(run.tuned.map((network) => column(network, "floor")));
     const has = floors.some((values) => values && values.some((value) => value !== null));
@@ -144,7 +138,7 @@
     return h("section", { "aria-labelledby": "change" }, h("h2", { id: "change" }, "How much changed"),
       h("p", {}, has
         ? "The noise floor is the similarity of two pictures of one channel in one network that start from different noise. Where a network's box lies below the noise floor, its pictures changed. Two pictures that start from the same noise stay more alike, so their similarity may lie above the floor."
-        : `There is no noise floor, so change cannot be told from chance: ${withoutFloor()}.`),
+        : `There is no noise floor, so change cannot be told from chance. ${run.data.seeds.seeds > 1 ? "No channel has two sound pictures in each network: see Failed pictures." : "Set seeds: 4 in the config to measure the floor."}`),
       chooser, holder);
   }
 
@@ -236,16 +230,22 @@
 
   /* ---- the channels that changed most ---- */
 
+  function commonest(texts) {
+    const counts = new Map();
+    for (const text of texts || []) if (text) counts.set(text, (counts.get(text) || 0) + 1);
+    return [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a))[0];
+  }
+
   async function most(network, many = 8) {
     const size = innerWidth < 560 ? 78 : 104;
-    const [ranks, similar, excess] = await Promise.all(["rank", "paired_similarity", "excess"].map((name) => column(network, name)));
+    const [ranks, similar, excess, reasons] = await Promise.all(["rank", "paired_similarity", "excess", "reason"].map((name) => column(network, name)));
     const ranked = [...ranks.keys()].filter((place) => ranks[place] !== null).sort((a, b) => ranks[a] - ranks[b]).slice(0, many);
     const card = (place) => h("li", {}, h("a", { class: "card large", href: link("channel", label(place), { network }) },
       featurediff.pair(network, place, size),
       h("span", { class: "line" }, h("b", {}, label(place)), h("span", {}, `rank ${ranks[place]}`)),
       h("span", { class: "line soft" }, h("span", {}, `similarity ${number(similar[place])}`), excess && excess[place] !== null ? h("span", {}, `excess ${number(excess[place])}`) : null)));
     return h("section", { "aria-label": `Most changed channels of ${network}` }, h("h3", {}, network, " ", h("a", { class: "more", href: link("browser", "", { network }) }, "all channels")),
-      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, `No channel has a rank, as there is no noise floor: ${withoutFloor()}. `, h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
+      ranked.length ? h("ul", { class: "cards" }, ranked.map(card)) : h("p", { class: "note" }, `No channel has a rank: ${commonest(reasons) || "nothing could be compared"}. `, h("a", { href: link("browser", "", { network, sort: "paired_similarity" }) }, "Browse by similarity")));
   }
 
   featurediff.views.overview = async () => {
