@@ -61,6 +61,13 @@ def test_cka_matches_the_kernels(offset: float) -> None:
     np.testing.assert_allclose(cka, expected, rtol=1e-6)
 
 
+def test_only_the_unbiased_cka_of_unrelated_layers_is_near_zero() -> None:
+    rng = np.random.default_rng(7)
+    found = np.array([linear_cka(rng.normal(size=(2, 20, 200))) for _ in range(20)])
+    assert abs(found[:, 0].mean()) < 0.03
+    assert found[:, 1].mean() > 0.8
+
+
 def test_cka_is_empty_where_nothing_varies_or_images_are_few() -> None:
     values = np.random.default_rng(8).normal(size=(2, 4, 3))
     assert np.isfinite(linear_cka(values)).all()

@@ -1,7 +1,9 @@
 """Fine-tuning: what learns, what stands still, and that a cut-off training goes on as if it had not been."""
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -169,9 +171,14 @@ def test_what_learns(name: str, train_from: str | None, learning: set[str], froz
     assert not any(flags[parameter] for parameter in frozen)
 
 
-def test_a_loss_that_is_not_finite_stops_with_a_cure(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="lower learning_rate"):
+def test_a_loss_that_is_not_finite_stops_with_a_cure_and_what_loads_ends(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "threads_for_loading", lambda *_: nullcontext(1))
+    before = set(active_children())
+    with pytest.raises(InputError, match="lower learning_rate") as caught:
         train(pictures, settings(learning_rate=1e30), tmp_path)
+    assert set(active_children()) <= before, f"though {caught.tb} still refers to the training"
 
 
 def test_a_start_and_a_head_depend_on_the_seed_alone(pictures: Path) -> None:
