@@ -92,7 +92,8 @@ def test_the_layer_that_moved_is_chosen_and_the_channel_that_moved_is_in_it(fold
     assert (results / "data" / "photographs" / "skipped.csv").read_text().count("broken.png") == 1
 
 
-def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(folder: Path, done: object) -> None:
+def test_what_is_made_again(folder: Path, done: object) -> None:
+    """One test: what it changes in the folder must not meet another's, whichever the test process runs first."""
     same = diff(folder, "--cores", "2")
     assert same.returncode == 0
     assert "Nothing to be done" in same.stdout + same.stderr
@@ -100,15 +101,11 @@ def test_the_same_again_makes_nothing_and_another_config_is_not_written_over(fol
     assert other.returncode == 1
     assert "is another config: name another folder by --out" in other.stderr
 
-
-def test_a_change_of_the_network_in_its_file_renders_again(folder: Path, done: object) -> None:
     source = folder / "nets.py"
     source.write_text(source.read_text().replace("torch.relu(x + ", "torch.relu(0.5 * x + "))
     rendered = re.findall(r"rendered (\d+), reused", again(folder, "pictures"))
-    assert [int(count) for count in rendered] == [4, 4]
+    assert [int(count) for count in rendered] == [4, 4], "a changed network is rendered again"
 
-
-def test_another_file_of_weights_is_loaded_again(folder: Path, done: object) -> None:
     shutil.copy(folder / "before.pth", folder / "after.ckpt")
     output = again(folder, "-n", "results/after/network.pth")
     assert re.search(r"load_network\s+1\b", output), output
