@@ -160,10 +160,8 @@ def test_unknown_names_come_with_the_known_ones(name: str, weights: str | None, 
 
 
 def test_what_timms_networks_need_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputError, match=r"not be downloaded .*copy the file model\.safetensors of timm/test_resnet"):
         build("timm:test_resnet.r160_in1k", weights="pretrained")
     monkeypatch.setitem(sys.modules, "timm", None)
