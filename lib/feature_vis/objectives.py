@@ -8,8 +8,8 @@
 Every objective is maximised. `str(objective)` does not contain the network, so the same expression on another network
 starts from the same noise and meets the same transforms.
 
-An expression is data; `values` evaluates many at once, each for its own picture of a batch.
-Source: lucid `optvis/objectives.py`.
+An expression is data; `evaluator` makes of many a function that evaluates them at once, each for its own picture of a
+batch. Source: lucid `optvis/objectives.py`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,23 @@ from torch import Tensor, nn
 from feature_vis.errors import InputError
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
 
-__all__ = ["Channel", "Direction", "Diversity", "Layer", "Neuron", "Objective", "Objectives", "terms", "values"]
+__all__ = [
+    "Channel",
+    "Direction",
+    "Diversity",
+    "Evaluate",
+    "Layer",
+    "Neuron",
+    "Objective",
+    "Objectives",
+    "ReadActivation",
+    "evaluator",
+    "terms",
+    "values",
+]
 
 ReadActivation = Callable[["Objectives", str], Tensor]  # a network and a layer -> its activation, (B, K, …)
+Evaluate = Callable[[ReadActivation], Tensor]  # -> one value for each picture, (B,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +160,9 @@ class Combined(Objective):
 class Term(Objective):
     """An objective read from one layer of one network.
 
-    `evaluate` takes the activation, (B, K, …), and one term for each row, all of one class -> (B,). `problem` says why
-    the term cannot be read from the activation of one picture, of shape (K, …), or is None.
+    `problem` says why the term cannot be read from the activation of one picture, of shape (K, …), or is None.
+    `places` makes tensors on a device of many terms of one class, one for each row of an activation, and `evaluate`
+    takes the activation, (B, K, …), and those tensors -> (B,).
     """
 
     source: Objectives
@@ -162,7 +177,11 @@ class Term(Objective):
         return None
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Any]) -> Tensor:
+    def places(terms: Sequence[Any], device: torch.device) -> tuple[Tensor, ...]:
+        return ()
+
+    @staticmethod
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -177,8 +196,13 @@ class Channel(Term):
         return _no_channel(self.where, self.channel, shape)
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Channel]) -> Tensor:
-        maps = _of_channels(activation, terms)  # (B, …)
+    def places(terms: Sequence[Channel], device: torch.device) -> tuple[Tensor, ...]:
+        return _rows_and_channels(terms, device)
+
+    @staticmethod
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
+        rows, channels = places
+        maps = activation[rows, channels]  # (B, …)
         return maps.flatten(1).mean(1) if maps.dim() > 1 else maps
 
 
@@ -198,12 +222,15 @@ class Neuron(Term):
         return _no_channel(self.where, self.channel, shape)
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Neuron]) -> Tensor:
-        maps = _of_channels(activation, terms)  # (B, h, w)
-        h, w = maps.shape[1:]
-        places = [term.at if term.at is not None else (h // 2, w // 2) for term in terms]
-        y, x = torch.tensor(places, device=maps.device).unbind(1)
-        return maps[torch.arange(len(maps), device=maps.device), y, x]
+    def places(terms: Sequence[Neuron], device: torch.device) -> tuple[Tensor, ...]:
+        positions = torch.tensor([term.at or (-1, -1) for term in terms], device=device)  # (B, 2), -1 for the centre
+        return *_rows_and_channels(terms, device), *positions.unbind(1)
+
+    @staticmethod
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
+        rows, channels, y, x = places
+        h, w = activation.shape[2:]
+        return activation[rows, channels, torch.where(y < 0, h // 2, y), torch.where(x < 0, w // 2, x)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,9 +247,13 @@ class Direction(Term):
         return f"{self.where}: a direction needs one number per channel, {shape[0]}, not {tuple(self.vector.shape)}"
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Direction]) -> Tensor:
+    def places(terms: Sequence[Direction], device: torch.device) -> tuple[Tensor, ...]:
+        return (torch.stack([term.vector for term in terms]).to(device),)  # (B, K)
+
+    @staticmethod
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         means = activation.flatten(2).mean(2) if activation.dim() > 2 else activation  # (B, K)
-        return (means * torch.stack([term.vector for term in terms]).to(means)).sum(1)
+        return (means * places[0].to(means)).sum(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +262,7 @@ class Layer(Term):
         return f"{self.layer}:layer"
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Layer]) -> Tensor:
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         return activation.flatten(1).square().mean(1)
 
 
@@ -249,19 +280,22 @@ class Diversity(Term):
         return f"{self.layer}:diversity"
 
     @staticmethod
-    def evaluate(activation: Tensor, terms: Sequence[Diversity]) -> Tensor:
+    def places(terms: Sequence[Diversity], device: torch.device) -> tuple[Tensor, ...]:
+        is_other = torch.tensor([[a is b for b in terms] for a in terms])  # (B, B), of the same set
+        return (is_other.fill_diagonal_(False).to(device),)
+
+    @staticmethod
+    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
+        (is_other,) = places
         features = activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)  # (B, K, N)
         grams = (features @ features.transpose(1, 2)).flatten(1)  # (B, K * K)
         grams = torch.nn.functional.normalize(grams, dim=1)
-        is_other = torch.tensor([[a is b for b in terms] for a in terms], device=grams.device)  # (B, B), same set
-        is_other.fill_diagonal_(False)
         return 1 - ((grams @ grams.T) * is_other).sum(1) / is_other.sum(1).clamp_min(1)
 
 
-def _of_channels(activation: Tensor, terms: Sequence[Any]) -> Tensor:
-    """Each row's own channel: (B, K, …) -> (B, …)."""
-    rows = torch.arange(len(terms), device=activation.device)
-    return activation[rows, torch.tensor([term.channel for term in terms], device=activation.device)]
+def _rows_and_channels(terms: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each row and its own channel, twice (B,)."""
+    return torch.arange(len(terms), device=device), torch.tensor([term.channel for term in terms], device=device)
 
 
 def _no_channel(where: str, channel: int, shape: tuple[int, ...]) -> str | None:
@@ -278,23 +312,37 @@ def terms(objective: Objective) -> Iterator[Term]:
 
 
 def values(objectives: Sequence[Objective], read: ReadActivation, device: torch.device) -> Tensor:
-    """Evaluate objective b on picture b of a batch -> (B,).
+    """Evaluate objective b on picture b of a batch -> (B,); for many batches of the same objectives see `evaluator`."""
+    return evaluator(objectives, device)(read)
 
-    `read(source, layer)` gives the layer's activation for the whole batch, (B, K, …). Expressions of one form are
-    evaluated together.
+
+def evaluator(objectives: Sequence[Objective], device: torch.device) -> Evaluate:
+    """A function that evaluates objective b on picture b of any batch.
+
+    It takes `read(source, layer)`, which gives the layer's activation for the whole batch, (B, K, …), on the device,
+    and returns (B,). Expressions of one form are evaluated together, and everything but the activations is prepared
+    here. So a call takes as long for many objectives of a form as for one, copies nothing to the device and does not
+    wait for it.
+
+    Raises:
+        InputError: by the function, at its first call: channels or positions that the activations do not have.
     """
-    return _evaluate(objectives, list(range(len(objectives))), read, device)
+    return _evaluator(objectives, list(range(len(objectives))), len(objectives), device)
 
 
-def _evaluate(nodes: Sequence[Objective], rows: list[int], read: ReadActivation, device: torch.device) -> Tensor:
-    """`nodes[i]` for picture `rows[i]` -> (len(nodes),)."""
-    forms = [_form(node) for node in nodes]
-    parts, order = [], []
-    for form in dict.fromkeys(forms):
-        picked = [i for i, other in enumerate(forms) if other == form]
-        parts.append(_evaluate_alike([nodes[i] for i in picked], [rows[i] for i in picked], read, device))
-        order += picked
-    return parts[0] if len(parts) == 1 else torch.cat(parts)[torch.tensor(order).argsort()]
+def _evaluator(nodes: Sequence[Objective], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
+    """Of `nodes[i]` for picture `rows[i]` of so many -> (len(nodes),)."""
+    forms: dict[tuple[Any, ...], list[int]] = {}
+    for i, node in enumerate(nodes):
+        forms.setdefault(_form(node), []).append(i)
+    parts = [
+        _evaluator_of_form([nodes[i] for i in picked], [rows[i] for i in picked], pictures, device)
+        for picked in forms.values()
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor([i for picked in forms.values() for i in picked]).argsort().to(device)
+    return lambda read: torch.cat([part(read) for part in parts])[order]
 
 
 def _form(node: Objective) -> tuple[Any, ...]:
@@ -304,15 +352,31 @@ def _form(node: Objective) -> tuple[Any, ...]:
     return (type(node), node.symbol) if isinstance(node, Combined) else (type(node),)
 
 
-def _evaluate_alike(nodes: Sequence[Any], rows: list[int], read: ReadActivation, device: torch.device) -> Tensor:
+def _evaluator_of_form(nodes: Sequence[Any], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
     first = nodes[0]
     if isinstance(first, Combined):
-        left = _evaluate([node.left for node in nodes], rows, read, device)
-        return _OPERATORS[first.symbol](left, _evaluate([node.right for node in nodes], rows, read, device))
+        left, right = (
+            _evaluator([getattr(node, side) for node in nodes], rows, pictures, device) for side in ("left", "right")
+        )
+        return lambda read: _OPERATORS[first.symbol](left(read), right(read))
     if isinstance(first, Term):
+        return _evaluator_of_terms(nodes, rows, pictures, device)
+    constants = torch.tensor([node.value for node in nodes], device=device)
+    return lambda _read: constants
+
+
+def _evaluator_of_terms(terms: Sequence[Term], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
+    first = terms[0]
+    places = first.places(terms, device)
+    picked = None if len(rows) == pictures else torch.tensor(rows, device=device)
+    checked: list[tuple[int, ...]] = []  # shapes of activations that all terms can be read from
+
+    def evaluate(read: ReadActivation) -> Tensor:
         activation = read(first.source, first.layer)
-        if problems := [problem for node in nodes if (problem := node.problem(tuple(activation.shape[1:])))]:
-            raise InputError("\n".join(dict.fromkeys(problems)))
-        whole = rows == list(range(len(activation)))
-        return first.evaluate(activation if whole else activation[rows], nodes)
-    return torch.tensor([node.value for node in nodes], device=device)
+        if (shape := tuple(activation.shape[1:])) not in checked:
+            if problems := [problem for term in terms if (problem := term.problem(shape)) is not None]:
+                raise InputError("\n".join(dict.fromkeys(problems)))
+            checked.append(shape)
+        return first.evaluate(activation if picked is None else activation[picked], *places)
+
+    return evaluate

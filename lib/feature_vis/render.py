@@ -25,8 +25,11 @@ from feature_vis.images.statistics import ImageStatistics, load_statistics, shri
 from feature_vis.networks.precision import resolve_precision
 from feature_vis.objectives import Neuron, Objective, Objectives, terms, values
 from feature_vis.optimisation.checkpointing import Checkpointer
-from feature_vis.optimisation.gradient_ascent import GradientAscent, ImageState, OptimizerFactory, Stage, is_in_set
+from feature_vis.optimisation.gradient_ascent import GradientAscent
+from feature_vis.optimisation.image_batch import ImageBatch, StepOptions
+from feature_vis.optimisation.image_state import ImageState, Stage, is_in_set
 from feature_vis.optimisation.memory import pictures_that_fit
+from feature_vis.optimisation.optimizers import OptimizerFactory
 from feature_vis.optimisation.prepared_networks import PreparedNetworks, find_problems, prepared_networks
 from feature_vis.optimisation.starts import start_parameters
 from feature_vis.parameterizations import parameterization
@@ -103,7 +106,7 @@ def render(
     - `resume`: a folder in which unfinished pictures are kept, for the next call to go on with.
     - `transform`: your own function from a batch, (B, C, H, W) in [0, 1], to another, in place of the recipe's
       transforms.
-    - `optimizer`: a class of `torch.optim`, by default fused Adam.
+    - `optimizer`: a class of `torch.optim`, by default a fused Adam.
 
     Raises:
         InputError: layers or channels that do not exist, or a picture too small for a layer; all of them at once.
@@ -172,10 +175,13 @@ class _RenderSession:
         dtype = resolve_precision(recipe.precision, device, list(dict.fromkeys(source.model for source in sources)))
         before_relu = recipe.objective == "pre_relu"
         with prepared_networks(self.objectives, frame, device, before_relu=before_relu, dtype=dtype) as networks:
-            batch_size = len(self.jobs) if self.is_set else self.options.batch or self._batch_size(networks, stages[-1])
+            steps = StepOptions(
+                recipe, networks.fast_activations, self.color_basis, self.options.optimizer, self.options.transform
+            )
+            batch_size = len(self.jobs) if self.is_set else self.options.batch or self._batch_size(steps, stages[-1])
             # pictures that may stop early hand their place on, so all of them are one chunk
             chunk = len(self.jobs) if recipe.plateau is not None or self.is_set else batch_size
-            ascent = self._ascent(networks, batch_size)
+            ascent = GradientAscent(steps, batch_size, self.options.progress)
             for first in range(0, len(self.jobs), chunk):
                 yield from self._render_chunk(self.jobs[first : first + chunk], networks, stages, ascent)
 
@@ -198,26 +204,12 @@ class _RenderSession:
             stages.append(Stage(parameterization(name, size, channels, decay_power, magnitude), scaled, last_step))
         return stages
 
-    def _batch_size(self, networks: PreparedNetworks, stage: Stage) -> int:
+    def _batch_size(self, steps: StepOptions, stage: Stage) -> int:
         """Pictures at once: on a GPU as many as fit."""
         if self.options.device.type != "cuda":
             return BATCH
         states = [self._start(_Job(0, self.objectives[0], ("memory",)), stage) for _ in range(BATCH)]
-        ascent = self._ascent(networks, BATCH)
-        return pictures_that_fit(lambda: ascent.try_step(stage, states), BATCH, self.options.device)
-
-    def _ascent(self, networks: PreparedNetworks, batch_size: int) -> GradientAscent:
-        # Every step sees other transforms, so Adam's memory is short: see `Recipe.momentum`.
-        adam = functools.partial(torch.optim.Adam, betas=(self.recipe.momentum, 0.999), fused=True)
-        return GradientAscent(
-            recipe=self.recipe,
-            read=networks.fast_activations,
-            color_basis=self.color_basis,
-            batch_size=batch_size,
-            optimizer=self.options.optimizer or adam,
-            transform=self.options.transform,
-            progress=self.options.progress,
-        )
+        return pictures_that_fit(lambda: ImageBatch(states, stage, steps).step(), BATCH, self.options.device)
 
     def _start(self, job: _Job, stage: Stage) -> ImageState:
         parameters = start_parameters(self.recipe, stage.parameterization, job.seed, self.color_basis)
@@ -249,7 +241,7 @@ class _RenderSession:
                 activation_reached=float(reached_values[row]),
                 trajectory=np.array(state.trajectory, dtype=np.float32),
                 stopped=state.stopped or "steps",
-                parameters=state.parameters.detach().cpu(),
+                parameters=state.parameters.cpu(),
             )
         if checkpointer is not None:
             checkpointer.remove(states)
@@ -258,7 +250,7 @@ class _RenderSession:
         """(B, C, H, W) in [0, 1] on the CPU, rounded to 8 bits, so that what is measured is what is saved."""
         with torch.no_grad():
             images = [
-                stage.parameterization.image(state.parameters.detach().unsqueeze(0)) for state in states
+                stage.parameterization.image(state.parameters.unsqueeze(0)) for state in states
             ]  # one by one: the batch's size must not show in the rounding
             pictures = torch.cat([colors.to_rgb(image, self.color_basis) for image in images])
         return ((pictures * 255).round() / 255).cpu()

@@ -1,9 +1,9 @@
 """Random transforms between the picture and the network: the picture must excite under all of them.
 
-`draw(transforms, steps, seed…)` draws all random numbers for one picture's steps, and `apply(pictures, transforms,
-draws, steps)` gives what the network sees. Every picture has its own draws, so it does not depend on the others in its
-batch. The geometric parts of a step are composed into one affine matrix and sampled once; the original sampled four
-times and lost sharpness each time.
+`draw(transforms, steps, seed…)` draws all random numbers for one picture's steps, `stack` puts those of a batch on its
+device, and `apply(pictures, transforms, draws.at(steps))` gives what the network sees. Every picture has its own draws,
+so it does not depend on the others in its batch. The geometric parts of a step are composed into one affine matrix and
+sampled once; the original sampled four times and lost sharpness each time.
 
 The order is always: pad, translate, scale, rotate, translate, trim, crop, flip, blur, noise.
 
@@ -14,6 +14,7 @@ Sources: transfer-visualization `feature_vis/transforms.py`, lucid `optvis/trans
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
 
-__all__ = ["PRESETS", "Draws", "Transforms", "apply", "draw", "frame", "resolve", "warp"]
+__all__ = ["PRESETS", "Draws", "Transforms", "apply", "draw", "frame", "resolve", "stack", "warp"]
 
 # What lies outside the picture: its mirror image, or one grey value in [0, 1].
 Fill = Literal["reflection"] | float
@@ -85,15 +86,25 @@ class Transforms:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """All random numbers for the T steps of one picture, on the CPU.
+    """All random numbers for T steps of one picture, (T, …), or of several, (B, T, …); for one step of each, (B, …).
 
-    The noise of a step is drawn from `seed` when it is needed: for all steps it would take more memory than a network.
+    The noise itself is computed from its key when it is needed: for all steps it would take more memory than a network.
     """
 
-    matrices: Tensor  # (T, 2, 3), see `warp`
-    windows: Tensor | None  # (T, 2), x and y of the cropped window's centre, in half-sides of the window
-    sigmas: Tensor | None  # (T,), standard deviation of the blur in pixels
-    seed: tuple[str | int, ...]
+    matrices: Tensor  # (…, 2, 3), see `warp`
+    windows: Tensor | None  # (…, 2), x and y of the cropped window's centre, in half-sides of the window
+    sigmas: Tensor | None  # (…), standard deviation of the blur in pixels
+    noise_keys: Tensor | None  # (…), int64, see `_noise`
+
+    def at(self, steps: Tensor) -> "Draws":
+        """Each picture's own step: (B, T, …), (B,) from 0 to T - 1 -> (B, …)."""
+        places = torch.arange(len(steps), device=steps.device), steps
+        windows, sigmas, keys = (part if part is None else part[places] for part in self._optional)
+        return Draws(self.matrices[places], windows, sigmas, keys)
+
+    @property
+    def _optional(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return self.windows, self.sigmas, self.noise_keys
 
 
 def resolve(named: str | Mapping[str, Any]) -> Transforms:
@@ -156,43 +167,44 @@ def draw(transforms: Transforms, steps: int, *seed: str | int) -> Draws:
         side = torch.where(v[:, 3] < 0.5, -1.0, 1.0)  # (T,)
         linear = linear * torch.stack([side, torch.ones_like(side)], -1).unsqueeze(-2)  # x alone
     sigmas = v[:, 4] * transforms.blur if transforms.blur else None  # (T,)
-    return Draws(torch.cat([linear, shift], -1), windows, sigmas, seed)
+    keys = None
+    if transforms.noise:
+        keys = torch.randint(-(2**63), 2**63 - 1, (steps,), generator=generator(*seed, "noise"))  # (T,)
+    return Draws(torch.cat([linear, shift], -1), windows, sigmas, keys)
 
 
-def apply(pictures: Tensor, transforms: Transforms, draws: Sequence[Draws], steps: Sequence[int]) -> Tensor:
-    """Each picture under its own draws for its own step: (B, C, H, W) in [0, 1] -> (B, C, H', W'), see `frame`.
+def stack(draws: Sequence[Draws], device: torch.device | str = "cpu") -> Draws:
+    """Draws of B pictures for as many steps by the same transforms, (T, …) each -> (B, T, …) on the device."""
+    windows, sigmas, keys = (
+        None if parts[0] is None else torch.stack(parts).to(device)
+        for parts in zip(*(drawn._optional for drawn in draws), strict=True)
+    )
+    return Draws(torch.stack([drawn.matrices for drawn in draws]).to(device), windows, sigmas, keys)
 
-    `draws`: one for each picture, from `draw` with the same transforms. `steps`: one for each picture, from 0. Only
-    noise leaves [0, 1]; clipping it would bias dark and bright pictures. Differentiable; the random numbers are moved
-    to the pictures' device.
+
+def apply(pictures: Tensor, transforms: Transforms, draws: Draws) -> Tensor:
+    """Each picture under its own draws: (B, C, H, W) in [0, 1] -> (B, C, H', W'), see `frame`.
+
+    `draws`: of one step, (B, …), made with the same transforms, on the pictures' device. Only noise leaves [0, 1];
+    clipping it would bias dark and bright pictures. Differentiable; nothing is copied from or to the device.
 
     Raises:
-        InputError: other numbers of draws or steps than of pictures, a step that was not drawn, or transforms that
-            leave nothing of the picture.
+        InputError: draws for another number of pictures, or transforms that leave nothing of the picture.
     """
-    if not len(pictures) == len(draws) == len(steps):
-        raise InputError(f"{len(pictures)} pictures need as many draws and steps, not {len(draws)} and {len(steps)}")
-    for drawn, step in zip(draws, steps, strict=True):
-        if not 0 <= step < len(drawn.matrices):
-            raise InputError(f"step {step} was not drawn: there are {len(drawn.matrices)}, from 0")
+    if len(pictures) != len(draws.matrices):
+        raise InputError(f"{len(pictures)} pictures need as many draws, not {len(draws.matrices)}")
     height, width = frame((pictures.shape[-2], pictures.shape[-1]), transforms)
     if transforms.moves:
-        matrices = torch.stack([drawn.matrices[step] for drawn, step in zip(draws, steps, strict=True)])  # (B, 2, 3)
-        windows = _of_steps([drawn.windows for drawn in draws], steps)
-        if windows is not None:
-            centre = windows * torch.tensor([width / 2, height / 2])  # (B, 2), pixels of the window
-            moved = matrices[:, :, 2:] + matrices[:, :, :2] @ centre.unsqueeze(-1)  # (B, 2, 1)
-            matrices = torch.cat([matrices[:, :, :2], moved], -1)
+        matrices = draws.matrices  # (B, 2, 3)
+        if draws.windows is not None:
+            x, y = draws.windows[:, 0:1] * (width / 2), draws.windows[:, 1:2] * (height / 2)  # (B, 1), window's pixels
+            shift = matrices[:, :, 2] + matrices[:, :, 0] * x + matrices[:, :, 1] * y  # (B, 2)
+            matrices = torch.cat([matrices[:, :, :2], shift.unsqueeze(2)], -1)
         pictures = warp(pictures, matrices, (height, width), transforms.fill)
-    sigmas = _of_steps([drawn.sigmas for drawn in draws], steps)
-    if sigmas is not None:
-        pictures = _blur(pictures, sigmas, math.ceil(3 * transforms.blur))
-    if transforms.noise:
-        noise = [
-            torch.randn(pictures.shape[1:], generator=generator(*drawn.seed, "noise", step))
-            for drawn, step in zip(draws, steps, strict=True)
-        ]
-        pictures = pictures + transforms.noise * _beside(torch.stack(noise), pictures)
+    if draws.sigmas is not None:
+        pictures = _blur(pictures, draws.sigmas, math.ceil(3 * transforms.blur))
+    if draws.noise_keys is not None:
+        pictures = pictures + transforms.noise * _noise(draws.noise_keys, pictures)
     return pictures
 
 
@@ -209,7 +221,7 @@ def warp(pictures: Tensor, matrices: Tensor, size: tuple[int, int] | None = None
     # with align_corners, grid_sample has the corner pixels' centres at ±1 and reflects about them
     rows = matrices.to(pictures.dtype).split(1, 1)  # twice (B, 1, 3)
     units = [row / (max(side - 1, 1) / 2) for row, side in zip(rows, (width, height), strict=True)]
-    matrices = _beside(torch.cat(units, 1), pictures)  # (B, 2, 3)
+    matrices = torch.cat(units, 1)  # (B, 2, 3)
     # The map is affine, so the grid is the sum of a part that depends on x and one that depends on y. This takes a
     # tenth of the time of affine_grid, which multiplies every position by the matrix.
     across = matrices[:, :, 0:1] * _positions(to_width, matrices)  # (B, 2, W')
@@ -227,11 +239,11 @@ def _blur(pictures: Tensor, sigmas: Tensor, radius: int) -> Tensor:
     Borders are mirrored with the outermost pixels repeated, which keeps the mean colour.
     """
     batch, channels, height, width = pictures.shape
-    offsets = torch.arange(-radius, radius + 1)  # (K,)
+    offsets = torch.arange(-radius, radius + 1, device=pictures.device)  # (K,)
     # a standard deviation near 0 leaves one weight of 1 in the middle
     weights = torch.exp(-0.5 * (offsets / sigmas.clamp(min=1e-3).unsqueeze(1)) ** 2)  # (B, K)
     weights = weights / weights.sum(1, keepdim=True)
-    kernel = _beside(weights.repeat_interleave(channels, 0), pictures).unsqueeze(1)  # (B · C, 1, K)
+    kernel = weights.to(pictures.dtype).repeat_interleave(channels, 0).unsqueeze(1)  # (B · C, 1, K)
     planes = pictures.reshape(1, batch * channels, height, width)
     planes = F.conv2d(_mirrored(planes, 2, radius), kernel.unsqueeze(3), groups=batch * channels)
     planes = F.conv2d(_mirrored(planes, 3, radius), kernel.unsqueeze(2), groups=batch * channels)
@@ -250,15 +262,39 @@ def _positions(side: int, like: Tensor) -> Tensor:
     return torch.arange(side, dtype=like.dtype, device=like.device) - (side - 1) / 2
 
 
-def _of_steps(rows: Sequence[Tensor | None], steps: Sequence[int]) -> Tensor | None:
-    """Each picture's row of (T, …) at its own step -> (B, …); None if the pictures have none."""
-    chosen = [row[step] for row, step in zip(rows, steps, strict=True) if row is not None]
-    return torch.stack(chosen) if chosen else None
+def _noise(keys: Tensor, like: Tensor) -> Tensor:
+    """Independent normal values from counters: (B,) int64, (B, C, H, W) -> (B, C, H, W) of `like`'s type, std 1.
+
+    A picture's values are SplitMix64's outputs (Steele, Lea and Flood 2014) for the seed `key`, and each of them gives
+    four: its 16-bit parts choose among 65,536 quantiles of the normal distribution, the outermost at ±4.3. All of it is
+    arithmetic of whole numbers, so every device and every batch gets the same values.
+    """
+    count = math.prod(like.shape[1:])
+    counters = torch.arange(1, math.ceil(count / 4) + 1, device=keys.device)  # (N,)
+    state = keys.unsqueeze(1) + counters * _signed(0x9E3779B97F4A7C15)  # (B, N), modulo 2 ** 64
+    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
+    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
+    state = state ^ _shifted(state, 31)
+    parts = torch.stack([state >> shift & 0xFFFF for shift in (0, 16, 32, 48)], -1)  # (B, N, 4)
+    return _normal_quantiles(like.device, like.dtype)[parts].flatten(1)[:, :count].view(like.shape)
 
 
-def _beside(drawn: Tensor, pictures: Tensor) -> Tensor:
-    """The numbers in the pictures' type on their device; the device does not wait for the copy."""
-    return drawn.to(pictures.device, pictures.dtype, non_blocking=True)
+@lru_cache(maxsize=8)
+def _normal_quantiles(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(65536,), increasing: the middle of each of as many equally likely parts."""
+    with torch.inference_mode(False):  # a tensor made in inference mode could never be used for gradients
+        shares = (torch.arange(65536, dtype=torch.float64) + 0.5) / 65536
+        return torch.special.ndtri(shares).to(device, dtype)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """int64 shifted right as if it had no sign."""
+    return values >> bits & ((1 << 64 - bits) - 1)
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of a 64-bit number without a sign."""
+    return value - 2**64 if value >= 2**63 else value
 
 
 def _choice(u: Tensor, values: Sequence[float]) -> Tensor:

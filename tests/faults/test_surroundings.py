@@ -16,15 +16,15 @@ OPENING = {"job": "visualize/base", "event": 0}
 # The first steps of a batch find no memory, until the batch has one picture.
 SMALL_GPU = """
 import torch
-from feature_vis.optimisation.gradient_ascent import GradientAscent
-take = GradientAscent._batch_gradients
+from feature_vis.optimisation.image_batch import ImageBatch
+gradients = ImageBatch.gradients
 
-def with_little_memory(self, stage, active):
-    if len(active) > 1:
+def with_little_memory(self):
+    if len(self.states) > 1:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-    return take(self, stage, active)
+    return gradients(self)
 
-GradientAscent._batch_gradients = with_little_memory
+ImageBatch.gradients = with_little_memory
 """
 # There is no memory for a batch of a training.
 NO_MEMORY = """

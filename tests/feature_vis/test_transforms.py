@@ -1,15 +1,17 @@
 """What the network sees, against SciPy part by part, and where the draws come from."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.stats
 import torch
 
 from feature_vis.errors import InputError
 from feature_vis.seeding import generator
-from feature_vis.transforms import PRESETS, Transforms, apply, draw, frame, resolve, warp
+from feature_vis.transforms import PRESETS, Draws, Transforms, apply, draw, frame, resolve, stack, warp
 
 EVERYTHING = Transforms(
     pad=3, translate=(2, 1), scale=(0.9, 1.1), rotate=(-10, 0, 10), trim=1, crop=(0.5, 0.9), flip=True, blur=1.5,
@@ -53,6 +55,11 @@ def _pictures(batch: int, height: int, width: int) -> torch.Tensor:
     return torch.rand((batch, 3, height, width), generator=generator("pictures"), dtype=torch.float64)
 
 
+def at(draws: list[Draws], steps: list[int]) -> Draws:
+    """Each picture's draws of its own step."""
+    return stack(draws).at(torch.tensor(steps))
+
+
 @pytest.mark.parametrize("size", [(12, 12), (11, 16), (17, 10)])
 @pytest.mark.parametrize("fill", ["reflection", 0.25])
 @pytest.mark.parametrize("grown", [0, 5])
@@ -74,7 +81,7 @@ def test_warp_agrees_with_scipy(size: tuple[int, int], fill: str | float, grown:
 def test_a_preset_does_its_parts_one_after_the_other(name: str, size: tuple[int, int]) -> None:
     transforms, pictures, steps = PRESETS[name], _pictures(4, *size), [0, 3, 1, 8]
     draws = [draw(transforms, 9, "parts", i) for i in range(4)]
-    seen = apply(pictures, transforms, draws, steps)
+    seen = apply(pictures, transforms, at(draws, steps))
     to = frame(size, transforms)
     for i, step in enumerate(steps):
         back = np.linalg.inv(_one_after_the_other(transforms, step, ("parts", i)))
@@ -105,7 +112,7 @@ def test_a_window_is_cut_out_and_resized() -> None:
         x = left + (np.arange(width) + 0.5) * share - 0.5
         y = top + (np.arange(height) + 0.5) * share - 0.5
         points = np.stack(np.broadcast_arrays(x[None] - (width - 1) / 2, y[:, None] - (height - 1) / 2)).reshape(2, -1)
-        seen = apply(pictures, transforms, [draw(transforms, 5, "window")], [step])
+        seen = apply(pictures, transforms, at([draw(transforms, 5, "window")], [step]))
         np.testing.assert_allclose(seen[0], _sample(pictures[0].numpy(), points, size, "reflection"), atol=1e-5)
 
 
@@ -114,8 +121,8 @@ def test_a_flip_happens_half_the_time_and_twice_is_none() -> None:
     pictures, drawn = _pictures(1, 7, 10), [draw(transforms, 200, "flip")]
     flipped = 0
     for step in range(200):
-        once = apply(pictures, transforms, drawn, [step])
-        torch.testing.assert_close(apply(once, transforms, drawn, [step]), pictures)
+        once = apply(pictures, transforms, at(drawn, [step]))
+        torch.testing.assert_close(apply(once, transforms, at(drawn, [step])), pictures)
         if not torch.allclose(once, pictures):
             torch.testing.assert_close(once, pictures.flip(-1))
             flipped += 1
@@ -126,7 +133,7 @@ def test_a_flip_happens_half_the_time_and_twice_is_none() -> None:
 def test_blur_agrees_with_scipy_and_keeps_the_mean(size: tuple[int, int]) -> None:
     transforms = Transforms(blur=2.0)
     pictures, draws = _pictures(3, *size), [draw(transforms, 4, i) for i in range(3)]
-    seen = apply(pictures, transforms, draws, [0, 3, 2])
+    seen = apply(pictures, transforms, at(draws, [0, 3, 2]))
     for i, step in enumerate([0, 3, 2]):
         sigma = float(draws[i].sigmas[step])
         assert 0 <= sigma < 2
@@ -142,22 +149,48 @@ def test_noise_has_its_standard_deviation_and_its_own_stream_a_step() -> None:
     transforms = Transforms(noise=0.1)
     grey = torch.full((3, 3, 80, 80), 0.5)
     draws = [draw(transforms, 5, seed) for seed in (0, 0, 1)]
-    noise = apply(grey, transforms, draws, [4, 2, 4]) - grey
+    noise = apply(grey, transforms, at(draws, [4, 2, 4])) - grey
     assert noise.std((1, 2, 3)).numpy() == pytest.approx(0.1, rel=0.03)
     assert noise.mean((1, 2, 3)).numpy() == pytest.approx(0, abs=0.003)
     correlations = np.corrcoef(noise.flatten(1).numpy())
     assert abs(correlations[np.triu_indices(3, 1)]).max() < 0.03
-    assert torch.equal(apply(grey, transforms, draws, [4, 2, 4]) - grey, noise)
+    assert torch.equal(apply(grey, transforms, at(draws, [4, 2, 4])) - grey, noise)
+
+
+def splitmix64(seed: int, count: int) -> list[int]:
+    """Steele, Lea and Flood 2014, in Python's whole numbers."""
+    outputs, mask = [], 2**64 - 1
+    for i in range(1, count + 1):
+        z = (seed + i * 0x9E3779B97F4A7C15) & mask
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        outputs.append(z ^ z >> 31)
+    return outputs
+
+
+def test_noise_is_normal_and_comes_from_a_published_counter() -> None:
+    assert splitmix64(1234567, 2) == [6457827717110365317, 3203168211198807973]  # as published
+    transforms = Transforms(noise=2.0)
+    drawn = draw(transforms, 3, "counter")
+    noise = apply(torch.zeros(1, 3, 31, 33), transforms, at([drawn], [2])).flatten()
+    numbers = splitmix64(int(drawn.noise_keys[2]) % 2**64, math.ceil(len(noise) / 4))
+    shares = np.array([(number >> shift & 0xFFFF) + 0.5 for number in numbers for shift in (0, 16, 32, 48)]) / 65536
+    np.testing.assert_allclose(noise, 2 * scipy.stats.norm.ppf(shares)[: len(noise)], rtol=1e-6)
+    assert scipy.stats.kstest(noise / 2, "norm").pvalue > 0.001
+    # neither neighbours nor the four values of one number, nor the streams of two steps, go together
+    other = apply(torch.zeros(1, 3, 31, 33), transforms, at([drawn], [1])).flatten()
+    assert all(abs(np.corrcoef(noise[lag:], noise[:-lag])[0, 1]) < 0.06 for lag in (1, 2, 3, 4, 33))
+    assert abs(np.corrcoef(noise, other)[0, 1]) < 0.06
 
 
 @pytest.mark.parametrize("transforms", [PRESETS["paper"], PRESETS["lucid"], PRESETS["crops"], EVERYTHING])
 def test_a_picture_does_not_depend_on_the_others_of_its_batch(transforms: Transforms) -> None:
     pictures = _pictures(5, 21, 30).float()
     draws, steps = [draw(transforms, 6, "batch", i) for i in range(5)], [5, 0, 2, 2, 1]
-    together = apply(pictures, transforms, draws, steps)
+    together = apply(pictures, transforms, at(draws, steps))
     assert together.shape[2:] == frame((21, 30), transforms)
     for i in range(5):
-        alone = apply(pictures[i : i + 1], transforms, draws[i : i + 1], steps[i : i + 1])
+        alone = apply(pictures[i : i + 1], transforms, at(draws[i : i + 1], steps[i : i + 1]))
         torch.testing.assert_close(alone[0], together[i], atol=1e-6, rtol=0)
 
 
@@ -165,27 +198,31 @@ def test_no_transform_returns_the_pictures_themselves() -> None:
     pictures = torch.rand(2, 3, 9, 10)
     for transforms in (PRESETS["none"], Transforms(pad=5, trim=5)):
         draws = [draw(transforms, 1, i) for i in range(2)]
-        assert apply(pictures, transforms, draws, [0, 0]) is pictures
+        assert apply(pictures, transforms, at(draws, [0, 0])) is pictures
 
 
 @pytest.mark.parametrize("transforms", [PRESETS["small"], EVERYTHING], ids=["small", "everything"])
 def test_gradients(transforms: Transforms) -> None:
     pictures = torch.rand((2, 1, 5, 6), dtype=torch.float64, requires_grad=True)
     draws = [draw(transforms, 3, i) for i in range(2)]
-    assert torch.autograd.gradcheck(lambda x: apply(x, transforms, draws, [2, 0]), pictures)
+    assert torch.autograd.gradcheck(lambda x: apply(x, transforms, at(draws, [2, 0])), pictures)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_shows_the_network_the_same() -> None:
     pictures = _pictures(3, 33, 40)
     draws, steps = [draw(EVERYTHING, 4, i) for i in range(3)], [3, 1, 0]
-    there = apply(pictures.cuda(), EVERYTHING, draws, steps)
-    torch.testing.assert_close(there.cpu(), apply(pictures, EVERYTHING, draws, steps), atol=1e-6, rtol=0)
+    there = apply(pictures.cuda(), EVERYTHING, stack(draws, "cuda").at(torch.tensor(steps, device="cuda")))
+    torch.testing.assert_close(there.cpu(), apply(pictures, EVERYTHING, at(draws, steps)), atol=1e-6, rtol=0)
+    noise = Transforms(noise=1.0)
+    draws, grey = [draw(noise, 2, i) for i in range(2)], torch.zeros(2, 3, 40, 50)
+    there = apply(grey.cuda(), noise, stack(draws, "cuda").at(torch.tensor([1, 0], device="cuda")))
+    assert torch.equal(there.cpu(), apply(grey, noise, at(draws, [1, 0])))
 
 
 def test_a_longer_run_begins_with_the_draws_of_a_shorter_one() -> None:
     short, long = draw(EVERYTHING, 10, 0, "layer4", 3), draw(EVERYTHING, 50, 0, "layer4", 3)
-    for part in ("matrices", "windows", "sigmas"):
+    for part in ("matrices", "windows", "sigmas", "noise_keys"):
         assert torch.equal(getattr(short, part), getattr(long, part)[:10])
     assert not torch.equal(draw(EVERYTHING, 10, 0, "layer4", 4).matrices, short.matrices)
 
@@ -241,10 +278,7 @@ def test_what_does_not_fit_is_refused() -> None:
     small, pictures = PRESETS["small"], torch.rand(2, 3, 8, 8)
     draws = [draw(small, 4, i) for i in range(2)]
     with pytest.raises(InputError, match="2 pictures need as many draws"):
-        apply(pictures, small, draws[:1], [0, 0])
-    for step in (4, -1):
-        with pytest.raises(InputError, match=f"step {step} was not drawn"):
-            apply(pictures, small, draws, [0, step])
+        apply(pictures, small, at(draws[:1], [0]))
     with pytest.raises(InputError, match="nothing is left"):
         frame((8, 20), Transforms(trim=4))
     with pytest.raises(InputError, match="above 0"):

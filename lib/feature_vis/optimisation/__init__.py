@@ -6,8 +6,11 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "checkpointing": ["Checkpointer"],
-        "gradient_ascent": ["GradientAscent", "ImageState"],
+        "gradient_ascent": ["GradientAscent"],
+        "image_batch": [],
+        "image_state": ["ImageState"],
         "memory": [],
+        "optimizers": [],
         "prepared_networks": ["PreparedNetworks"],
         "starts": ["save_state"],
     },

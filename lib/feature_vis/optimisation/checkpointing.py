@@ -4,14 +4,14 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from feature_vis.networks.models import save_file, state_digest
 from feature_vis.objectives import terms
-from feature_vis.optimisation.gradient_ascent import ImageState
+from feature_vis.optimisation.image_state import ImageState
 from feature_vis.recipe import Recipe, content_key
 
 __all__ = ["Checkpointer"]
@@ -45,10 +45,14 @@ class Checkpointer:
             for name, value in values.items():
                 setattr(state, name, value)
 
-    def save_if_due(self, states: Sequence[ImageState]) -> None:
-        """Once a minute, save all pictures that changed since the last time, those that have ended included."""
+    def save_if_due(self, states: Sequence[ImageState], write_back: Callable[[], None]) -> None:
+        """Once a minute, save all pictures that changed since the last time, those that have ended included.
+
+        `write_back` brings the states up to date.
+        """
         self._changed.update(dict.fromkeys(states))
         if time.monotonic() - self._last_save >= _INTERVAL:
+            write_back()
             self.save(list(self._changed))
             self._changed.clear()
             self._last_save = time.monotonic()
@@ -57,9 +61,7 @@ class Checkpointer:
         """Write a file for each picture."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for state in states:
-            values = {name: getattr(state, name) for name in _SAVED}
-            values["parameters"] = state.parameters.detach()
-            save_file(self._path(state), values)
+            save_file(self._path(state), {name: getattr(state, name) for name in _SAVED})
 
     def remove(self, states: Sequence[ImageState]) -> None:
         """Remove the files of finished pictures, and the folder with the last of them."""

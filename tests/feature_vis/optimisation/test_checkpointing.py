@@ -10,7 +10,7 @@ from torch import nn
 from feature_vis.objectives import Objective, Objectives
 from feature_vis.optimisation import checkpointing
 from feature_vis.optimisation.checkpointing import Checkpointer
-from feature_vis.optimisation.gradient_ascent import ImageState
+from feature_vis.optimisation.image_state import ImageState
 from feature_vis.recipe import Recipe
 
 
@@ -26,7 +26,7 @@ def new_state(objective: Objective, *seed: str | int) -> ImageState:
 
 def under_way(objective: Objective, *seed: str | int) -> ImageState:
     there = new_state(objective, *seed)
-    there.parameters = torch.arange(6.0).view(2, 3).requires_grad_(True)
+    there.parameters = torch.arange(6.0).view(2, 3)
     there.memory = {"step": torch.tensor(3.0), "exp_avg": torch.ones(2, 3)}
     there.trajectory, there.stage, there.stopped = [0.5, 1.5, 2.0], 1, "plateau"
     return there
@@ -94,23 +94,25 @@ def test_finished_pictures_are_forgotten_and_the_folder_with_the_last(source, tm
 
 
 def test_now_and_then_is_once_a_while_and_for_all_that_moved_since(source, tmp_path, monkeypatch) -> None:
-    now = [100.0]
+    now, brought = [100.0], []
     monkeypatch.setattr(checkpointing.time, "monotonic", lambda: now[0])
     checkpointer = Checkpointer(tmp_path / "notes", Recipe())
     first, second = (under_way(source("", channel)) for channel in (1, 2))
     for moment, active in [(101, [first]), (150, [second]), (159, [second])]:
         now[0] = moment
-        checkpointer.save_if_due(active)
+        checkpointer.save_if_due(active, lambda: brought.append(1))
         assert not checkpointer.folder.exists()
+        assert not brought
     now[0] = 161.0
-    checkpointer.save_if_due([second])
+    checkpointer.save_if_due([second], lambda: brought.append(1))
+    assert brought == [1]  # states are brought up to date only to be saved
     assert found(checkpointer.folder, Recipe(), source("", 1))  # it ended meanwhile
     assert found(checkpointer.folder, Recipe(), source("", 2))
     checkpointer.remove([first, second])
     now[0] = 200.0
-    checkpointer.save_if_due([second])
+    checkpointer.save_if_due([second], list)
     assert not checkpointer.folder.exists()
     now[0] = 222.0
-    checkpointer.save_if_due([second])
+    checkpointer.save_if_due([second], list)
     assert not found(checkpointer.folder, Recipe(), source("", 1))  # finished and forgotten
     assert found(checkpointer.folder, Recipe(), source("", 2))

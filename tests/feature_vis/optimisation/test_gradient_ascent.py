@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from feature_vis.networks.models import build
 from feature_vis.objectives import Objective, Objectives
-from feature_vis.optimisation.gradient_ascent import _is_on_plateau
 from feature_vis.recipe import Recipe
 from feature_vis.render import Rendered, render
 
@@ -75,19 +74,6 @@ def test_a_place_that_becomes_free_goes_to_the_next() -> None:
     for objective, picture in zip(wanted, together, strict=True):
         (alone,) = render([objective], recipe)
         assert same(alone, picture)
-
-
-def test_a_plateau_is_a_rise_below_the_share() -> None:
-    flat, rising, falling = [5.0] * 32, [1.0 + 0.1 * i for i in range(32)], [5.0 - 0.1 * i for i in range(32)]
-    assert _is_on_plateau(flat, 0.01)
-    assert _is_on_plateau([0.0] * 32, 0.01)  # a grey picture
-    assert _is_on_plateau(falling, 0.01)
-    assert not _is_on_plateau(rising, 0.01)
-    assert _is_on_plateau(rising, 0.9)
-    assert not _is_on_plateau(flat[:31], 0.01)  # too short to be judged
-    assert not _is_on_plateau([*rising[::-1], *rising], 0.01)  # what was before does not count
-    assert not _is_on_plateau([x - 4 for x in rising], 0.01)  # through 0
-    assert _is_on_plateau([-x for x in rising], 0.01)
 
 
 class Cliff(nn.Module):
