@@ -16,7 +16,7 @@ from feature_vis.files import file_digest
 __all__ = ["CHOICES", "MODES", "RECIPE_VERSION", "Recipe", "content_key"]
 
 # Raise it when a change to the renderer changes pictures: every picture is then rendered again.
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 
 # The values that a setting with a text may have.
 CHOICES: Mapping[str, tuple[str, ...]] = {

@@ -74,6 +74,7 @@ class _Options:
     resume: Path | None
     transform: Callable[[Tensor], Tensor] | None
     optimizer: OptimizerFactory | None
+    cuda_graph: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def render(
     resume: Path | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
     optimizer: OptimizerFactory | None = None,
+    cuda_graph: bool = False,
 ) -> Iterator[Rendered]:
     """Render objectives, all by one recipe or each by its own; yields the pictures as they are finished.
 
@@ -107,14 +109,18 @@ def render(
     - `transform`: your own function from a batch, (B, C, H, W) in [0, 1], to another, in place of the recipe's
       transforms.
     - `optimizer`: a class of `torch.optim`, by default a fused Adam.
+    - `cuda_graph`: on a GPU, record a step once and replay it, which spares small batches the time of launching it. The
+      networks must do the same work for every input, and it cannot be combined with `transform` or `optimizer`.
 
     Raises:
         InputError: layers or channels that do not exist, or a picture too small for a layer; all of them at once.
     """
+    if cuda_graph and (transform is not None or optimizer is not None):
+        raise InputError("a transform or an optimizer of your own cannot be recorded: leave out cuda_graph")
     recipes = [recipe] * len(objectives) if isinstance(recipe, Recipe) else list(recipe)
     if len(recipes) != len(objectives):
         raise InputError(f"{len(objectives)} objectives need as many recipes (or one for all), not {len(recipes)}")
-    options = _Options(torch.device(device), batch, progress, resume, transform, optimizer)
+    options = _Options(torch.device(device), batch, progress, resume, transform, optimizer, cuda_graph)
     groups: dict[tuple[Any, ...], list[_Job]] = {}
     seeds = _seeds(objectives, recipes)
     for index, (objective, own, seed) in enumerate(zip(objectives, recipes, seeds, strict=True)):
@@ -176,7 +182,12 @@ class _RenderSession:
         before_relu = recipe.objective == "pre_relu"
         with prepared_networks(self.objectives, frame, device, before_relu=before_relu, dtype=dtype) as networks:
             steps = StepOptions(
-                recipe, networks.fast_activations, self.color_basis, self.options.optimizer, self.options.transform
+                recipe=recipe,
+                read=networks.fast_activations,
+                color_basis=self.color_basis,
+                optimizer=self.options.optimizer,
+                transform=self.options.transform,
+                cuda_graph=self.options.cuda_graph,
             )
             batch_size = len(self.jobs) if self.is_set else self.options.batch or self._batch_size(steps, stages[-1])
             # pictures that may stop early hand their place on, so all of them are one chunk

@@ -324,3 +324,23 @@ def test_on_a_gpu_the_same_channel_is_excited(resnet) -> None:
     assert all(result.activation_reached > result.activation_start for result in there)
     reached = np.array([[result.activation_reached for result in results] for results in (there, here)])
     assert np.allclose(reached[0], reached[1], rtol=0.1)  # the ascent lets rounding grow
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("settings", [{}, {"transforms": "crops"}, {"plateau": 0.05, "steps": 60}])
+def test_a_step_that_a_gpu_replays_is_the_step(resnet, settings: dict) -> None:
+    wanted = [Objectives(resnet)("layer2", channel) for channel in range(6)]
+    recipe = dataclasses.replace(RECIPE, **{"steps": 24, **settings})
+    found = [list(render(wanted, recipe, device="cuda", cuda_graph=graph)) for graph in (False, True)]
+    reached = np.array([[result.activation_reached for result in results] for results in found])
+    assert np.allclose(reached[0], reached[1], rtol=0.1)
+    assert np.allclose(found[0][0].trajectory[:6], found[1][0].trajectory[:6], rtol=1e-3)
+
+
+def test_what_cannot_be_recorded_is_refused(base) -> None:
+    for own in ({"transform": torch.clone}, {"optimizer": torch.optim.SGD}):
+        with pytest.raises(InputError, match="cannot be recorded"):
+            one(base("layer2", 3), RECIPE, cuda_graph=True, **own)
+    assert np.array_equal(
+        one(base("layer2", 3), RECIPE, cuda_graph=True).picture, one(base("layer2", 3), RECIPE).picture
+    )

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "checkpointing": ["Checkpointer"],
+        "cuda_graph": [],
         "gradient_ascent": ["GradientAscent"],
         "image_batch": [],
         "image_state": ["ImageState"],

@@ -16,6 +16,7 @@ from torch import Tensor
 from feature_vis import objectives, regularizers, transforms
 from feature_vis.images import colors
 from feature_vis.objectives import ReadActivation
+from feature_vis.optimisation.cuda_graph import Recorded
 from feature_vis.optimisation.image_state import ImageState, Stage, is_in_set
 from feature_vis.optimisation.optimizers import BatchOptimizer, FusedAdam, OptimizerFactory, TorchOptimizer
 from feature_vis.recipe import Recipe
@@ -36,6 +37,7 @@ class StepOptions:
     color_basis: Tensor | None  # (C, C)
     optimizer: OptimizerFactory | None = None  # in place of Adam
     transform: Callable[[Tensor], Tensor] | None = None  # the user's own, in place of the recipe's transforms
+    cuda_graph: bool = False  # record the step on a GPU; not with an optimizer or a transform of the user's own
 
 
 class ImageBatch:
@@ -66,9 +68,15 @@ class ImageBatch:
         for row, state in zip(values, rows, strict=True):
             row[: state.step] = torch.tensor(state.trajectory)
         self._values = values.to(device)  # (B, T), the objectives at each step
+        self._work = Recorded(self._take_step) if options.cuda_graph and device.type == "cuda" else self._take_step
 
     def step(self) -> None:
         """Take one step."""
+        self._work()
+        self._steps_taken += 1
+
+    def _take_step(self) -> None:
+        """All that a step does on the device."""
         values, gradients = self.gradients()
         with torch.no_grad():
             self._is_running &= values.isfinite() & torch.linalg.vector_norm(gradients.flatten(1), dim=1).isfinite()
@@ -78,7 +86,6 @@ class ImageBatch:
             torch.where(is_running, self._parameters, before, out=self._parameters.detach())
             self._values.scatter_(1, self._steps.unsqueeze(1), values.unsqueeze(1))
             self._steps += self._is_running
-        self._steps_taken += 1
 
     def gradients(self) -> tuple[Tensor, Tensor]:
         """The objectives, (B,), and the gradients of the loss, (B, *P), at the pictures as they are."""

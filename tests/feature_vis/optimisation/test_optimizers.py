@@ -1,6 +1,8 @@
 """The optimizers of a batch: Adam bit for bit as torch's, every picture as if alone, and again where it was."""
 
 import functools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -62,3 +64,17 @@ def test_the_memory_of_a_picture_is_its_own_copy_or_of_its_own_row(new) -> None:
     memory = {name: torch.as_tensor(value) for name, value in optimizer.memory(1).items()}
     assert all(value.shape in ((), (2, 37)) for value in memory.values())
     assert all(value.untyped_storage().nbytes() <= 2 * 37 * 4 or value._base is None for value in memory.values())
+
+
+def test_rendering_does_without_torchs_compiler() -> None:
+    """Importing it takes longer than rendering a small picture."""
+    program = """
+import sys
+from torch import nn
+from feature_vis.objectives import Objectives
+from feature_vis.recipe import Recipe
+from feature_vis.render import render
+list(render([Objectives(nn.Conv2d(3, 2, 3))("", 1)], Recipe(size=16, steps=2)))
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,153 @@
+"""Two versions of the renderer beside each other, and each beside its network's passes alone.
+
+    git worktree add ../before <commit>
+    python benchmarks/versions.py --before ../before --weights resnet50.pth
+
+Each version is a process of its own, which imports the renderer from its own checkout. They take turns: while one
+measures, the other waits. So a busy machine is busy for both, and the ratios within a round count.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROUNDS_TO_WARM_UP = 1
+CHANNELS = [7, 9, 100, 309, 777, 1276, 1500, 2000]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, help="a checkout of the other version")
+    parser.add_argument("--after", type=Path, default=Path(__file__).resolve().parents[1])
+    parser.add_argument("--weights", type=Path, required=True, help="a state dict of torchvision's ResNet-50")
+    parser.add_argument("--layer", default="layer4.2")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 128])
+    parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=6, help="steps that a version makes in its turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # be one of the versions
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if options.measure:
+        answer(options)
+        return
+    versions = {name: start(getattr(options, name)) for name in ("before", "after") if getattr(options, name)}
+    print(f"{processor()}, {options.threads} threads, {options.layer}, batch {len(CHANNELS)}\n")
+    print("| px, type | version | ms per image-step: passes alone | ours | share of passes alone | of before |")
+    print("|---|---|---|---|---|---|")
+    try:
+        for size in options.sizes:
+            for precision in options.precisions:
+                compare(versions, size, precision, options.rounds)
+    finally:
+        for process in versions.values():
+            process.stdin.close()
+            process.wait()
+
+
+def start(checkout: Path) -> subprocess.Popen:
+    paths = [str((checkout / folder).resolve()) for folder in ("lib", "benchmarks")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, __file__, *sys.argv[1:], "--measure"]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def compare(versions: dict[str, subprocess.Popen], size: int, precision: str, rounds: int) -> None:
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in versions}
+    for _ in range(ROUNDS_TO_WARM_UP + rounds):
+        for name, process in versions.items():
+            process.stdin.write(json.dumps([size, precision]) + "\n")
+            process.stdin.flush()
+            taken[name].append(json.loads(process.stdout.readline()))
+    first = next(iter(versions))
+    for name, answers in taken.items():
+        measured = answers[ROUNDS_TO_WARM_UP:]
+        passes, ours = ([1e3 * answer[what] for answer in measured] for what in ("passes", "ours"))
+        share = statistics.median(a / b for a, b in zip(passes, ours, strict=True))
+        others = [1e3 * answer["ours"] for answer in taken[first][ROUNDS_TO_WARM_UP:]]
+        ratio = statistics.median(a / b for a, b in zip(ours, others, strict=True))
+        row = [f"{size} px, {precision}", name, f"{statistics.median(passes):.1f}", f"{statistics.median(ours):.1f}"]
+        print("| " + " | ".join([*row, f"{share:.1%}", f"{ratio:.3f}"]) + " |", flush=True)
+
+
+def answer(options: argparse.Namespace) -> None:
+    """Measure what is asked for, a line at a time."""
+    import torch
+
+    from feature_vis.networks.models import load_file, load_state
+    from feature_vis.objectives import Objectives
+
+    torch.set_num_threads(options.threads)
+    model = load_state("resnet50", load_file(options.weights), str(options.weights))
+    source = Objectives(model)
+    wanted = [source(options.layer, channel) for channel in CHANNELS]
+    for line in sys.stdin:
+        size, precision = json.loads(line)
+        seconds = {
+            "passes": passes_alone(wanted, size, precision, options),
+            "ours": rendering(wanted, size, precision, options),
+        }
+        print(json.dumps(seconds), flush=True)
+
+
+def passes_alone(wanted: list, size: int, precision: str, options: argparse.Namespace) -> float:
+    """Seconds of an image-step's forward and input-gradient passes, with nothing around them."""
+    import torch
+
+    from feature_vis.optimisation.prepared_networks import prepared_networks
+
+    dtype, device = getattr(torch, precision), torch.device(options.device)
+    inputs = torch.randn(len(wanted), 3, size, size, device=device).to(dtype)
+    inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    with prepared_networks(wanted[:1], (size, size), device, before_relu=True, dtype=dtype) as prepared:
+        network = prepared.fast[wanted[0].source]
+        for step in range(options.steps + 2):
+            if step == 2:  # the first ones choose kernels
+                began = now(device)
+            output = network(inputs)[options.layer][:, 7].mean((1, 2)).sum()
+            torch.autograd.grad(output, inputs)
+        return (now(device) - began) / (options.steps * len(wanted))
+
+
+def rendering(wanted: list, size: int, precision: str, options: argparse.Namespace) -> float:
+    """Seconds of an image-step."""
+    import torch
+
+    from feature_vis.recipe import Recipe
+    from feature_vis.render import render
+
+    ends: list[float] = []
+    device = torch.device(options.device)
+    recipe = Recipe(size=size, steps=options.steps + 2, precision=precision)
+    list(render(wanted, recipe, device=device, batch=len(wanted), progress=lambda _count: ends.append(now(device))))
+    return (ends[-1] - ends[1]) / (options.steps * len(wanted))
+
+
+def now(device: object) -> float:
+    import torch
+
+    if torch.device(str(device)).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def processor() -> str:
+    """Its name, and what it multiplies bfloat16 with."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    fields = [line.partition(":") for line in text.splitlines()]
+    name = next((value.strip() for key, _, value in fields if key.strip() == "model name"), "unknown processor")
+    return name + "".join(f", {flag}" for flag in ("avx512_bf16", "amx_bf16") if flag in text)
+
+
+if __name__ == "__main__":
+    main()
