@@ -8,6 +8,7 @@ Source: Olah et al. 2017, "Feature Visualization"; transfer-visualization `featu
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,7 +230,8 @@ class _RenderSession:
     def _render_chunk(
         self, jobs: list[_Job], networks: PreparedNetworks, stages: list[Stage], ascent: GradientAscent
     ) -> Iterator[Rendered]:
-        states = [self._start(job, stages[0]) for job in jobs]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # a GPU would wait for all this noise
+            states = list(pool.map(self._start, jobs, [stages[0]] * len(jobs)))
         starts = self._pictures(states, stages[0])
         checkpointer = Checkpointer(self.options.resume, self.recipe) if self.options.resume is not None else None
         if checkpointer is not None:

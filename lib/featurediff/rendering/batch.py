@@ -138,7 +138,8 @@ def _render_to_staging(
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        ThreadPoolExecutor(max_workers=1) as writer,  # packs a picture while a GPU renders the next ones
+        # packs pictures while a GPU renders the next ones, which takes it less time than one thread needs to pack them
+        ThreadPoolExecutor(torch.get_num_threads()) as writer,
     ):
         pictures = render(
             [objectives(layer, target.channel) for target in targets],
