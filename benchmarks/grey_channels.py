@@ -11,16 +11,17 @@ first recipe's pictures.
 """
 
 import argparse
-import math
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from sheets import write_sheet
+from torch import nn
+from weights import load_network
 
-from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import Rendered, render
@@ -28,6 +29,21 @@ from feature_vis.seeding import generator
 from featurediff.rendering.failed_pictures import MAX_CONTRAST, contrast
 
 LAYERS = {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
+
+HEAD = [
+    "| layer | channels | grey, objective before the ReLU | grey, after it | alive at the start: channels "
+    "| mean activation, before | after | channels with less |",
+    "|---|---|---|---|---|---|---|---|",
+]
+
+
+@dataclass(frozen=True)
+class Both:
+    """The pictures of some channels by both objectives, and the seconds they took, before and after the ReLU."""
+
+    before: list[Rendered]
+    after: list[Rendered]
+    seconds: tuple[float, float]
 
 
 def main() -> None:
@@ -44,65 +60,55 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    weights = options.weights
-    known = Path(weights).is_file()
-    model = load_state("resnet50", load_file(weights), weights) if known else build("resnet50", weights=weights)
-    source = Objectives(model)
-    drawn = [
-        (layer, int(channel))
-        for layer, count in LAYERS.items()
-        for channel in torch.randperm(count, generator=generator(options.seed, layer))[
-            : options.channels // len(LAYERS)
-        ]
-    ]
-    wanted = [source(layer, channel) for layer, channel in drawn]
-    before = Recipe(size=options.size, steps=options.steps, transforms=options.transforms, seed=options.seed)
-    results = {}
-    for name, recipe in {"before the ReLU": before, "after the ReLU": replace(before, objective="post_relu")}.items():
-        began = time.perf_counter()
-        found = sorted(render(wanted, recipe, device=options.device), key=lambda result: result.index)
-        print(f"objective {name}: {len(found)} pictures in {time.perf_counter() - began:.0f} s", flush=True)
-        results[name] = found
-    report([layer for layer, _ in drawn], results)
+    recipe = Recipe(size=options.size, steps=options.steps, transforms=options.transforms, seed=options.seed)
+    found: dict[str, Both] = {}
+    for layer, both in compare(load_network(options.weights), LAYERS, options.channels, recipe, options.device):
+        found[layer] = both
+        print(f"{layer}: {len(both.before)} channels, {both.seconds[0]:.0f} and {both.seconds[1]:.0f} s", flush=True)
+    print(f"\n{options.size} px, {options.steps} steps, transforms {options.transforms}\n")
+    print(*table(found), sep="\n")
     if options.sheet is not None:
-        write_sheet(options.sheet, [result.picture for result in results["before the ReLU"]])
+        write_sheet(options.sheet, [result.picture for both in found.values() for result in both.before])
 
 
-def report(layers: list[str], results: dict[str, list[Rendered]]) -> None:
-    first = results["before the ReLU"]
-    grey = {name: np.array([is_grey(result) for result in found]) for name, found in results.items()}
-    alive = np.array([result.activation_start > 0 for result in first])
-    reached = {name: np.array([result.activation_reached for result in found]) for name, found in results.items()}
-    both = alive & ~grey["after the ReLU"]
-    print(f"\n{first[0].recipe.size} px, {first[0].recipe.steps} steps, transforms {first[0].recipe.transforms}\n")
-    print(
-        "| layer | channels | grey, objective before the ReLU | grey, after it | alive at the start: channels |", end=""
-    )
-    print(" mean activation, before | after | channels with less |")
-    print("|---|---|---|---|---|---|---|---|")
-    for layer in [*LAYERS, "all"]:
-        here = np.array([layer in (name, "all") for name in layers])
-        a, b = (values[here & both] for values in reached.values())
-        means = f"{a.mean():.2f} | {b.mean():.2f}" if len(a) else "– | –"
-        print(
-            f"| {layer} | {here.sum()} | {grey['before the ReLU'][here].sum()} | {grey['after the ReLU'][here].sum()} "
-            f"| {len(a)} | {means} | {(a < b).sum()} |"
-        )
+def compare(
+    model: nn.Module, layers: Mapping[str, int], channels: int, recipe: Recipe, device: str | torch.device
+) -> Iterator[tuple[str, Both]]:
+    """Each layer when it is done. `layers`: the number of channels of each, of which `channels` are drawn in all."""
+    source = Objectives(model)
+    for layer, count in layers.items():
+        drawn = torch.randperm(count, generator=generator(recipe.seed, layer))[: channels // len(layers)]
+        wanted = [source(layer, int(channel)) for channel in drawn]
+        results, seconds = [], []
+        for objective in ("pre_relu", "post_relu"):
+            began = time.perf_counter()
+            rendered = render(wanted, replace(recipe, objective=objective), device=device)
+            results.append(sorted(rendered, key=lambda result: result.index))
+            seconds.append(time.perf_counter() - began)
+        yield layer, Both(results[0], results[1], (seconds[0], seconds[1]))
+
+
+def table(found: Mapping[str, Both]) -> list[str]:
+    """Lines of Markdown: a row a layer, and one of them all."""
+    together = [result for both in found.values() for result in both.before]
+    after = [result for both in found.values() for result in both.after]
+    return [
+        *HEAD,
+        *[_row(layer, both.before, both.after) for layer, both in found.items()],
+        _row("all", together, after),
+    ]
+
+
+def _row(layer: str, before: list[Rendered], after: list[Rendered]) -> str:
+    grey, grey_after = (np.array([is_grey(result) for result in results]) for results in (before, after))
+    both = np.array([result.activation_start > 0 for result in before]) & ~grey_after
+    a, b = (np.array([result.activation_reached for result in results])[both] for results in (before, after))
+    means = f"{a.mean():.2f} | {b.mean():.2f}" if len(a) else "– | –"
+    return f"| {layer} | {len(before)} | {grey.sum()} | {grey_after.sum()} | {len(a)} | {means} | {(a < b).sum()} |"
 
 
 def is_grey(result: Rendered) -> bool:
     return contrast(result.picture) < MAX_CONTRAST or result.activation_reached <= 0
-
-
-def write_sheet(path: Path, pictures: list[np.ndarray]) -> None:
-    """The pictures in rows, about twice as wide as high."""
-    across = math.ceil(math.sqrt(2 * len(pictures)))
-    height, width = pictures[0].shape[:2]
-    sheet = np.full((math.ceil(len(pictures) / across) * height, across * width, 3), 255, np.uint8)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, across)
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = picture
-    Image.fromarray(sheet).save(path)
 
 
 if __name__ == "__main__":

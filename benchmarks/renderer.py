@@ -12,29 +12,24 @@ counts are the ratios. Peers that are not installed (benchmarks/requirements.txt
 import argparse
 import copy
 import math
-import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import original
 import peers
 import torch
+from step_rates import Timer, contest, matmul_rate
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from weights import load_network
 
-from feature_vis.networks.models import build, load_file, load_state
 from feature_vis.networks.torchvision_import import torchvision  # noqa: F401 - before the peers, which import torchvision plainly
 from feature_vis.objectives import Objectives, values
 from feature_vis.optimisation.prepared_networks import prepared_networks
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render
 from feature_vis.seeding import generator
-
-Timer = Callable[[], float]  # seconds for one image-step
 
 
 def main() -> None:
@@ -61,12 +56,6 @@ def main() -> None:
         compare_shortcuts(model, options, options.sizes[0])
 
 
-def load_network(weights: str) -> nn.Module:
-    if Path(weights).is_file():
-        return load_state("resnet50", load_file(weights), weights)
-    return build("resnet50", weights=weights)
-
-
 # Rates -----------------------------------------------------------------------------------------------------------
 
 
@@ -74,122 +63,20 @@ def compare_rates(model: nn.Module, options: argparse.Namespace, size: int) -> N
     """Print milliseconds per image-step of each contender, and the ratios."""
     device = torch.device(options.device)
     layer, steps = options.layer, options.steps
-    with ExitStack() as stack:
-        contenders: dict[str, Timer] = {}
-        floating: dict[str, float] = {}
-        for precision in ("float32", "bfloat16"):
-            passes, operations = stack.enter_context(_Passes(model, layer, size, device, precision)).timer(steps)
-            contenders[f"passes alone, {precision}"] = passes
-            contenders[f"featurediff, {precision}"] = _ours(
-                model, layer, options.channels, size, steps, device, precision
-            )
-            floating[precision] = operations
-        contenders["original's recipe"] = _originals(model, layer, options.channels[0], size, steps, device)
+    batches = dict.fromkeys(("float32", "bfloat16"), BATCH)
+    with contest(model, layer, options.channels, size, steps, device, batches) as found:
         if options.peers:
             works, errors = peers.available(model, layer, size)
             for name, run in works.items():
-                contenders[name] = _peer(run, model, layer, options.channels[0], size, steps)
+                found.timers[name] = _peer(run, model, layer, options.channels[0], size, steps)
             for name, error in errors.items():
                 print(f"{name} is left out: {error}")
-        taken: dict[str, list[float]] = {name: [] for name in contenders}
-        for timer in contenders.values():
-            timer()  # warm-up
-        for _ in range(options.rounds):
-            for name, timer in contenders.items():
-                taken[name].append(timer())
-    peak = {name: _matmul_rate(getattr(torch, name), device) for name in floating}
+        found.run(options.rounds)
+    peak = {name: matmul_rate(getattr(torch, name), device) for name in batches}
     print(f"\n{layer}, {size} px, batch {BATCH}, {options.threads} threads, torch {torch.__version__}, {device}")
-    print(f"operations of one image-step's passes: {floating['float32'] / 1e9:.2f} G; measured matmul rate:", end=" ")
-    print(", ".join(f"{name} {rate / 1e9:.0f} G/s" for name, rate in peak.items()))
-    reference = statistics.median(taken["original's recipe"])
-    print("\n| | ms per image-step (median, least) | × original's recipe | of its passes alone | of the matmul rate |")
-    print("|---|---|---|---|---|")
-    for name, seconds in taken.items():
-        median = statistics.median(seconds)
-        precision = "bfloat16" if "bfloat16" in name else "float32"
-        share = ""
-        if name.startswith("featurediff"):  # within a round, so that a slow minute counts for both
-            ratios = [a / b for a, b in zip(taken[f"passes alone, {precision}"], seconds, strict=True)]
-            share = f"{statistics.median(ratios):.1%}"
-        of_peak = floating[precision] / median / peak[precision]
-        print(
-            f"| {name} | {median * 1e3:.1f}, {min(seconds) * 1e3:.1f} | {reference / median:.2f} | {share} | "
-            f"{of_peak:.0%} |"
-        )
-
-
-class _Passes:
-    """The prepared network's forward and input-gradient passes with nothing around them."""
-
-    def __init__(self, model: nn.Module, layer: str, size: int, device: torch.device, precision: str) -> None:
-        self.stack = ExitStack()
-        self.source = Objectives(model)
-        self.layer, self.size, self.device = layer, size, device
-        self.dtype = getattr(torch, precision)
-        self.wanted = [self.source(layer, 7)] * BATCH
-
-    def __enter__(self) -> "_Passes":
-        self.prepared = self.stack.enter_context(
-            prepared_networks(self.wanted[:1], (self.size, self.size), self.device, before_relu=True, dtype=self.dtype)
-        )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
-
-    def timer(self, steps: int) -> tuple[Timer, float]:
-        """And the operations of one image-step."""
-        inputs = torch.randn(BATCH, 3, self.size, self.size, device=self.device).to(self.dtype)
-        inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        network = self.prepared.fast[self.source]
-
-        def once() -> None:
-            inputs.grad = None
-            network(inputs)[self.layer][:, 7].mean((1, 2)).sum().backward()
-
-        def timer() -> float:
-            began = time.perf_counter()
-            for _ in range(steps):
-                once()
-            _wait(self.device)
-            return (time.perf_counter() - began) / (steps * BATCH)
-
-        with FlopCounterMode(display=False) as counter:
-            once()
-        return timer, counter.get_total_flops() / BATCH
-
-
-def _ours(
-    model: nn.Module, layer: str, channels: Sequence[int], size: int, steps: int, device: torch.device, precision: str
-) -> Timer:
-    source = Objectives(model)
-    wanted = [source(layer, channels[i % len(channels)]) for i in range(BATCH)]
-    recipe = Recipe(size=size, steps=steps + 1, schedule="plain", precision=precision)
-
-    def timer() -> float:
-        ends = []
-
-        def progress(_count: int) -> None:
-            _wait(device)
-            ends.append(time.perf_counter())
-
-        list(render(wanted, recipe, device=device, batch=BATCH, progress=progress))
-        return (ends[-1] - ends[0]) / (steps * BATCH)
-
-    return timer
-
-
-def _originals(model: nn.Module, layer: str, channel: int, size: int, steps: int, device: torch.device) -> Timer:
-    recipe = original.start(copy.deepcopy(model).to(device), layer, channel, size, 0)
-
-    def timer() -> float:
-        began = time.perf_counter()
-        for _ in range(steps):
-            recipe.step()
-        _wait(device)
-        return (time.perf_counter() - began) / steps
-
-    return timer
+    print(f"operations of one image-step's passes: {found.operations['float32'] / 1e9:.2f} G;", end=" ")
+    print("measured matmul rate:", ", ".join(f"{name} {rate / 1e9:.0f} G/s" for name, rate in peak.items()))
+    print("", *found.table(peak), sep="\n")
 
 
 def _peer(run: peers.Run, model: nn.Module, layer: str, channel: int, size: int, steps: int) -> Timer:
@@ -204,24 +91,7 @@ def _peer(run: peers.Run, model: nn.Module, layer: str, channel: int, size: int,
     return timer
 
 
-def _matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
-    """Operations per second of a large matrix product: what the machine can do at most."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(6):
-        began = time.perf_counter()
-        a @ b
-        _wait(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-# Climbs ----------------------------------------------------------------------------------------------------------
+# Ascents ---------------------------------------------------------------------------------------------------------
 
 
 def compare_ascents(model: nn.Module, options: argparse.Namespace, size: int) -> None:
