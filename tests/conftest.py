@@ -15,12 +15,20 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on real weights and photographs are skipped where those are absent, but never in CI."""
-    if SHARED_DATA.is_dir() or os.environ.get("CI") == "true":
-        return
+    """Skip tests on real weights and photographs where those are absent, but never in CI, and a GPU's without one."""
+    if not SHARED_DATA.is_dir() and os.environ.get("CI") != "true":
+        _skip(items, "shared_data", f"no {SHARED_DATA}")
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch  # not above: tests without torch begin sooner
+
+        if not torch.cuda.is_available():
+            _skip(items, "gpu", "no GPU")
+
+
+def _skip(items: list[pytest.Item], marker: str, reason: str) -> None:
     for item in items:
-        if item.get_closest_marker("shared_data"):
-            item.add_marker(pytest.mark.skip(reason=f"no {SHARED_DATA}"))
+        if item.get_closest_marker(marker):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

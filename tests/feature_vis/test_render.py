@@ -315,7 +315,7 @@ def test_a_picture_grows_over_sizes_that_the_network_takes_and_one_of_another_si
             one(source("encoder.layers.encoder_layer_0", 3), dataclasses.replace(growing, **other))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_the_same_channel_is_excited(resnet) -> None:
     wanted = [Objectives(resnet)("layer3.1", channel) for channel in range(12)]
     recipe = Recipe(size=64, steps=24, transforms="none", precision="float32")

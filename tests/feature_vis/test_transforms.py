@@ -208,7 +208,7 @@ def test_gradients(transforms: Transforms) -> None:
     assert torch.autograd.gradcheck(lambda x: apply(x, transforms, at(draws, [2, 0])), pictures)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 def test_a_gpu_shows_the_network_the_same() -> None:
     pictures = _pictures(3, 33, 40)
     draws, steps = [draw(EVERYTHING, 4, i) for i in range(3)], [3, 1, 0]
