@@ -320,7 +320,7 @@ def test_on_a_gpu_the_same_channel_is_excited(resnet) -> None:
     wanted = [Objectives(resnet)("layer3.1", channel) for channel in range(12)]
     recipe = Recipe(size=64, steps=24, transforms="none", precision="float32")
     there = list(render(wanted, recipe, device="cuda"))
-    here = list(render(wanted, recipe))
+    here = list(render(wanted, recipe, device="cpu"))
     assert all(result.activation_reached > result.activation_start for result in there)
     reached = np.array([[result.activation_reached for result in results] for results in (there, here)])
     assert np.allclose(reached[0], reached[1], rtol=0.1)  # the ascent lets rounding grow
