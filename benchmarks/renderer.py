@@ -20,7 +20,7 @@ import numpy as np
 import original
 import peers
 import torch
-from step_rates import Timer, contest, matmul_rate
+from step_rates import Task, Timer, contest, matmul_rate
 from torch import nn
 from weights import load_network
 
@@ -64,7 +64,7 @@ def compare_rates(model: nn.Module, options: argparse.Namespace, size: int) -> N
     device = torch.device(options.device)
     layer, steps = options.layer, options.steps
     batches = dict.fromkeys(("float32", "bfloat16"), BATCH)
-    with contest(model, layer, options.channels, size, steps, device, batches) as found:
+    with contest(Task(model, layer, options.channels, size, steps, device), batches) as found:
         if options.peers:
             works, errors = peers.available(model, layer, size)
             for name, run in works.items():

@@ -21,7 +21,7 @@ from feature_vis.optimisation.prepared_networks import prepared_networks
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
 
-__all__ = ["ORIGINAL", "Contest", "Timer", "contest", "default_batch", "matmul_rate", "wait"]
+__all__ = ["ORIGINAL", "Contest", "Task", "Timer", "contest", "default_batch", "matmul_rate", "wait"]
 
 Timer = Callable[[], float]  # seconds for one image-step
 
@@ -81,113 +81,90 @@ class Contest:
         return lines
 
 
+@dataclass(frozen=True)
+class Task:
+    """What the contenders render, and how many steps each makes in its turn."""
+
+    model: nn.Module
+    layer: str
+    channels: Sequence[int]
+    size: int
+    steps: int
+    device: torch.device
+
+
 @contextmanager
-def contest(
-    model: nn.Module,
-    layer: str,
-    channels: Sequence[int],
-    size: int,
-    steps: int,
-    device: torch.device,
-    batches: Mapping[str, int],
-) -> Iterator[Contest]:
+def contest(task: Task, batches: Mapping[str, int]) -> Iterator[Contest]:
     """The renderer and its passes alone in each precision, and the original's recipe on the first channel.
 
-    `batches`: precision -> pictures at once. `steps`: how many of them a contender makes in its turn.
+    `batches`: precision -> pictures at once.
     """
     with ExitStack() as stack:
-        found = Contest(device, {}, {})
+        found = Contest(task.device, {}, {})
         for precision, batch in batches.items():
-            passes = _Passes(model, layer, size, device, precision, batch)
-            timer, operations = stack.enter_context(passes).timer(steps)
+            timer, found.operations[precision] = _passes(task, precision, batch, stack)
             found.timers[f"passes alone, {precision}"] = timer
-            found.timers[f"featurediff, {precision}"] = _ours(
-                model, layer, channels, size, steps, device, precision, batch
-            )
-            found.operations[precision] = operations
-        found.timers[ORIGINAL] = _originals(model, layer, channels[0], size, steps, device)
+            found.timers[f"featurediff, {precision}"] = _ours(task, precision, batch)
+        found.timers[ORIGINAL] = _originals(task)
         yield found
 
 
-class _Passes:
-    """The prepared network's forward and input-gradient passes with nothing around them."""
+def _passes(task: Task, precision: str, batch: int, stack: ExitStack) -> tuple[Timer, float]:
+    """The prepared network's forward and input-gradient passes alone; and the operations of one image-step.
 
-    def __init__(
-        self, model: nn.Module, layer: str, size: int, device: torch.device, precision: str, batch: int
-    ) -> None:
-        self.stack = ExitStack()
-        self.source = Objectives(model)
-        self.layer, self.size, self.device, self.batch = layer, size, device, batch
-        self.dtype = getattr(torch, precision)
-        self.wanted = [self.source(layer, 7)]
+    `stack` keeps the network prepared.
+    """
+    source, dtype = Objectives(task.model), getattr(torch, precision)
+    wanted, size = [source(task.layer, 7)], (task.size, task.size)
+    prepared = stack.enter_context(prepared_networks(wanted, size, task.device, before_relu=True, dtype=dtype))
+    inputs = torch.randn(batch, 3, *size, device=task.device).to(dtype)
+    inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    network = prepared.fast[source]
 
-    def __enter__(self) -> "_Passes":
-        self.prepared = self.stack.enter_context(
-            prepared_networks(self.wanted, (self.size, self.size), self.device, before_relu=True, dtype=self.dtype)
-        )
-        return self
+    def once() -> None:
+        inputs.grad = None
+        network(inputs)[task.layer][:, 7].mean((1, 2)).sum().backward()
 
-    def __exit__(self, *error: object) -> None:
-        self.stack.close()
-
-    def timer(self, steps: int) -> tuple[Timer, float]:
-        """And the operations of one image-step."""
-        inputs = torch.randn(self.batch, 3, self.size, self.size, device=self.device).to(self.dtype)
-        inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        network = self.prepared.fast[self.source]
-
-        def once() -> None:
-            inputs.grad = None
-            network(inputs)[self.layer][:, 7].mean((1, 2)).sum().backward()
-
-        def timer() -> float:
-            began = time.perf_counter()
-            for _ in range(steps):
-                once()
-            wait(self.device)
-            return (time.perf_counter() - began) / (steps * self.batch)
-
-        with FlopCounterMode(display=False) as counter:
+    def timer() -> float:
+        began = time.perf_counter()
+        for _ in range(task.steps):
             once()
-        return timer, counter.get_total_flops() / self.batch
+        wait(task.device)
+        return (time.perf_counter() - began) / (task.steps * batch)
+
+    with FlopCounterMode(display=False) as counter:
+        once()
+    return timer, counter.get_total_flops() / batch
 
 
-def _ours(
-    model: nn.Module,
-    layer: str,
-    channels: Sequence[int],
-    size: int,
-    steps: int,
-    device: torch.device,
-    precision: str,
-    batch: int,
-) -> Timer:
-    source = Objectives(model)
-    wanted = [source(layer, channels[i % len(channels)]) for i in range(batch)]
-    recipe = Recipe(size=size, steps=steps + 1, schedule="plain", precision=precision)
+def _ours(task: Task, precision: str, batch: int) -> Timer:
+    source = Objectives(task.model)
+    wanted = [source(task.layer, task.channels[i % len(task.channels)]) for i in range(batch)]
+    recipe = Recipe(size=task.size, steps=task.steps + 1, schedule="plain", precision=precision)
 
     def timer() -> float:
         ends = []
 
         def progress(_count: int) -> None:
-            wait(device)
+            wait(task.device)
             ends.append(time.perf_counter())
 
-        list(render(wanted, recipe, device=device, batch=batch, progress=progress))
-        return (ends[-1] - ends[0]) / (steps * batch)
+        list(render(wanted, recipe, device=task.device, batch=batch, progress=progress))
+        return (ends[-1] - ends[0]) / (task.steps * batch)
 
     return timer
 
 
-def _originals(model: nn.Module, layer: str, channel: int, size: int, steps: int, device: torch.device) -> Timer:
-    recipe = original.start(copy.deepcopy(model).to(device), layer, channel, size, 0)
+def _originals(task: Task) -> Timer:
+    model = copy.deepcopy(task.model).to(task.device)
+    recipe = original.start(model, task.layer, task.channels[0], task.size, 0)
 
     def timer() -> float:
         began = time.perf_counter()
-        for _ in range(steps):
+        for _ in range(task.steps):
             recipe.step()
-        wait(device)
-        return (time.perf_counter() - began) / steps
+        wait(task.device)
+        return (time.perf_counter() - began) / task.steps
 
     return timer
 

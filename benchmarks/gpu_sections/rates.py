@@ -1,7 +1,7 @@
 """Image-steps per second beside the original's recipe and the passes alone, and what a step is made of."""
 
 import torch
-from step_rates import contest, default_batch, matmul_rate
+from step_rates import Task, contest, default_batch, matmul_rate
 from torch import nn
 
 from gpu_sections.profile import profile_step
@@ -41,7 +41,7 @@ def _rates(
     peak: dict[str, float],
 ) -> None:
     device, steps = setting.torch_device(), setting.number(4, 1)
-    with contest(model, layer, CHANNELS, size, steps, device, batches) as found:
+    with contest(Task(model, layer, CHANNELS, size, steps, device), batches) as found:
         found.run(setting.number(3, 1), lambda: setting.left() < 25)
     shown = ", ".join(f"{batch} pictures at once in {name}" for name, batch in batches.items())
     operations = found.operations[PRECISIONS[0]] / 1e9
