@@ -43,7 +43,7 @@ from feature_vis.errors import InputError  # noqa: E402
 from feature_vis.networks.torchvision_import import torchvision  # noqa: E402
 
 # Each one's share of the time, in its order; what one leaves is shared by those after it.
-SECTIONS = {"tests": 70, "rates": 95, "experiment": 125, "grey": 40, "training": 45, "fine_tune": 60, "demo": 45}
+SECTIONS = {"tests": 85, "rates": 90, "experiment": 120, "grey": 40, "training": 45, "fine_tune": 60, "demo": 40}
 
 MOST_FILES, MOST_BYTES = 8, 16 * 2**20  # that are brought home, and of each
 

@@ -46,7 +46,7 @@ def table(folder: Path, seconds: float) -> list[str]:
     for file in sorted(folder.rglob("*.tsv")):
         with file.open(encoding="utf-8") as stream:
             for row in csv.DictReader(stream, delimiter="\t"):
-                jobs.setdefault(file.relative_to(folder).parts[0], []).append(float(row["s"]))
+                jobs.setdefault(file.relative_to(folder).parts[0].removesuffix(".tsv"), []).append(float(row["s"]))
     rows = [
         f"| {rule} | {len(own)} | {sum(own):.0f} | {max(own):.0f} |"
         for rule, own in sorted(jobs.items(), key=lambda pair: -sum(pair[1]))

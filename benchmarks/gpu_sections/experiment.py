@@ -6,7 +6,7 @@ config/paper.yaml, layer by layer. Not in it: the start of jobs, training, and e
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,7 @@ from gpu_sections.results import Report
 from gpu_sections.setting import ROOT, Setting, end_blocks
 
 GOAL_PLAIN, GOAL_QUICK = 30, 10  # minutes
+SHOWN = 4  # channels of a layer on the sheet
 
 # What may be cheaper, each a change of the experiment's recipe.
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
@@ -118,6 +119,7 @@ def run(setting: Setting, report: Report) -> None:
     if chosen is None:
         return
     quick = _measure(experiment, report, chosen[0], chosen[1], setting.number(128, 4), GOAL_QUICK)
+    plain, quick = ({layer: found[layer] for layer in plain if layer in quick} for found in (plain, quick))
     _show(setting, plain, quick, report)
     _originals(experiment, report, plain, quick, setting.number(8, 2))
 
@@ -180,6 +182,12 @@ def original_settings(recipe: Recipe) -> Recipe:
     return replace(recipe, **changed)
 
 
+def difference(reached: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+    """The mean difference of paired values, and its standard error."""
+    found = reached - base
+    return float(found.mean()), float(found.std(ddof=1) / math.sqrt(len(found)))
+
+
 def _search(experiment: Experiment, report: Report, plain: Mapping[str, Sample], few: int) -> tuple[str, Recipe] | None:
     """The cheapest candidate whose mean activation is no lower than the plain recipe's, within a standard error."""
     base = np.concatenate([sample.reached[:few] for sample in plain.values()])
@@ -198,10 +206,9 @@ def _search(experiment: Experiment, report: Report, plain: Mapping[str, Sample],
             report.add("", "The time was over before a cheaper recipe was found.")
             return None
         reached = np.concatenate([experiment.sample(layer, few, recipe).reached for layer in plain])
-        difference = reached - base
-        error = difference.std(ddof=1) / math.sqrt(len(difference))
-        report.add(f"| {name} | {share:.0%} | {reached.mean():.2f} | {difference.mean():+.2f} ± {error:.2f} |")
-        if difference.mean() >= -error:
+        mean, error = difference(reached, base)
+        report.add(f"| {name} | {share:.0%} | {reached.mean():.2f} | {mean:+.2f} ± {error:.2f} |")
+        if mean >= -error:
             return name, recipe
     report.add("", "No candidate reaches as much.")
     return None
@@ -228,13 +235,12 @@ def _originals(
 
 
 def _show(setting: Setting, plain: Mapping[str, Sample], quick: Mapping[str, Sample], report: Report) -> None:
-    pairs: Sequence[np.ndarray] = [
-        picture
-        for layer, sample in quick.items()
-        for both in list(zip(plain[layer].pictures, sample.pictures, strict=True))[:4]
-        for picture in both
+    """How much the quick recipe reaches beside the plain one, and some of their pictures."""
+    reached, base = (np.concatenate([found[layer].reached for layer in quick]) for found in (quick, plain))
+    mean, error = difference(reached, base)
+    report.add("", f"Over these {len(reached)} channels it reaches {mean:+.2f} ± {error:.2f} beside the plain recipe.")
+    pairs = [
+        pair for layer in quick for pair in list(zip(plain[layer].pictures, quick[layer].pictures, strict=True))[:SHOWN]
     ]
-    write_sheet(setting.out / "experiment.jpg", pictures := list(pairs), across=8, side=200)
-    report.add(
-        "", f"`experiment.jpg`: {len(pictures) // 2} channels, plain to the left and the quick recipe beside it."
-    )
+    write_sheet(setting.out / "experiment.jpg", [picture for pair in pairs for picture in pair], across=8, side=200)
+    report.add("", f"`experiment.jpg`: {len(pairs)} channels, plain to the left and the quick recipe beside it.")

@@ -72,7 +72,7 @@ def _train(setting: Setting, report: Report, split: pd.DataFrame, train_from: st
         began = time.perf_counter()
         files = finetune(setup, replace(settings, epochs=epochs), KEY, store, device)
         seconds.append(time.perf_counter() - began)
-    epochs = min(setting.number(MOST_EPOCHS, 3), 3 + int(SHARE * setting.left() / (seconds[1] / 2)))
+    epochs = min(setting.number(MOST_EPOCHS, 4), 3 + int(SHARE * setting.left() / (seconds[1] / 2)))
     if epochs > 3:
         began = time.perf_counter()
         files = finetune(setup, replace(settings, epochs=epochs), KEY, store, device)

@@ -14,10 +14,13 @@ from feature_vis.objectives import Objectives
 from feature_vis.recipe import Recipe
 from feature_vis.render import render
 
-__all__ = ["Profile", "busy", "profile_step"]
+__all__ = ["Profile", "busy", "profile_step", "read"]
 
 WARM_UP, MEASURED = 3, 3  # steps
 ROWS, FIRST = 60, 12  # of the table in the file, and of the longest
+
+# A copy to memory of the host's that is not pinned returns when it is done.
+_WAITS = ("cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaEventSynchronize", "cudaMemcpyAsync")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Profile:
     kernels: int
     kernel_time: float  # the kernels' durations added up; more than `busy` where some run side by side
     busy: float  # while at least one kernel runs
-    waiting: float  # the host in calls that wait for the device
+    waiting: float  # the host in calls that wait for the device or copy
     longest: list[tuple[str, int, float]]  # kernels by name, on the CPU operators: how many, and their time
     text: str
 
@@ -48,7 +51,7 @@ class Profile:
             f"| {self.kernels} kernels and copies, added up | {added:.2f} | {added / self.span:.0%} |",
             f"| gaps: the device has nothing to do | {gaps:.2f} | {gaps / self.span:.0%} |",
             f"| host: Python and launches | {self.span - self.waiting:.2f} | {1 - self.waiting / self.span:.0%} |",
-            f"| host: waits for the device | {self.waiting:.2f} | {self.waiting / self.span:.0%} |",
+            f"| host: waits for the device, and copies | {self.waiting:.2f} | {self.waiting / self.span:.0%} |",
             *longest,
         ]
 
@@ -80,10 +83,11 @@ def profile_step(
     recipe = Recipe(size=size, steps=WARM_UP + MEASURED + 1)
     list(render(wanted, recipe, device=device, batch=batch, progress=progress))
     seconds = marks[WARM_UP + MEASURED - 1] - marks[WARM_UP - 1]
-    return _read(profiler, 1000 * seconds / MEASURED, cuda)
+    return read(profiler, 1000 * seconds / MEASURED, cuda)
 
 
-def _read(profiler: profile, span: float, cuda: bool) -> Profile:
+def read(profiler: profile, span: float, cuda: bool) -> Profile:
+    """What the profiler saw of `MEASURED` steps. `span`: milliseconds of one of them, by the clock."""
     events = profiler.events() or []
     kernels = [
         event
@@ -94,7 +98,7 @@ def _read(profiler: profile, span: float, cuda: bool) -> Profile:
     waiting = sum(
         event.time_range.elapsed_us()
         for event in events
-        if event.device_type == DeviceType.CPU and event.name.startswith("cuda") and "Synchronize" in event.name
+        if event.device_type == DeviceType.CPU and event.name.startswith(_WAITS)
     )
     order = "self_device_time_total" if cuda else "self_cpu_time_total"
     averages = profiler.key_averages()

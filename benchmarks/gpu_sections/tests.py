@@ -23,7 +23,7 @@ def run(setting: Setting, report: Report) -> None:
     if setting.rehearse:
         marked = []
     paths = list(dict.fromkeys([*chosen, *(path for path in marked if not path.startswith(tuple(chosen)))]))
-    environment = {**os.environ, "FEATUREDIFF_TEST_DEVICE": setting.device, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "FEATUREDIFF_TEST_DEVICE": setting.device, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "pytest", *options, *paths]
     found: dict[str, list[str]] = {}
     with (

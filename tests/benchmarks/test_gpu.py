@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pack_for_gpu
@@ -13,12 +14,13 @@ import torch
 from gpu import run_sections, too_much
 from gpu_sections import processes
 from gpu_sections.experiment import area_steps, candidates
-from gpu_sections.profile import busy
+from gpu_sections.profile import MEASURED, busy, read
 from gpu_sections.results import Report, Results
 from gpu_sections.setting import Setting
 from gpu_sections.tests import table as outcomes
 from PIL import Image
 from places import REPOSITORY
+from torch.autograd import DeviceType
 
 from feature_vis.networks.models import build, load_file
 from feature_vis.recipe import Recipe
@@ -222,6 +224,32 @@ def test_too_many_or_too_large_files_are_named(tmp_path: Path) -> None:
 
 def test_overlapping_kernels_count_once() -> None:
     assert busy([(5.0, 9.0), (0.0, 2.0), (1.0, 3.0), (6.0, 7.0)]) == 7.0
+
+
+def test_a_profile_tells_kernels_gaps_and_the_hosts_own_time() -> None:
+    def event(name: str, start: float, end: float, device: DeviceType = DeviceType.CUDA, note: bool = False) -> object:
+        span = SimpleNamespace(start=start, end=end, elapsed_us=lambda: end - start)
+        return SimpleNamespace(name=name, time_range=span, device_type=device, is_user_annotation=note)
+
+    ms = 1000 * MEASURED  # microseconds of all steps that are one millisecond of a step
+    events = [
+        event("ProfilerStep#1", 0, 20 * ms, note=True),
+        *[event("gemm", 2 * ms * n, (2 * n + 1) * ms) for n in range(MEASURED)],
+        event("copy", 0, 2 * ms),
+        event("cudaStreamSynchronize", 0, 3 * ms, DeviceType.CPU),
+        event("cudaLaunchKernel", 0, 4 * ms, DeviceType.CPU),
+    ]
+    averages = SimpleNamespace(table=lambda **_: "the table")
+    profiler = SimpleNamespace(events=lambda: events, key_averages=lambda: averages)
+    found = read(profiler, span=10.0, cuda=True)
+    assert found.waiting == pytest.approx(3)
+    assert found.kernel_time == pytest.approx(MEASURED + 2)
+    assert found.busy == pytest.approx(MEASURED + 1)
+    assert found.longest == [("gemm", 1, pytest.approx(MEASURED)), ("copy", 0, pytest.approx(2))]
+    lines = found.table()
+    assert any(line.startswith("| gaps") and "6.00" in line for line in lines)
+    assert any(line.startswith("| host: Python") and "7.00" in line for line in lines)
+    assert "the table" in found.text
 
 
 def test_candidates_come_cheapest_first_and_a_growing_picture_costs_less() -> None:
