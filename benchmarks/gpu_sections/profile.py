@@ -82,6 +82,8 @@ def profile_step(
 
     recipe = Recipe(size=size, steps=WARM_UP + MEASURED + 1)
     list(render(wanted, recipe, device=device, batch=batch, progress=progress))
+    if len(marks) < WARM_UP + MEASURED:
+        raise RuntimeError(f"a rendering of {recipe.steps} steps reported {len(marks)}: no step could be profiled")
     seconds = marks[WARM_UP + MEASURED - 1] - marks[WARM_UP - 1]
     return read(profiler, 1000 * seconds / MEASURED, cuda)
 

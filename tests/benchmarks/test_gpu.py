@@ -157,7 +157,7 @@ def test_what_is_missing_or_damaged_is_said_in_one_message(packed: Path, tmp_pat
 def test_a_section_that_fails_or_hangs_takes_nothing_from_the_others(tmp_path: Path) -> None:
     results = Results(tmp_path / "out" / "results.md", tmp_path / "parts")
     results.head("# Head")
-    setting = Setting(tmp_path, tmp_path / "out", tmp_path / "work", "cpu", "resnet18", True, time.time() + 20)
+    setting = Setting(tmp_path, tmp_path / "out", tmp_path / "work", "cpu", "resnet18", True, time.time() + 32)
     codes = {
         "hangs": "report.add('half a table'); import time; time.sleep(600)",
         "crashes": "import os, signal; report.add('before'); os.kill(os.getpid(), signal.SIGKILL)",
@@ -180,7 +180,7 @@ report = Report(Results(Path({str(results.file)!r}), Path({str(results.parts)!r}
     for said in ("half a table", "before", "| a | b |", "in the end"):
         assert said in text
     assert "for now" not in text
-    assert "- hangs: ended at its limit of 5 s" in last
+    assert "- hangs: ended at its limit of 8 s" in last
     assert "- crashes: ended by signal 9" in last
     assert "- fails: ended with 3" in last
     assert "works:" not in last
