@@ -26,6 +26,7 @@ from gpu_sections.results import Report
 from gpu_sections.setting import ROOT, Setting, end_blocks
 
 GOAL_PLAIN, GOAL_QUICK = 30, 10  # minutes
+SHARE = 0.55  # of the time that is left, for a sample of every layer
 SHOWN = 4  # channels of a layer on the sheet
 
 # What may be cheaper, each a change of the experiment's recipe.
@@ -113,21 +114,24 @@ def run(setting: Setting, report: Report) -> None:
         "",
     )
     experiment.sample(next(iter(experiment.layers)), 2, replace(recipe, steps=2))  # kernels are chosen
-    plain = _measure(experiment, report, "plain", recipe, setting.number(128, 4), GOAL_PLAIN)
-    few = setting.number(32, 2)
+    count, few = setting.number(128, 4), setting.number(32, 2)
+    plain = _measure(experiment, report, "plain", recipe, (few, count), GOAL_PLAIN)
     chosen = _search(experiment, report, plain, few)
     if chosen is None:
         return
-    quick = _measure(experiment, report, chosen[0], chosen[1], setting.number(128, 4), GOAL_QUICK)
+    quick = _measure(experiment, report, chosen[0], chosen[1], (few, count), GOAL_QUICK)
     plain, quick = ({layer: found[layer] for layer in plain if layer in quick} for found in (plain, quick))
     _show(setting, plain, quick, report)
     _originals(experiment, report, plain, quick, setting.number(8, 2))
 
 
 def _measure(
-    experiment: Experiment, report: Report, name: str, recipe: Recipe, count: int, goal: float
+    experiment: Experiment, report: Report, name: str, recipe: Recipe, counts: tuple[int, int], goal: float
 ) -> dict[str, Sample]:
-    """Sample every layer, and say after each what the whole experiment would take."""
+    """Sample every layer, and say after each what the whole experiment would take.
+
+    `counts`: channels of a layer, at least and at most; fewer than the most where they would leave no time for more.
+    """
     report.add(
         "",
         f"**{name}**:",
@@ -136,9 +140,14 @@ def _measure(
         "|---|---|---|---|---|",
     )
     found: dict[str, Sample] = {}
+    count, budget = counts[1], SHARE * experiment.setting.left()
     for layer in experiment.layers:
-        if found and experiment.setting.left() < 1.3 * max(sample.seconds for sample in found.values()) + 3:
-            break
+        if found:
+            each = max(sample.seconds / len(sample.reached) for sample in found.values())
+            rest = budget - sum(sample.seconds for sample in found.values())
+            count = int(min(count, max(counts[0], rest / each / (len(experiment.layers) - len(found)))))
+            if experiment.setting.left() < 1.3 * each * count + 3:
+                break
         found[layer] = own = experiment.sample(layer, count, recipe)
         channels = len(own.reached)
         rate = channels * recipe.steps / own.seconds
@@ -236,11 +245,16 @@ def _originals(
 
 def _show(setting: Setting, plain: Mapping[str, Sample], quick: Mapping[str, Sample], report: Report) -> None:
     """How much the quick recipe reaches beside the plain one, and some of their pictures."""
-    reached, base = (np.concatenate([found[layer].reached for layer in quick]) for found in (quick, plain))
+    least = {layer: min(len(found[layer].reached) for found in (plain, quick)) for layer in quick}
+    reached, base = (
+        np.concatenate([found[layer].reached[: least[layer]] for layer in quick]) for found in (quick, plain)
+    )
     mean, error = difference(reached, base)
     report.add("", f"Over these {len(reached)} channels it reaches {mean:+.2f} ± {error:.2f} beside the plain recipe.")
     pairs = [
-        pair for layer in quick for pair in list(zip(plain[layer].pictures, quick[layer].pictures, strict=True))[:SHOWN]
+        pair
+        for layer in quick
+        for pair in list(zip(plain[layer].pictures, quick[layer].pictures, strict=False))[:SHOWN]
     ]
     write_sheet(setting.out / "experiment.jpg", [picture for pair in pairs for picture in pair], across=8, side=200)
     report.add("", f"`experiment.jpg`: {len(pairs)} channels, plain to the left and the quick recipe beside it.")

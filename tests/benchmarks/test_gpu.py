@@ -16,7 +16,7 @@ from gpu_sections import processes
 from gpu_sections.experiment import area_steps, candidates
 from gpu_sections.profile import MEASURED, busy, read
 from gpu_sections.results import Report, Results
-from gpu_sections.setting import Setting
+from gpu_sections.setting import Setting, end_blocks
 from gpu_sections.tests import table as outcomes
 from PIL import Image
 from places import REPOSITORY
@@ -89,6 +89,20 @@ def test_what_is_packed_stays_below_the_limit_evenly_over_the_classes(data: Path
     assert sum(path.stat().st_size for path in files) <= mib * 2**20
     counts = [len(list(folder.iterdir())) for folder in (tmp_path / "packed" / "photographs").iterdir()]
     assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.shared_data
+def test_a_real_network_and_real_dogs_fit_into_the_default_limit(shared_data: Path, tmp_path: Path) -> None:
+    weights, dogs = shared_data / "weights" / "resnet50.pth", shared_data / "dog-breed-identification"
+    given = ["--weights", weights, "--photographs", dogs, "--format", "kaggle_dogs", "--to", tmp_path / "packed"]
+    done = benchmark("pack_for_gpu", *given)
+    assert done.returncode == 0, done.stderr
+    files = [path for path in (tmp_path / "packed").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 60 * 2**20
+    folders = list((tmp_path / "packed" / "photographs").iterdir())
+    assert [len(list(folder.iterdir())) for folder in folders] == [60] * 10
+    named = Setting(tmp_path / "packed", tmp_path, tmp_path, "cpu", "resnet50", True, 0)
+    assert end_blocks(named.network()) == {"layer3.5": 1024, "layer4.0": 2048, "layer4.1": 2048, "layer4.2": 2048}
 
 
 @pytest.mark.parametrize(("more", "says"), [(-1000, "weights and wheels take"), (9000, "of each are needed")])
