@@ -84,7 +84,7 @@ class Experiment:
         """Render and write the first channels of the layer's order."""
         wanted = [self.source(layer, channel) for channel in self.channels(layer, count)]
         began = time.perf_counter()
-        with ThreadPoolExecutor(1) as writer:  # as the workflow's job does
+        with ThreadPoolExecutor(torch.get_num_threads()) as writer:  # as the workflow's job does
             found, written = [], []
             for result in render(wanted, recipe, device=self.device):
                 found.append(result)

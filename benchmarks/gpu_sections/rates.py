@@ -1,7 +1,7 @@
 """Image-steps per second beside the original's recipe and the passes alone, and what a step is made of."""
 
 import torch
-from step_rates import Task, contest, default_batch, matmul_rate
+from step_rates import Task, contest, default_batch, matmul_rate, ours
 from torch import nn
 
 from gpu_sections.profile import profile_step
@@ -22,17 +22,17 @@ def run(setting: Setting, report: Report) -> None:
     peak = {name: matmul_rate(getattr(torch, name), device, side) for name in PRECISIONS}
     shown = ", ".join(f"{name} {rate / 1e12:.2f} T/s" for name, rate in peak.items())
     report.add(f"Product of two matrices of {side} × {side}: {shown} operations.")
-    profiled = False
-    for size in [setting.size(224)] if setting.rehearse else SIZES:
-        if profiled and setting.left() < LEAST_SECONDS:
+    sizes = [setting.size(224)] if setting.rehearse else SIZES
+    for size in sizes:
+        if size != sizes[0] and setting.left() < LEAST_SECONDS:
             report.add("", f"There was no time for {size} px.")
             return
         most = setting.number(256, 2)
         batches = {name: default_batch(model, layer, size, device, name, most) for name in PRECISIONS}
         _rates(setting, report, model, layer, size, batches, peak)
-        if not profiled:
+        if size == sizes[0]:
             _profile(setting, report, model, layer, size, batches[PRECISIONS[0]])
-            profiled = True
+    _graphs(setting, report, model, layer, sizes[0])
 
 
 def _rates(
@@ -55,6 +55,17 @@ def _rates(
     ratio = found.times_original(f"featurediff, {PRECISIONS[0]}")
     goal = f"the goal of {GOAL} × the original's recipe is {'reached' if ratio >= GOAL else 'missed'}"
     report.add("", f"{ratio:.1f} ×: " + (goal if device.type == "cuda" else "the goal is one for a GPU"))
+
+
+def _graphs(setting: Setting, report: Report, model: nn.Module, layer: str, size: int) -> None:
+    """What recording a step as a CUDA graph spares small batches; on a CPU nothing is recorded."""
+    task = Task(model, layer, CHANNELS, size, setting.number(8, 1), setting.torch_device())
+    report.add("", f"A step launched, and recorded as a CUDA graph, {size} px, {PRECISIONS[0]}:", "")
+    report.add("| pictures at once | ms per image-step, launched | recorded |", "|---|---|---|")
+    for batch in [2] if setting.rehearse else [1, 8, 32]:
+        timers = [ours(task, PRECISIONS[0], batch, cuda_graph=recorded) for recorded in (False, True)]
+        found = [min(timer() for _ in range(setting.number(2, 1))) for timer in timers]
+        report.add(f"| {batch} | {1e3 * found[0]:.2f} | {1e3 * found[1]:.2f} |")
 
 
 def _profile(setting: Setting, report: Report, model: nn.Module, layer: str, size: int, batch: int) -> None:

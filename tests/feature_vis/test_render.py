@@ -326,7 +326,7 @@ def test_on_a_gpu_the_same_channel_is_excited(resnet) -> None:
     assert np.allclose(reached[0], reached[1], rtol=0.1)  # the ascent lets rounding grow
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("settings", [{}, {"transforms": "crops"}, {"plateau": 0.05, "steps": 60}])
 def test_a_step_that_a_gpu_replays_is_the_step(resnet, settings: dict) -> None:
     wanted = [Objectives(resnet)("layer2", channel) for channel in range(6)]
