@@ -4,7 +4,8 @@
     python benchmarks/versions.py --before ../before --weights resnet50.pth
 
 Each version is a process of its own, which imports the renderer from its own checkout. They take turns: while one
-measures, the other waits. So a busy machine is busy for both, and the ratios within a round count.
+measures, the other waits. After each step the same process takes the passes alone, so a busy machine is busy for all,
+and the ratios count. On a CPU the times are of the processor, of all threads together.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROUNDS_TO_WARM_UP = 1
 CHANNELS = [7, 9, 100, 309, 777, 1276, 1500, 2000]
@@ -63,19 +65,18 @@ def start(checkout: Path) -> subprocess.Popen:
 
 
 def compare(versions: dict[str, subprocess.Popen], size: int, precision: str, rounds: int) -> None:
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in versions}
-    for _ in range(ROUNDS_TO_WARM_UP + rounds):
+    taken: dict[str, list[list[float]]] = {name: [] for name in versions}  # [seconds of the passes, ours] of each step
+    for number in range(ROUNDS_TO_WARM_UP + rounds):
         for name, process in versions.items():
             process.stdin.write(json.dumps([size, precision]) + "\n")
             process.stdin.flush()
-            taken[name].append(json.loads(process.stdout.readline()))
-    first = next(iter(versions))
-    for name, answers in taken.items():
-        measured = answers[ROUNDS_TO_WARM_UP:]
-        passes, ours = ([1e3 * answer[what] for answer in measured] for what in ("passes", "ours"))
-        share = statistics.median(a / b for a, b in zip(passes, ours, strict=True))
-        others = [1e3 * answer["ours"] for answer in taken[first][ROUNDS_TO_WARM_UP:]]
-        ratio = statistics.median(a / b for a, b in zip(ours, others, strict=True))
+            pairs = json.loads(process.stdout.readline())
+            taken[name] += pairs if number >= ROUNDS_TO_WARM_UP else []
+    before = next(iter(taken.values()))
+    for name, pairs in taken.items():
+        passes, ours = ([1e3 * pair[which] for pair in pairs] for which in (0, 1))
+        share = statistics.median(a / b for a, b in pairs)
+        ratio = statistics.median(b / other for (_, b), (_, other) in zip(pairs, before, strict=True))
         row = [f"{size} px, {precision}", name, f"{statistics.median(passes):.1f}", f"{statistics.median(ours):.1f}"]
         print("| " + " | ".join([*row, f"{share:.1%}", f"{ratio:.3f}"]) + " |", flush=True)
 
@@ -92,53 +93,43 @@ def answer(options: argparse.Namespace) -> None:
     source = Objectives(model)
     wanted = [source(options.layer, channel) for channel in CHANNELS]
     for line in sys.stdin:
-        size, precision = json.loads(line)
-        seconds = {
-            "passes": passes_alone(wanted, size, precision, options),
-            "ours": rendering(wanted, size, precision, options),
-        }
-        print(json.dumps(seconds), flush=True)
+        print(json.dumps(seconds(wanted, *json.loads(line), options)), flush=True)
 
 
-def passes_alone(wanted: list, size: int, precision: str, options: argparse.Namespace) -> float:
-    """Seconds of an image-step's forward and input-gradient passes, with nothing around them."""
+def seconds(wanted: list, size: int, precision: str, options: argparse.Namespace) -> list[tuple[float, float]]:
+    """Of an image-step: of the passes alone, and of all that the renderer does, one after the other for each step."""
     import torch
 
     from feature_vis.optimisation.prepared_networks import prepared_networks
+    from feature_vis.recipe import Recipe
+    from feature_vis.render import render
 
     dtype, device = getattr(torch, precision), torch.device(options.device)
     inputs = torch.randn(len(wanted), 3, size, size, device=device).to(dtype)
     inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    pairs, mark = [], [0.0]
     with prepared_networks(wanted[:1], (size, size), device, before_relu=True, dtype=dtype) as prepared:
         network = prepared.fast[wanted[0].source]
-        for step in range(options.steps + 2):
-            if step == 2:  # the first ones choose kernels
-                began = now(device)
-            output = network(inputs)[options.layer][:, 7].mean((1, 2)).sum()
-            torch.autograd.grad(output, inputs)
-        return (now(device) - began) / (options.steps * len(wanted))
+
+        def after_step(_count: int) -> None:
+            ended = now(device)
+            torch.autograd.grad(network(inputs)[options.layer][:, 7].mean((1, 2)).sum(), inputs)
+            pairs.append(((now(device) - ended) / len(wanted), (ended - mark[0]) / len(wanted)))
+            mark[0] = now(device)
+
+        recipe = Recipe(size=size, steps=options.steps + 2, precision=precision)
+        list(render(wanted, recipe, device=device, batch=len(wanted), progress=after_step))
+    return pairs[2:]  # the first ones choose kernels
 
 
-def rendering(wanted: list, size: int, precision: str, options: argparse.Namespace) -> float:
-    """Seconds of an image-step."""
-    import torch
+def now(device: Any) -> float:
+    """Processor time, which other work changes less than the clock; on a GPU, the clock once it has done its work."""
+    if device.type == "cuda":
+        import torch
 
-    from feature_vis.recipe import Recipe
-    from feature_vis.render import render
-
-    ends: list[float] = []
-    device = torch.device(options.device)
-    recipe = Recipe(size=size, steps=options.steps + 2, precision=precision)
-    list(render(wanted, recipe, device=device, batch=len(wanted), progress=lambda _count: ends.append(now(device))))
-    return (ends[-1] - ends[1]) / (options.steps * len(wanted))
-
-
-def now(device: object) -> float:
-    import torch
-
-    if torch.device(str(device)).type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
 
 
 def processor() -> str:
