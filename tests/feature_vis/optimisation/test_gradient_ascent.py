@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from alike import alike
 from torch import Tensor, nn
 
 from feature_vis.networks.models import build
@@ -31,12 +32,6 @@ def rendered(wanted: list[Objective], recipe: Recipe, **options: object) -> list
     return sorted(render(wanted, recipe, **options), key=lambda picture: picture.index)
 
 
-def same(one: Rendered, other: Rendered) -> bool:
-    arrays = [(one.picture, other.picture), (one.trajectory, other.trajectory)]
-    rest = [(it.stopped, it.activation_start, it.activation_reached) for it in (one, other)]
-    return all(np.array_equal(*pair) for pair in arrays) and rest[0] == rest[1]
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_picture_is_the_same_to_the_byte_in_any_company(precision: str) -> None:
     torch.manual_seed(0)
@@ -46,7 +41,7 @@ def test_a_picture_is_the_same_to_the_byte_in_any_company(precision: str) -> Non
     together = rendered(wanted, recipe)
     for chosen, batch in [([9], None), ([9, 3, 5], None), ([3, 9, 10, 0, 5], 3), ([5, 3], 1)]:
         for index, picture in zip(chosen, rendered([wanted[i] for i in chosen], recipe, batch=batch), strict=True):
-            assert same(picture, together[index])
+            assert alike(picture, together[index])
     assert len({picture.picture.tobytes() for picture in together}) == 11
 
 
@@ -73,7 +68,7 @@ def test_a_place_that_becomes_free_goes_to_the_next() -> None:
     assert seen == [2] * 80  # the third picks up in step 33, where the first had stood
     for objective, picture in zip(wanted, together, strict=True):
         (alone,) = render([objective], recipe)
-        assert same(alone, picture)
+        assert alike(alone, picture)
 
 
 class Cliff(nn.Module):
@@ -96,7 +91,7 @@ def test_a_gradient_that_is_not_finite_stops_that_picture_alone() -> None:
     assert fallen.picture.mean() == pytest.approx(0.6 * 255, abs=5)  # as it was when that happened
     assert fine.stopped == "steps"
     assert len(fine.trajectory) == 30
-    assert same(fine, alone)
+    assert alike(fine, alone)
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on_where_that_cures() -> None:
@@ -104,7 +99,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on_where_that_cures() -> None:
     wanted = [source.logit(channel) for channel in (1, 2, 3, 0, 1)]
     recipe = dataclasses.replace(TINY, steps=5)
     expected = rendered(wanted, recipe, batch=2, transform=counted([]))
-    assert all(map(same, rendered(wanted, recipe, transform=counted([], fit=2)), expected))
+    assert all(map(alike, rendered(wanted, recipe, transform=counted([], fit=2)), expected))
     a_set = [source.logit(1) + source.diversity("0")] * 3  # which needs one batch
     for objectives, fit in [([source.logit(1)], 0), (a_set, 2)]:
         with pytest.raises(torch.OutOfMemoryError):
