@@ -5,7 +5,7 @@
 
 Each version is a process of its own, which imports the renderer from its own checkout. They take turns: while one
 measures, the other waits. After each step the same process takes the passes alone, so a busy machine is busy for all,
-and the ratios count. On a CPU the times are of the processor, of all threads together.
+and the ratios count. `--processor-time` takes that of all threads together, which other work changes less.
 """
 
 import argparse
@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 ROUNDS_TO_WARM_UP = 1
 CHANNELS = [7, 9, 100, 309, 777, 1276, 1500, 2000]
@@ -34,6 +33,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6, help="steps that a version makes in its turn")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--processor-time", action="store_true", help="in place of the clock's")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # be one of the versions
     return parser.parse_args()
 
@@ -44,7 +44,8 @@ def main() -> None:
         answer(options)
         return
     versions = {name: start(getattr(options, name)) for name in ("before", "after") if getattr(options, name)}
-    print(f"{processor()}, {options.threads} threads, {options.layer}, batch {len(CHANNELS)}\n")
+    print(f"{processor()}, {options.threads} threads, {options.layer}, batch {len(CHANNELS)}")
+    print("processor time of all threads\n" if options.processor_time else "time by the clock\n")
     print("| px, type | version | ms per image-step: passes alone | ours | share of passes alone | of before |")
     print("|---|---|---|---|---|---|")
     try:
@@ -112,24 +113,23 @@ def seconds(wanted: list, size: int, precision: str, options: argparse.Namespace
         network = prepared.fast[wanted[0].source]
 
         def after_step(_count: int) -> None:
-            ended = now(device)
+            ended = now(options)
             torch.autograd.grad(network(inputs)[options.layer][:, 7].mean((1, 2)).sum(), inputs)
-            pairs.append(((now(device) - ended) / len(wanted), (ended - mark[0]) / len(wanted)))
-            mark[0] = now(device)
+            pairs.append(((now(options) - ended) / len(wanted), (ended - mark[0]) / len(wanted)))
+            mark[0] = now(options)
 
         recipe = Recipe(size=size, steps=options.steps + 2, precision=precision)
         list(render(wanted, recipe, device=device, batch=len(wanted), progress=after_step))
     return pairs[2:]  # the first ones choose kernels
 
 
-def now(device: Any) -> float:
-    """Processor time, which other work changes less than the clock; on a GPU, the clock once it has done its work."""
-    if device.type == "cuda":
+def now(options: argparse.Namespace) -> float:
+    """Seconds; a GPU has done all its work by then."""
+    if options.device != "cpu":
         import torch
 
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
+        torch.cuda.synchronize(options.device)
+    return time.process_time() if options.processor_time else time.perf_counter()
 
 
 def processor() -> str:

@@ -202,7 +202,7 @@ class Channel(Term):
     @staticmethod
     def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         rows, channels = places
-        maps = activation[rows, channels]  # (B, …)
+        maps = _precise(activation[rows, channels])  # (B, …)
         return maps.flatten(1).mean(1) if maps.dim() > 1 else maps
 
 
@@ -230,7 +230,7 @@ class Neuron(Term):
     def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         rows, channels, y, x = places
         h, w = activation.shape[2:]
-        return activation[rows, channels, torch.where(y < 0, h // 2, y), torch.where(x < 0, w // 2, x)]
+        return _precise(activation[rows, channels, torch.where(y < 0, h // 2, y), torch.where(x < 0, w // 2, x)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +252,7 @@ class Direction(Term):
 
     @staticmethod
     def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
+        activation = _precise(activation)
         means = activation.flatten(2).mean(2) if activation.dim() > 2 else activation  # (B, K)
         return (means * places[0].to(means)).sum(1)
 
@@ -263,7 +264,7 @@ class Layer(Term):
 
     @staticmethod
     def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        return activation.flatten(1).square().mean(1)
+        return _precise(activation).flatten(1).square().mean(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,6 +288,7 @@ class Diversity(Term):
     @staticmethod
     def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
         (is_other,) = places
+        activation = _precise(activation)
         features = activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)  # (B, K, N)
         grams = (features @ features.transpose(1, 2)).flatten(1)  # (B, K * K)
         grams = torch.nn.functional.normalize(grams, dim=1)
@@ -296,6 +298,11 @@ class Diversity(Term):
 def _rows_and_channels(terms: Sequence[Any], device: torch.device) -> tuple[Tensor, Tensor]:
     """Each row and its own channel, twice (B,)."""
     return torch.arange(len(terms), device=device), torch.tensor([term.channel for term in terms], device=device)
+
+
+def _precise(values: Tensor) -> Tensor:
+    """At least float32, for means and sums; of an activation only what is read, since all of it is large."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _no_channel(where: str, channel: int, shape: tuple[int, ...]) -> str | None:

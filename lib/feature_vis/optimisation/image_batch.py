@@ -1,9 +1,9 @@
 """Pictures that take their steps together: a few tensors on the device, with a row for each picture.
 
 Every picture has its own parameters, its own random transforms and its own optimizer state, and batch norm is in
-`eval` mode. So nothing couples the rows. A step takes as many calls of Python for many pictures as for one, waits for
-nothing on the device, and has neither a shape nor a branch that depends on what was computed; so a GPU can record it
-once and repeat it.
+`eval` mode. So nothing couples the rows. A step takes as many calls of Python for many pictures as for one. On a GPU it
+waits for nothing and has neither a shape nor a branch that depends on what was computed, so it can be recorded once and
+replayed.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,6 +64,7 @@ class ImageBatch:
         self._steps_taken = 0
         self._steps = torch.tensor(self._steps_before, device=device)  # (B,)
         self._is_running = torch.ones(len(rows), dtype=torch.bool, device=device)
+        self._looks_at_once = device.type == "cpu"  # where there is nothing to wait for
         values = torch.zeros(len(rows), stage.last_step)
         for row, state in zip(values, rows, strict=True):
             row[: state.step] = torch.tensor(state.trajectory)
@@ -80,10 +81,13 @@ class ImageBatch:
         values, gradients = self.gradients()
         with torch.no_grad():
             self._is_running &= values.isfinite() & torch.linalg.vector_norm(gradients.flatten(1), dim=1).isfinite()
-            before = self._parameters.clone()
-            self._optimizer.step(gradients)
-            is_running = self._is_running.view(-1, *[1] * (before.dim() - 1))  # (B, 1, …)
-            torch.where(is_running, self._parameters, before, out=self._parameters.detach())
+            if self._looks_at_once and bool(self._is_running.all()):
+                self._optimizer.step(gradients)
+            else:
+                before = self._parameters.clone()
+                self._optimizer.step(gradients)
+                is_running = self._is_running.view(-1, *[1] * (before.dim() - 1))  # (B, 1, …)
+                torch.where(is_running, self._parameters, before, out=self._parameters.detach())
             self._values.scatter_(1, self._steps.unsqueeze(1), values.unsqueeze(1))
             self._steps += self._is_running
 

@@ -40,7 +40,8 @@ class _Network:
 class PreparedNetworks:
     """The networks that some objectives read, on a device.
 
-    Both methods take pictures, (B, C, H, W) in [0, 1], and return a function that reads their activations, float32.
+    Both methods take pictures, (B, C, H, W) in [0, 1], and return a function that reads their activations, in the
+    networks' type.
     """
 
     fast: dict[Objectives, _Network]
@@ -60,7 +61,7 @@ def _reader(networks: dict[Objectives, _Network], pictures: Tensor) -> ReadActiv
     def activations(source: Objectives) -> dict[str, Tensor]:
         return networks[source](normalize(pictures, source.mean, source.std))
 
-    return lambda source, layer: activations(source)[layer].float()
+    return lambda source, layer: activations(source)[layer]
 
 
 @contextmanager

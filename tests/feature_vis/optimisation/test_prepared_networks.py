@@ -40,7 +40,7 @@ def test_fast_and_plain_are_the_network_itself(resnet, dtype: torch.dtype) -> No
         with prepared_networks(wanted, (48, 48), CPU, before_relu=before_relu, dtype=dtype) as networks:
             fast = networks.fast_activations(pictures())(source, "layer4.1")
             measured = networks.exact_activations(pictures())(source, "layer4.1")
-        assert fast.dtype == measured.dtype == torch.float32
+        assert (fast.dtype, measured.dtype) == (dtype, torch.float32)
         torch.testing.assert_close(measured, after, atol=1e-5, rtol=1e-4)
         rounding = 1e-4 if dtype == torch.float32 else 0.05
         assert (fast - expected).abs().max() < rounding * expected.abs().max()
