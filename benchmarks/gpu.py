@@ -1,8 +1,8 @@
 """One run on a machine with a CUDA GPU: all that a GPU alone can tell, in order of worth, within some minutes.
 
-    python benchmarks/pack_for_gpu.py --weights resnet50.pth --photographs FOLDER --to PACKED    # before, anywhere
-    python benchmarks/gpu.py --packed PACKED --out FOLDER --minutes 8
-    python benchmarks/gpu.py --packed PACKED --out FOLDER --device cpu --rehearse                # the same code, small
+    python benchmarks/pack_for_gpu.py --weights resnet50.pth --photographs FOLDER    # before, anywhere
+    python benchmarks/gpu.py --out FOLDER --minutes 8
+    python benchmarks/gpu.py --out FOLDER --device cpu --rehearse                    # the same code, small
 
     tests       the renderer's tests on the device, and every test that needs a GPU
     rates       image-steps per second beside the original's recipe and the passes alone; what a step is made of
@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "lib"))
 import torch  # noqa: E402 - after the path
 from gpu_sections import processes  # noqa: E402
 from gpu_sections.results import Ending, Results  # noqa: E402
-from gpu_sections.setting import Setting  # noqa: E402
+from gpu_sections.setting import PACKED, Setting  # noqa: E402
 from training import split_of  # noqa: E402
 
 from feature_vis.errors import InputError  # noqa: E402
@@ -168,7 +168,7 @@ def too_much(folder: Path) -> list[str]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packed", type=Path, required=True, help="folder that pack_for_gpu.py has made")
+    parser.add_argument("--packed", type=Path, default=PACKED, help="folder that pack_for_gpu.py has made")
     parser.add_argument("--out", type=Path, required=True, help="folder for what is brought home")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="NAME")

@@ -1,6 +1,6 @@
 """Everything that `benchmarks/gpu.py` needs beside the checkout, in a folder of at most 60 MiB.
 
-    python benchmarks/pack_for_gpu.py --weights resnet50.pth --photographs FOLDER --to PACKED
+    python benchmarks/pack_for_gpu.py --weights resnet50.pth --photographs FOLDER
     python benchmarks/pack_for_gpu.py --weights resnet50.pth --photographs FOLDER --format kaggle_dogs --classes 10 \\
         --wheels WHEELS --to PACKED
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "lib"))
 
 import torch  # noqa: E402 - after the path
+from gpu_sections.setting import PACKED  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from feature_vis.errors import InputError  # noqa: E402
@@ -175,7 +176,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=400, help="pixels of a photograph's longest side, at most")
     parser.add_argument("--wheels", type=Path, help="folder of wheels for the demo")
     parser.add_argument("--limit-mib", type=float, default=60)
-    parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--to", type=Path, default=PACKED, help="where benchmarks/gpu.py looks for it by itself")
     return parser.parse_args()
 
 

@@ -5,7 +5,8 @@
 
 Each version is a process of its own, which imports the renderer from its own checkout. They take turns: while one
 measures, the other waits. After each step the same process takes the passes alone, so a busy machine is busy for all,
-and the ratios count. `--processor-time` takes that of all threads together, which other work changes less.
+and the ratios count: the median over pairs of steps, and the ratio of the least times. `--processor-time` takes the
+time of all threads together, which other work changes less than the clock's.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> None:
     versions = {name: start(getattr(options, name)) for name in ("before", "after") if getattr(options, name)}
     print(f"{processor()}, {options.threads} threads, {options.layer}, batch {len(CHANNELS)}")
     print("processor time of all threads\n" if options.processor_time else "time by the clock\n")
-    print("| px, type | version | ms per image-step: passes alone | ours | share of passes alone | of before |")
+    print("| px, type | version | ms (median, least) of the passes alone | of ours | passes of ours | of before |")
     print("|---|---|---|---|---|---|")
     try:
         for size in options.sizes:
@@ -75,11 +76,13 @@ def compare(versions: dict[str, subprocess.Popen], size: int, precision: str, ro
             taken[name] += pairs if number >= ROUNDS_TO_WARM_UP else []
     before = next(iter(taken.values()))
     for name, pairs in taken.items():
-        passes, ours = ([1e3 * pair[which] for pair in pairs] for which in (0, 1))
-        share = statistics.median(a / b for a, b in pairs)
-        ratio = statistics.median(b / other for (_, b), (_, other) in zip(pairs, before, strict=True))
-        row = [f"{size} px, {precision}", name, f"{statistics.median(passes):.1f}", f"{statistics.median(ours):.1f}"]
-        print("| " + " | ".join([*row, f"{share:.1%}", f"{ratio:.3f}"]) + " |", flush=True)
+        (passes, ours), (_, others) = zip(*pairs, strict=True), zip(*before, strict=True)
+        times = [f"{1e3 * statistics.median(of):.1f}, {1e3 * min(of):.1f}" for of in (passes, ours)]
+        ratios = [
+            f"{statistics.median(a / b for a, b in zip(one, other, strict=True)):.1%}, {min(one) / min(other):.1%}"
+            for one, other in ((passes, ours), (ours, others))
+        ]
+        print("| " + " | ".join([f"{size} px, {precision}", name, *times, *ratios]) + " |", flush=True)
 
 
 def answer(options: argparse.Namespace) -> None:

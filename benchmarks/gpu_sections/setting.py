@@ -11,10 +11,11 @@ from weights import load_network
 
 from feature_vis.networks.structure import layer_shapes
 
-__all__ = ["PHOTOGRAPHS", "ROOT", "NotPossible", "Setting", "end_blocks"]
+__all__ = ["PACKED", "PHOTOGRAPHS", "ROOT", "NotPossible", "Setting", "end_blocks"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PACKED = ROOT / "build" / "packed"  # where weights and photographs are packed, and looked for
 PHOTOGRAPHS = "photographs"  # the packed image folder
 
 
