@@ -52,8 +52,8 @@ Command = Callable[[str, Setting], Sequence[str]]
 
 def main() -> None:
     options = parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the section's processes are ended, too
     check(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the section's processes are ended, too
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="featurediff-gpu-") as temporary:
         parts = Path(temporary, "parts")

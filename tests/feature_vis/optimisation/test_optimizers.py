@@ -1,11 +1,13 @@
 """The optimizers of a batch: Adam bit for bit as torch's, every picture as if alone, and again where it was."""
 
 import functools
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+from places import REPOSITORY
 from torch import Tensor
 
 from feature_vis.optimisation.optimizers import BatchOptimizer, FusedAdam, TorchOptimizer
@@ -77,4 +79,5 @@ from feature_vis.render import render
 list(render([Objectives(nn.Conv2d(3, 2, 3))("", 1)], Recipe(size=16, steps=2)))
 sys.exit("torch._dynamo" in sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
