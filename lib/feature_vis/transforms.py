@@ -272,11 +272,12 @@ def _noise(keys: Tensor, like: Tensor) -> Tensor:
     count = math.prod(like.shape[1:])
     counters = torch.arange(1, math.ceil(count / 4) + 1, device=keys.device)  # (N,)
     state = keys.unsqueeze(1) + counters * _signed(0x9E3779B97F4A7C15)  # (B, N), modulo 2 ** 64
-    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
-    state = state ^ _shifted(state, 31)
-    parts = torch.stack([state >> shift & 0xFFFF for shift in (0, 16, 32, 48)], -1)  # (B, N, 4)
-    return _normal_quantiles(like.device, like.dtype)[parts].flatten(1)[:, :count].view(like.shape)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state ^= _shifted(state, bits)
+        state *= _signed(factor)
+    state ^= _shifted(state, 31)
+    parts = state.view(torch.int16)[:, :count].int() & 0xFFFF  # (B, C · H · W), the lowest part of each number first
+    return _normal_quantiles(like.device, like.dtype).index_select(0, parts.flatten()).view(like.shape)
 
 
 @lru_cache(maxsize=8)

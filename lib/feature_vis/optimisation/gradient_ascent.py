@@ -32,7 +32,7 @@ class GradientAscent:
         waiting = deque(state for state in states if stage.is_unfinished(state))
         while waiting:
             some = [waiting.popleft() for _ in range(min(self.batch_size, len(waiting)))]
-            batch = ImageBatch(some, stage, self.options)
+            batch, size = ImageBatch(some, stage, self.options), self.batch_size
             try:
                 self._until_one_ends(batch, after_step)
             except torch.OutOfMemoryError:
@@ -40,8 +40,9 @@ class GradientAscent:
                 if self.batch_size < 2 or is_in_set(some[0].objective):
                     raise
                 self.batch_size //= 2
-                torch.cuda.empty_cache()
             batch.write_back()
+            if self.batch_size < size:
+                torch.cuda.empty_cache()  # now that the error holds no tensors any more
             waiting.extendleft(state for state in reversed(some) if stage.is_unfinished(state))
 
     def _until_one_ends(self, batch: ImageBatch, after_step: AfterStep | None) -> None:
