@@ -243,7 +243,7 @@ def _blur(pictures: Tensor, sigmas: Tensor, radius: int) -> Tensor:
     # a standard deviation near 0 leaves one weight of 1 in the middle
     weights = torch.exp(-0.5 * (offsets / sigmas.clamp(min=1e-3).unsqueeze(1)) ** 2)  # (B, K)
     weights = weights / weights.sum(1, keepdim=True)
-    kernel = weights.to(pictures.dtype).repeat_interleave(channels, 0).unsqueeze(1)  # (B · C, 1, K)
+    kernel = weights.to(pictures.dtype).unsqueeze(1).expand(-1, channels, -1).reshape(batch * channels, 1, -1)
     planes = pictures.reshape(1, batch * channels, height, width)
     planes = F.conv2d(_mirrored(planes, 2, radius), kernel.unsqueeze(3), groups=batch * channels)
     planes = F.conv2d(_mirrored(planes, 3, radius), kernel.unsqueeze(2), groups=batch * channels)

@@ -46,7 +46,7 @@ def new_batch() -> Callable[..., ImageBatch]:
     objectives = [source("", channel) for channel in range(128)]
     with prepared_networks(objectives, SIZE, CPU, before_relu=True, dtype=torch.float32) as networks:
 
-        def make(pictures: int, transforms: str = "small", **settings: object) -> ImageBatch:
+        def make(pictures: int, transforms: str | dict = "small", **settings: object) -> ImageBatch:
             recipe = Recipe(size=SIZE, steps=64, transforms=transforms, precision="float32", **settings)
             parameterization = Fourier(SIZE)
             stage = Stage(parameterization, resolve(transforms), recipe.steps)
@@ -84,8 +84,10 @@ def test_pythons_work_does_not_grow_with_the_batch(new_batch, settings: dict) ->
     assert many <= 400
 
 
-@pytest.mark.parametrize("transforms", ["small", "paper", "lucid", "crops", "none"])
-def test_every_step_is_the_same_work_and_waits_for_nothing(new_batch, transforms: str) -> None:
+@pytest.mark.parametrize(
+    "transforms", ["small", "paper", "lucid", "crops", "none", {"blur": 1.5, "flip": True}], ids=str
+)
+def test_every_step_is_the_same_work_and_waits_for_nothing(new_batch, transforms: str | dict) -> None:
     batch, steps = new_batch(4, transforms), []
     batch._looks_at_once = False  # as on a GPU
     for number in range(4):
