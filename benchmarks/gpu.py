@@ -37,6 +37,7 @@ import torch  # noqa: E402 - after the path
 from gpu_sections import processes  # noqa: E402
 from gpu_sections.results import Ending, Results  # noqa: E402
 from gpu_sections.setting import PACKED, Setting  # noqa: E402
+from machine import processor  # noqa: E402
 from training import split_of  # noqa: E402
 
 from feature_vis.errors import InputError  # noqa: E402
@@ -125,14 +126,6 @@ def device_name() -> str:
         "--format=csv,noheader",
     ]
     return output(query) or "nvidia-smi does not say"
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def output(command: list[str]) -> str:

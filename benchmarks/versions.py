@@ -18,6 +18,15 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+from machine import processor
+from weights import load_network
+
+from feature_vis.objectives import Objectives
+from feature_vis.optimisation.prepared_networks import prepared_networks
+from feature_vis.recipe import Recipe
+from feature_vis.render import render
+
 ROUNDS_TO_WARM_UP = 1
 CHANNELS = [7, 9, 100, 309, 777, 1276, 1500, 2000]
 
@@ -87,14 +96,8 @@ def compare(versions: dict[str, subprocess.Popen], size: int, precision: str, ro
 
 def answer(options: argparse.Namespace) -> None:
     """Measure what is asked for, a line at a time."""
-    import torch
-
-    from feature_vis.networks.models import load_file, load_state
-    from feature_vis.objectives import Objectives
-
     torch.set_num_threads(options.threads)
-    model = load_state("resnet50", load_file(options.weights), str(options.weights))
-    source = Objectives(model)
+    source = Objectives(load_network(options.weights))
     wanted = [source(options.layer, channel) for channel in CHANNELS]
     for line in sys.stdin:
         print(json.dumps(seconds(wanted, *json.loads(line), options)), flush=True)
@@ -102,12 +105,6 @@ def answer(options: argparse.Namespace) -> None:
 
 def seconds(wanted: list, size: int, precision: str, options: argparse.Namespace) -> list[tuple[float, float]]:
     """Of an image-step: of the passes alone, and of all that the renderer does, one after the other for each step."""
-    import torch
-
-    from feature_vis.optimisation.prepared_networks import prepared_networks
-    from feature_vis.recipe import Recipe
-    from feature_vis.render import render
-
     dtype, device = getattr(torch, precision), torch.device(options.device)
     inputs = torch.randn(len(wanted), 3, size, size, device=device).to(dtype)
     inputs = inputs.contiguous(memory_format=torch.channels_last).requires_grad_(True)
@@ -129,18 +126,8 @@ def seconds(wanted: list, size: int, precision: str, options: argparse.Namespace
 def now(options: argparse.Namespace) -> float:
     """Seconds; a GPU has done all its work by then."""
     if options.device != "cpu":
-        import torch
-
         torch.cuda.synchronize(options.device)
     return time.process_time() if options.processor_time else time.perf_counter()
-
-
-def processor() -> str:
-    """Its name, and what it multiplies bfloat16 with."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
-    fields = [line.partition(":") for line in text.splitlines()]
-    name = next((value.strip() for key, _, value in fields if key.strip() == "model name"), "unknown processor")
-    return name + "".join(f", {flag}" for flag in ("avx512_bf16", "amx_bf16") if flag in text)
 
 
 if __name__ == "__main__":

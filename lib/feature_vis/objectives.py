@@ -328,8 +328,8 @@ def evaluator(objectives: Sequence[Objective], device: torch.device) -> Evaluate
 
     It takes `read(source, layer)`, which gives the layer's activation for the whole batch, (B, K, …), on the device,
     and returns (B,). Expressions of one form are evaluated together, and everything but the activations is prepared
-    here. So a call takes as long for many objectives of a form as for one, copies nothing to the device and does not
-    wait for it.
+    here. So a call makes as many calls of torch for many objectives of a form as for one, copies nothing to the device
+    and does not wait for it.
 
     Raises:
         InputError: by the function, at its first call: channels or positions that the activations do not have.

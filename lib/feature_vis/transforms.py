@@ -212,9 +212,9 @@ def warp(pictures: Tensor, matrices: Tensor, size: tuple[int, int] | None = None
     """Sample each picture under its own matrix, bilinearly: (B, C, H, W), (B, 2, 3) -> (B, C, H', W').
 
     A matrix maps a pixel of the result to one of the picture, `p_in = A p_out + b`, both (x, y) in pixels from their
-    own centres. `size`: (H', W'), by default the picture's own. `fill`: what lies outside the picture; "reflection"
-    mirrors it about the centres of its border pixels, endlessly. Pictures are float32 or float64: narrower types cannot
-    hold the positions.
+    own centres; it lies on the pictures' device. `size`: (H', W'), by default the picture's own. `fill`: what lies
+    outside the picture; "reflection" mirrors it about the centres of its border pixels, endlessly. Pictures are float32
+    or float64: narrower types cannot hold the positions.
     """
     height, width = pictures.shape[-2:]
     to_height, to_width = size or (height, width)

@@ -57,8 +57,7 @@ class ImageBatch:
         self._parameters = torch.stack([state.parameters for state in rows]).requires_grad_(True)  # (B, *P)
         device = self._parameters.device
         self._optimizer = self._new_optimizer(rows)
-        drawn = [transforms.draw(stage.transforms, stage.last_step, *state.seed) for state in rows]
-        self._draws = transforms.stack(drawn, device)  # (B, T, …)
+        self._draws = transforms.stack([stage.draws(state) for state in rows], device)  # (B, T, …)
         self._evaluate = objectives.evaluator([state.objective for state in rows], device)
         self._steps_before = np.array([state.step for state in rows])  # (B,)
         self._steps_taken = 0

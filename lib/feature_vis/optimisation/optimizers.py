@@ -25,7 +25,7 @@ class FusedAdam:
     """Adam (Kingma and Ba 2015), one kernel for all pictures: bit for bit what `torch.optim.Adam(fused=True)` computes.
 
     The kernel is called directly. `torch.optim` would loop over the pictures in Python and import torch's compiler,
-    which takes longer than rendering a small picture.
+    which takes most of a second of processor time (`benchmarks/NOTES.md`).
     """
 
     def __init__(

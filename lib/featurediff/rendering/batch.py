@@ -138,7 +138,7 @@ def _render_to_staging(
     image_steps = sum(target.recipe.steps for target in targets)
     with (
         progress(image_steps, layer, "step") as advance,
-        # packs pictures while a GPU renders the next ones, which takes it less time than one thread needs to pack them
+        # packs pictures while a GPU renders the next ones; one of 400 px takes a thread 60 ms
         ThreadPoolExecutor(torch.get_num_threads()) as writer,
     ):
         pictures = render(
