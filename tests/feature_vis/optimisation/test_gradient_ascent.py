@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from feature_vis.networks.models import build
 from feature_vis.objectives import Objective, Objectives
+from feature_vis.optimisation import image_state
 from feature_vis.recipe import Recipe
 from feature_vis.render import Rendered, render
 
@@ -57,7 +59,9 @@ def counted(seen: list[int], fit: int = 99) -> Callable[[Tensor], Tensor]:
     return transform
 
 
-def test_a_place_that_becomes_free_goes_to_the_next() -> None:
+def test_a_place_that_becomes_free_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = Mock(side_effect=image_state.draw)
+    monkeypatch.setattr(image_state, "draw", draw)
     source = Objectives(tiny())
     wanted = [source.logit(channel) for channel in range(3)]
     recipe = dataclasses.replace(TINY, plateau=0.001)
@@ -66,6 +70,7 @@ def test_a_place_that_becomes_free_goes_to_the_next() -> None:
     assert [picture.stopped for picture in together] == ["plateau", "steps", "steps"]
     assert [len(picture.trajectory) for picture in together] == [32, 48, 48]
     assert seen == [2] * 80  # the third picks up in step 33, where the first had stood
+    assert draw.call_count == 3  # though the second is in two batches
     for objective, picture in zip(wanted, together, strict=True):
         (alone,) = render([objective], recipe)
         assert alike(alone, picture)
