@@ -97,16 +97,19 @@ def measure(
     train(lambda _: ready, range(1), list)  # kernels are chosen, memory is taken
     yield "memory", measured(many, lambda: train(lambda _: ready, range(rounds), list), device)
 
+    loaded.close()
     loaded, _ = stream()
     after = lambda: list(loaded.validation())  # noqa: E731
     yield "first", measured(len(labels), lambda: train(loaded.training, [0], after), device)
     yield "later", measured(many, lambda: train(loaded.training, range(1, 1 + rounds), after), device)
     yield "memory again", measured(many, lambda: train(lambda _: ready, range(rounds), list), device)
 
+    loaded.close()
     loaded, _ = stream()
     for name, numbers in (("loading, first", [0]), ("loading, later", range(1, 1 + rounds))):
         work = lambda numbers=numbers: [(list(loaded.training(number)), after()) for number in numbers]  # noqa: E731
         yield name, measured(len(labels) * len(numbers), work, device)
+    loaded.close()
 
 
 def table(found: Mapping[str, Measured], device: torch.device) -> list[str]:

@@ -12,7 +12,7 @@ RENDERER = ROOT / "tests" / "feature_vis"
 FILES = ["test_render.py", "test_transforms.py", "test_objectives.py", "test_parameterizations.py", "optimisation"]
 FEW = ["test_seeding.py", "test_transforms.py"]
 
-_OUTCOME = re.compile(r"^(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+_OUTCOME = re.compile(r"^\[gw\d+\] \[ *\d+%\] (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+::.+?) *$")
 
 
 def run(setting: Setting, report: Report) -> None:
@@ -20,6 +20,8 @@ def run(setting: Setting, report: Report) -> None:
     marked = [str(file) for file in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.gpu" in file.read_text()]
     options = ["-o", "addopts=", "--import-mode=importlib", "--strict-markers", "-m", "not long or gpu"]
     options += ["-p", "no:cacheprovider", "--basetemp", str(setting.work / "pytest"), "--color=no", "-v", "--tb=short"]
+    # one process took 6 s for each of the first tests, in which networks start on the device for the first time
+    options += ["--numprocesses", str(max(1, min(8, (os.cpu_count() or 2) // 2)))]
     if setting.rehearse:
         marked = []
     paths = list(dict.fromkeys([*chosen, *(path for path in marked if not path.startswith(tuple(chosen)))]))
@@ -35,7 +37,7 @@ def run(setting: Setting, report: Report) -> None:
         for line in process.stdout or ():
             log.write(line)
             if outcome := _OUTCOME.match(line):
-                found.setdefault(outcome[2], []).append(outcome[1])
+                found.setdefault(outcome[1], []).append(outcome[2])
                 report.last(table(found))
                 if sum(map(len, found.values())) % 50 == 0:
                     print(table(found)[0], flush=True)

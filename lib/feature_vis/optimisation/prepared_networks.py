@@ -84,17 +84,19 @@ def prepared_networks(
     fast, exact = {}, {}
     with ExitStack() as stack:
         for source, layers in _layers(objectives).items():
-            model = copy.deepcopy(source.model).eval().requires_grad_(False).float().to(device)
-            fast_model = copy.deepcopy(model)  # before `model` gets hooks, which would be copied too
+            model = copy.deepcopy(source.model).eval().requires_grad_(False).float()
+            fast_model = copy.deepcopy(model).cpu()  # before `model` gets hooks, which would be copied too
+            model.to(device)
             read = functools.partial(activations_of, layers=layers, axes=axes[source], hook=source.hook)
             exact[source] = _Network(stack.enter_context(read(model)))
             # zeros would not show where two networks differ
-            noise = torch.randn(1, len(source.mean), *size, generator=torch.Generator().manual_seed(0)).to(device)
+            noise = torch.randn(1, len(source.mean), *size, generator=torch.Generator().manual_seed(0))
             if source.hook is None:  # a hook may read anything, so the network must stay as it is
+                # on the CPU: a GPU rounds float32 to TF32 in convolutions, which looks like another function
                 fold_batch_norm(fast_model, layers, noise)
-            fast_model.to(dtype)
+            fast_model.to(device, dtype)
             activations = stack.enter_context(read(fast_model, before_relu=before_relu))
-            fast[source] = _with_channels_last(fast_model, activations, noise, dtype)
+            fast[source] = _with_channels_last(fast_model, activations, noise.to(device), dtype)
         yield PreparedNetworks(fast, exact)
 
 
