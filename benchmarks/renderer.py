@@ -24,8 +24,9 @@ from step_rates import Task, Timer, contest, matmul_rate
 from torch import nn
 from weights import load_network
 
+from feature_vis.evaluation import values
 from feature_vis.networks.torchvision_import import torchvision  # noqa: F401 - before the peers, which import torchvision plainly
-from feature_vis.objectives import Objectives, values
+from feature_vis.objectives import Objectives
 from feature_vis.optimisation.prepared_networks import prepared_networks
 from feature_vis.recipe import Recipe
 from feature_vis.render import BATCH, render

@@ -17,6 +17,7 @@ feature_vis.errors feature_vis.files feature_vis.seeding feature_vis.lazy
 feature_vis.images feature_vis.recipe
 feature_vis.transforms feature_vis.regularizers feature_vis.parameterizations feature_vis.networks
 feature_vis.objectives
+feature_vis.differences feature_vis.evaluation
 feature_vis.optimisation
 feature_vis.render
 feature_vis

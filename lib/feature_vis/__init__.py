@@ -12,7 +12,9 @@ from feature_vis.lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "differences": ["distance", "divergence", "largest_rise", "rise"],
         "errors": ["InputError"],
+        "evaluation": [],
         "images": [],
         "networks": [],
         "objectives": ["Objectives"],

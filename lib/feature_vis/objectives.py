@@ -6,15 +6,28 @@
     2 * base.logit(309) - base.logit(310)             numbers and objectives mix; `-objective` is minimised
 
 Every objective is maximised. `str(objective)` does not contain the network, so the same expression on another network
-starts from the same noise and meets the same transforms.
+starts from the same noise and meets the same transforms. An expression is data; `feature_vis.evaluation` evaluates it.
 
-An expression is data; `evaluator` makes of many a function that evaluates them at once, each for its own picture of a
-batch. Source: lucid `optvis/objectives.py`.
+Where a layer ends in a ReLU, a recipe with `objective: pre_relu` reads each occurrence of a term in one of two ways:
+
+- *Before the ReLU*, if the objective rises linearly with every activation that the term reads, as in `a`, `2 * a - 1`
+  or `a - b` for `a`. So a unit that is off has a gradient, and the trajectory shows it rise.
+- *After the ReLU* otherwise: with a negative coefficient (`b` in `a - b`), in a product or quotient of two expressions
+  that both read networks, and in terms that are not linear or have negative weights (`Layer`, some directions). The
+  value is the ReLU's. Where the unit is off, a gradient passes only if it raises the unit. So the objective gains
+  nothing from a unit far below zero, and `a` in `a / (1 + b)` rises though it is off.
+
+Signs are followed through the whole expression: `a - b`, `-b + a` and `-2 * (b - a) / 2` have the same gradient. A
+coefficient of zero counts as not positive. A product of two units that are both off is zero and has no gradient.
+`Diversity` is always read before the ReLU: after it, pictures whose units are off could not be told apart.
+
+Source: lucid `optvis/objectives.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,22 +40,22 @@ from feature_vis.errors import InputError
 from feature_vis.images.colors import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = [
+    "OPERATORS",
     "Channel",
+    "Combined",
+    "Constant",
     "Direction",
     "Diversity",
-    "Evaluate",
     "Layer",
     "Neuron",
     "Objective",
     "Objectives",
-    "ReadActivation",
-    "evaluator",
+    "Term",
+    "channel_means",
+    "precise",
+    "reads",
     "terms",
-    "values",
 ]
-
-ReadActivation = Callable[["Objectives", str], Tensor]  # a network and a layer -> its activation, (B, K, …)
-Evaluate = Callable[[ReadActivation], Tensor]  # -> one value for each picture, (B,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +87,18 @@ class Objectives:
         """One channel at one position of its map, (row, column), by default its centre."""
         return Neuron(self, layer, channel, at)
 
-    def direction(self, layer: str, vector: Tensor) -> Direction:
-        """The activation along a direction in channel space, (K,), averaged over positions."""
-        return Direction(self, layer, vector.detach().float().cpu())
+    def direction(self, layer: str, vector: Tensor, cosine_power: float = 0.0) -> Direction:
+        """The activation along a direction in channel space, (K,), averaged over positions.
+
+        With a `cosine_power` above 0, each position's dot product is multiplied by max(cosine, 0.1) ** cosine_power:
+        then other channels than the direction's do not pay. Source: lucid `optvis/objectives.py`, `_dot_cossim`.
+
+        Raises:
+            InputError: a power below 0, or not finite.
+        """
+        if not 0 <= cosine_power < math.inf:
+            raise InputError(f"cosine_power must be 0 or above, not {cosine_power}")
+        return Direction(self, layer, vector.detach().float().cpu(), float(cosine_power))
 
     def layer(self, layer: str) -> Layer:
         """The mean square of all activations of a layer: deep dream."""
@@ -135,7 +157,11 @@ class Constant(Objective):
         return f"{self.value:g}"
 
 
-_OPERATORS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+# of lucid's `_dot_cossim`: the floor of a cosine, and what is added to lengths
+_LEAST_COSINE = 0.1
+_LEAST_LENGTH = 1e-4
+
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -158,63 +184,89 @@ class Combined(Objective):
 
 @dataclass(frozen=True, eq=False)
 class Term(Objective):
-    """An objective read from one layer of one network.
+    """An objective read from layers of networks. Those with the same `form` are evaluated together.
 
-    `problem` says why the term cannot be read from the activation of one picture, of shape (K, …), or is None.
-    `places` makes tensors on a device of many terms of one class, one for each row of an activation, and `evaluate`
-    takes the activation, (B, K, …), and those tensors -> (B,).
+    `problem` says why the term cannot be read from the activations of one picture, each of shape (K, …), or is None.
+    `places` makes tensors on a device of many terms of one form, one for each row of an activation, and `evaluate`
+    takes the activations, (B, K, …), and those tensors -> (B,).
     """
 
-    source: Objectives
-    layer: str
-
     @property
-    def where(self) -> str:
-        """The layer, for messages."""
-        return self.layer or "the output"
+    def reads(self) -> tuple[tuple[Objectives, str], ...]:
+        """Networks and layers."""
+        raise NotImplementedError
 
-    def problem(self, shape: tuple[int, ...]) -> str | None:
+    def form(self) -> tuple[Any, ...]:
+        return (type(self), self.reads)
+
+    def is_before_relu(self, sign: int) -> bool:
+        """Whether it is read before the ReLU, as a part that enters the objective linearly with this sign, or not: 0"""
+        return False
+
+    def problem(self, *shapes: tuple[int, ...]) -> str | None:
         return None
 
     @staticmethod
     def places(terms: Sequence[Any], device: torch.device) -> tuple[Tensor, ...]:
         return ()
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
+    def evaluate(self, *tensors: Tensor) -> Tensor:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
-class Channel(Term):
+class _OfLayer(Term):
+    """A term of one layer of one network."""
+
+    source: Objectives
+    layer: str
+
+    @property
+    def reads(self) -> tuple[tuple[Objectives, str], ...]:
+        return ((self.source, self.layer),)
+
+    @property
+    def where(self) -> str:
+        """The layer, for messages."""
+        return self.layer or "the output"
+
+
+@dataclass(frozen=True, eq=False)
+class Channel(_OfLayer):
     channel: int
 
     def __str__(self) -> str:
         return f"{self.layer}:{self.channel}" if self.layer else f"logit:{self.channel}"
 
-    def problem(self, shape: tuple[int, ...]) -> str | None:
-        return _no_channel(self.where, self.channel, shape)
+    def is_before_relu(self, sign: int) -> bool:
+        return sign > 0
+
+    def problem(self, *shapes: tuple[int, ...]) -> str | None:
+        return _no_channel(self.where, self.channel, *shapes)
 
     @staticmethod
     def places(terms: Sequence[Channel], device: torch.device) -> tuple[Tensor, ...]:
         return _rows_and_channels(terms, device)
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        rows, channels = places
-        maps = _precise(activation[rows, channels])  # (B, …)
+    def evaluate(self, *tensors: Tensor) -> Tensor:
+        activation, rows, channels = tensors
+        maps = precise(activation[rows, channels])  # (B, …)
         return maps.flatten(1).mean(1) if maps.dim() > 1 else maps
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron(Term):
+class Neuron(_OfLayer):
     channel: int
     at: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.layer}:{self.channel}@{'centre' if self.at is None else f'{self.at[0]},{self.at[1]}'}"
 
-    def problem(self, shape: tuple[int, ...]) -> str | None:
+    def is_before_relu(self, sign: int) -> bool:
+        return sign > 0
+
+    def problem(self, *shapes: tuple[int, ...]) -> str | None:
+        (shape,) = shapes
         if len(shape) != 3:
             return f"{self.where} has no map with rows and columns, so its neurons have no position"
         if self.at is not None and not all(0 <= place < side for place, side in zip(self.at, shape[1:], strict=True)):
@@ -226,22 +278,30 @@ class Neuron(Term):
         positions = torch.tensor([term.at or (-1, -1) for term in terms], device=device)  # (B, 2), -1 for the centre
         return *_rows_and_channels(terms, device), *positions.unbind(1)
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        rows, channels, y, x = places
+    def evaluate(self, *tensors: Tensor) -> Tensor:
+        activation, rows, channels, y, x = tensors
         h, w = activation.shape[2:]
-        return _precise(activation[rows, channels, torch.where(y < 0, h // 2, y), torch.where(x < 0, w // 2, x)])
+        return precise(activation[rows, channels, torch.where(y < 0, h // 2, y), torch.where(x < 0, w // 2, x)])
 
 
 @dataclass(frozen=True, eq=False)
-class Direction(Term):
+class Direction(_OfLayer):
     vector: Tensor = field(repr=False)
+    cosine_power: float = 0.0
 
     def __str__(self) -> str:
         digest = hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()  # keeps two directions of a layer apart
-        return f"{self.layer}:direction-{digest[:12]}"
+        power = f"-cosine-{self.cosine_power:g}" if self.cosine_power else ""
+        return f"{self.layer}:direction-{digest[:12]}{power}"
 
-    def problem(self, shape: tuple[int, ...]) -> str | None:
+    def form(self) -> tuple[Any, ...]:
+        return (*super().form(), self.cosine_power)
+
+    def is_before_relu(self, sign: int) -> bool:
+        return sign != 0 and self.cosine_power == 0 and bool((sign * self.vector >= 0).all())
+
+    def problem(self, *shapes: tuple[int, ...]) -> str | None:
+        (shape,) = shapes
         if tuple(self.vector.shape) == shape[:1]:
             return None
         return f"{self.where}: a direction needs one number per channel, {shape[0]}, not {tuple(self.vector.shape)}"
@@ -250,25 +310,29 @@ class Direction(Term):
     def places(terms: Sequence[Direction], device: torch.device) -> tuple[Tensor, ...]:
         return (torch.stack([term.vector for term in terms]).to(device),)  # (B, K)
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        activation = _precise(activation)
-        means = activation.flatten(2).mean(2) if activation.dim() > 2 else activation  # (B, K)
-        return (means * places[0].to(means)).sum(1)
+    def evaluate(self, *tensors: Tensor) -> Tensor:
+        activation = precise(tensors[0])
+        vectors = tensors[1].to(activation)  # (B, K)
+        if self.cosine_power == 0:
+            return (channel_means(activation) * vectors).sum(1)
+        places = activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)  # (B, K, N)
+        dots = (places * vectors.unsqueeze(2)).sum(1)  # (B, N)
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True) + _LEAST_LENGTH  # (B, 1)
+        cosines = dots / (torch.linalg.vector_norm(places, dim=1) + _LEAST_LENGTH) / lengths
+        return (dots * cosines.clamp_min(_LEAST_COSINE) ** self.cosine_power).mean(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Layer(Term):
+class Layer(_OfLayer):
     def __str__(self) -> str:
         return f"{self.layer}:layer"
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        return _precise(activation).flatten(1).square().mean(1)
+    def evaluate(self, *tensors: Tensor) -> Tensor:
+        return precise(tensors[0]).flatten(1).square().mean(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Diversity(Term):
+class Diversity(_OfLayer):
     """One minus the mean cosine similarity between the layer's Gram matrix for this picture and for others of its set.
 
     It is 0 where all are equal, and at most 1. A set consists of the copies of one objective that are rendered
@@ -280,15 +344,16 @@ class Diversity(Term):
     def __str__(self) -> str:
         return f"{self.layer}:diversity"
 
+    def is_before_relu(self, sign: int) -> bool:
+        return True  # units that are off tell pictures apart, too
+
     @staticmethod
     def places(terms: Sequence[Diversity], device: torch.device) -> tuple[Tensor, ...]:
         is_other = torch.tensor([[a is b for b in terms] for a in terms])  # (B, B), of the same set
         return (is_other.fill_diagonal_(False).to(device),)
 
-    @staticmethod
-    def evaluate(activation: Tensor, *places: Tensor) -> Tensor:
-        (is_other,) = places
-        activation = _precise(activation)
+    def evaluate(self, *tensors: Tensor) -> Tensor:
+        activation, is_other = precise(tensors[0]), tensors[1]
         features = activation.flatten(2) if activation.dim() > 2 else activation.unsqueeze(2)  # (B, K, N)
         grams = (features @ features.transpose(1, 2)).flatten(1)  # (B, K * K)
         grams = torch.nn.functional.normalize(grams, dim=1)
@@ -300,9 +365,14 @@ def _rows_and_channels(terms: Sequence[Any], device: torch.device) -> tuple[Tens
     return torch.arange(len(terms), device=device), torch.tensor([term.channel for term in terms], device=device)
 
 
-def _precise(values: Tensor) -> Tensor:
+def precise(values: Tensor) -> Tensor:
     """At least float32, for means and sums; of an activation only what is read, since all of it is large."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def channel_means(activation: Tensor) -> Tensor:
+    """Means over positions, (B, K, …) -> (B, K)."""
+    return activation.flatten(2).mean(2) if activation.dim() > 2 else activation
 
 
 def _no_channel(where: str, channel: int, shape: tuple[int, ...]) -> str | None:
@@ -311,79 +381,14 @@ def _no_channel(where: str, channel: int, shape: tuple[int, ...]) -> str | None:
 
 
 def terms(objective: Objective) -> Iterator[Term]:
-    """The leaves of an expression that are read from a network."""
+    """The leaves of an expression that are read from networks."""
     if isinstance(objective, Term):
         yield objective
     for part in objective.parts():
         yield from terms(part)
 
 
-def values(objectives: Sequence[Objective], read: ReadActivation, device: torch.device) -> Tensor:
-    """Evaluate objective b on picture b of a batch -> (B,); for many batches of the same objectives see `evaluator`."""
-    return evaluator(objectives, device)(read)
-
-
-def evaluator(objectives: Sequence[Objective], device: torch.device) -> Evaluate:
-    """A function that evaluates objective b on picture b of any batch.
-
-    It takes `read(source, layer)`, which gives the layer's activation for the whole batch, (B, K, …), on the device,
-    and returns (B,). Expressions of one form are evaluated together, and everything but the activations is prepared
-    here. So a call makes as many calls of torch for many objectives of a form as for one, copies nothing to the device
-    and does not wait for it.
-
-    Raises:
-        InputError: by the function, at its first call: channels or positions that the activations do not have.
-    """
-    return _evaluator(objectives, list(range(len(objectives))), len(objectives), device)
-
-
-def _evaluator(nodes: Sequence[Objective], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
-    """Of `nodes[i]` for picture `rows[i]` of so many -> (len(nodes),)."""
-    forms: dict[tuple[Any, ...], list[int]] = {}
-    for i, node in enumerate(nodes):
-        forms.setdefault(_form(node), []).append(i)
-    parts = [
-        _evaluator_of_form([nodes[i] for i in picked], [rows[i] for i in picked], pictures, device)
-        for picked in forms.values()
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    order = torch.tensor([i for picked in forms.values() for i in picked]).argsort().to(device)
-    return lambda read: torch.cat([part(read) for part in parts])[order]
-
-
-def _form(node: Objective) -> tuple[Any, ...]:
-    """What two nodes must share to be evaluated together."""
-    if isinstance(node, Term):
-        return (type(node), id(node.source), node.layer)
-    return (type(node), node.symbol) if isinstance(node, Combined) else (type(node),)
-
-
-def _evaluator_of_form(nodes: Sequence[Any], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
-    first = nodes[0]
-    if isinstance(first, Combined):
-        left, right = (
-            _evaluator([getattr(node, side) for node in nodes], rows, pictures, device) for side in ("left", "right")
-        )
-        return lambda read: _OPERATORS[first.symbol](left(read), right(read))
-    if isinstance(first, Term):
-        return _evaluator_of_terms(nodes, rows, pictures, device)
-    constants = torch.tensor([node.value for node in nodes], device=device)
-    return lambda _read: constants
-
-
-def _evaluator_of_terms(terms: Sequence[Term], rows: list[int], pictures: int, device: torch.device) -> Evaluate:
-    first = terms[0]
-    places = first.places(terms, device)
-    picked = None if len(rows) == pictures else torch.tensor(rows, device=device)
-    checked: list[tuple[int, ...]] = []  # shapes of activations that all terms can be read from
-
-    def evaluate(read: ReadActivation) -> Tensor:
-        activation = read(first.source, first.layer)
-        if (shape := tuple(activation.shape[1:])) not in checked:
-            if problems := [problem for term in terms if (problem := term.problem(shape)) is not None]:
-                raise InputError("\n".join(dict.fromkeys(problems)))
-            checked.append(shape)
-        return first.evaluate(activation if picked is None else activation[picked], *places)
-
-    return evaluate
+def reads(objective: Objective) -> Iterator[tuple[Objectives, str]]:
+    """The networks and layers that an expression is read from, as often as its terms read them."""
+    for term in terms(objective):
+        yield from term.reads

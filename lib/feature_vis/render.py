@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from feature_vis import transforms
 from feature_vis.errors import InputError
+from feature_vis.evaluation import values
 from feature_vis.images import colors
 from feature_vis.images.statistics import ImageStatistics, load_statistics, shrink_magnitude
 from feature_vis.networks.precision import resolve_precision
-from feature_vis.objectives import Neuron, Objective, Objectives, terms, values
+from feature_vis.objectives import Neuron, Objective, Objectives, reads, terms
 from feature_vis.optimisation.checkpointing import Checkpointer
 from feature_vis.optimisation.gradient_ascent import GradientAscent
 from feature_vis.optimisation.image_batch import ImageBatch, StepOptions
@@ -126,7 +127,7 @@ def render(
     groups: dict[tuple[Any, ...], list[_Job]] = {}
     seeds = _seeds(objectives, recipes)
     for index, (objective, own, seed) in enumerate(zip(objectives, recipes, seeds, strict=True)):
-        layers = frozenset((id(term.source), term.layer) for term in terms(objective))
+        layers = frozenset(reads(objective))
         picture_set = id(objective) if is_in_set(objective) else None
         key = (repr(own), layers, picture_set, _has_position(objective))
         groups.setdefault(key, []).append(_Job(index, objective, seed))
@@ -174,7 +175,7 @@ class _RenderSession:
         recipe, device = self.recipe, self.options.device
         if self.is_set and recipe.plateau is not None:
             raise InputError("pictures of a set (a diversity term) end together: leave `plateau` out of their recipe")
-        sources = [term.source for objective in self.objectives for term in terms(objective)]
+        sources = [source for objective in self.objectives for source, _layer in reads(objective)]
         channels = len(sources[0].mean)
         color_basis = _color_basis(recipe, self.statistics, channels)
         self.color_basis = color_basis.to(device) if color_basis is not None else None

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
-from feature_vis.objectives import Objective, Objectives, terms, values
+from feature_vis.evaluation import values
+from feature_vis.objectives import Objective, Objectives, terms
 
 CPU = torch.device("cpu")
 ONE, OTHER = Objectives(nn.Identity()), Objectives(nn.Identity())
@@ -24,13 +25,13 @@ def activation(layer: str, of: Objectives = ONE, pictures: int = 4) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def read(source: Objectives, layer: str) -> Tensor:
+def read(source: Objectives, layer: str, before: bool = True) -> Tensor:
     return activation(layer, source)
 
 
 def value(objective: Objective, picture: int = 0) -> float:
     """Of one picture alone."""
-    alone = values([objective], lambda source, layer: read(source, layer)[picture : picture + 1], CPU)
+    alone = values([objective], lambda source, layer, _: read(source, layer)[picture : picture + 1], CPU)
     assert alone.shape == (1,)
     return float(alone)
 

@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
+from feature_vis.evaluation import values
 from feature_vis.images.colors import IMAGENET_COLORS
 from feature_vis.images.statistics import ImageStatistics, magnitude_spectrum, save_statistics
 from feature_vis.networks.models import build, load_file, load_state
-from feature_vis.objectives import Objective, Objectives, values
+from feature_vis.objectives import Objective, Objectives
 from feature_vis.optimisation import checkpointing
 from feature_vis.recipe import CHOICES, Recipe
 from feature_vis.regularizers import REGULARIZERS

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from feature_vis.errors import InputError, close_names
 from feature_vis.networks.hooks import hooked
-from feature_vis.networks.relus import LayerRecord, ReluRecorder
+from feature_vis.networks.relus import AlwaysRedirectedRelu, LayerRecord, ReluRecorder
 
 __all__ = ["Activations", "activations_of", "device_of", "patch_tokens"]
 
@@ -70,6 +70,16 @@ class Activations:
         finally:
             for record in self._records.values():
                 record.clear()  # the graph is the caller's now
+
+    def after_relu(self, layer: str, before: Tensor) -> Tensor:
+        """A layer's activation after its last ReLU, from the one that a call returned: the same for other layers.
+
+        Where the ReLU is off, it passes a gradient that raises what enters it: see `AlwaysRedirectedRelu`.
+        """
+        record = self._records[layer]
+        if not (self._before_relu and record.ends_in_relu):
+            return before
+        return AlwaysRedirectedRelu.apply(before, record.upper_limit)
 
     def _activation(self, layer: str, record: LayerRecord, size: tuple[int, int]) -> Tensor:
         where = repr(layer) if layer else "the network"

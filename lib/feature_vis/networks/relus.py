@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["LayerRecord", "RedirectedRelu", "ReluRecorder"]
+__all__ = ["AlwaysRedirectedRelu", "LayerRecord", "RedirectedRelu", "ReluRecorder"]
 
 
 class RedirectedRelu(torch.autograd.Function):
@@ -44,11 +44,37 @@ class RedirectedRelu(torch.autograd.Function):
         return torch.where(stuck.view(-1, *[1] * (gradient.dim() - 1)), redirected, ordinary), None, None
 
 
+class AlwaysRedirectedRelu(torch.autograd.Function):
+    """A ReLU, with or without an upper limit, that passes a gradient wherever following it changes what it puts out.
+
+    Forward, it is a ReLU. Backward, it passes the gradient of the identity, except at positions that are off and would
+    be pushed lower, or at the limit and would be pushed higher. Source: lucid `misc/redirected_relu_grad.py`. There,
+    and in `RedirectedRelu`, only a picture without any other gradient gets this one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, entered: Tensor, upper: float) -> Tensor:
+        left = entered.clamp(0, upper)
+        ctx.save_for_backward(left)
+        ctx.upper = upper
+        return left
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (left,) = ctx.saved_tensors
+        gradient = gradients[0]  # of a loss that falls: where it is above 0, it pushes lower
+        in_vain = (left <= 0) & (gradient > 0)
+        if ctx.upper < math.inf:
+            in_vain |= (left >= ctx.upper) & (gradient < 0)
+        return gradient.masked_fill(in_vain, 0), None
+
+
 class LayerRecord:
     """What one forward pass recorded of a layer: its output, and the last ReLU inside it."""
 
     def __init__(self) -> None:
         self.ends_in_relu = False
+        self.upper_limit = math.inf  # of the last ReLU
         self.clear()
 
     def clear(self) -> None:
@@ -92,7 +118,7 @@ class ReluRecorder(TorchFunctionMode):
         else:
             left = func(*args, **kwargs)
         for record in inside:
-            record.relu_input, record.relu_output = entered, left
+            record.relu_input, record.relu_output, record.upper_limit = entered, left, upper
         return left
 
     def _upper_limit(self, func: Callable, args: tuple, kwargs: dict[str, Any]) -> float | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from feature_vis.networks.models import save_file, state_digest
-from feature_vis.objectives import terms
+from feature_vis.objectives import reads
 from feature_vis.optimisation.image_state import ImageState
 from feature_vis.recipe import Recipe, content_key
 
@@ -72,8 +72,8 @@ class Checkpointer:
 
     def _path(self, state: ImageState) -> Path:
         weights = []
-        for term in terms(state.objective):
-            weights += [self._digest(term.source.model), *map(str, (*term.source.mean, *term.source.std))]
+        for source, _layer in reads(state.objective):
+            weights += [self._digest(source.model), *map(str, (*source.mean, *source.std))]
         key = content_key(self.recipe, str(state.objective), 0, " ".join(weights))
         return self.folder / f"{hashlib.sha256(json.dumps([key, state.seed]).encode()).hexdigest()[:32]}.state"
 

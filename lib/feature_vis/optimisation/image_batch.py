@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from feature_vis import objectives, regularizers, transforms
+from feature_vis import evaluation, regularizers, transforms
+from feature_vis.evaluation import ReadActivation
 from feature_vis.images import colors
-from feature_vis.objectives import ReadActivation
 from feature_vis.optimisation.cuda_graph import Recorded
 from feature_vis.optimisation.image_state import ImageState, Stage, is_in_set
 from feature_vis.optimisation.optimizers import BatchOptimizer, FusedAdam, OptimizerFactory, TorchOptimizer
@@ -58,7 +58,7 @@ class ImageBatch:
         device = self._parameters.device
         self._optimizer = self._new_optimizer(rows)
         self._draws = transforms.stack([stage.draws(state) for state in rows], device)  # (B, T, …)
-        self._evaluate = objectives.evaluator([state.objective for state in rows], device)
+        self._evaluate = evaluation.evaluator([state.objective for state in rows], device)
         self._steps_before = np.array([state.step for state in rows])  # (B,)
         self._steps_taken = 0
         self._steps = torch.tensor(self._steps_before, device=device)  # (B,)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
+from feature_vis.evaluation import ReadActivation
 from feature_vis.images.colors import normalize
 from feature_vis.networks.activations import Activations, activations_of
 from feature_vis.networks.batch_norm_folding import fold_batch_norm
 from feature_vis.networks.structure import layer_shapes
-from feature_vis.objectives import Objective, Objectives, ReadActivation, terms
+from feature_vis.objectives import Objective, Objectives, reads, terms
 
 __all__ = ["PreparedNetworks", "find_problems", "prepared_networks"]
 
@@ -48,7 +49,7 @@ class PreparedNetworks:
     exact: dict[Objectives, _Network]
 
     def fast_activations(self, pictures: Tensor) -> ReadActivation:
-        """As pictures are optimised: before the last ReLU where the recipe says so."""
+        """As pictures are optimised; before the last ReLU where the recipe says so and the reader wants it."""
         return _reader(self.fast, pictures)
 
     def exact_activations(self, pictures: Tensor) -> ReadActivation:
@@ -61,7 +62,11 @@ def _reader(networks: dict[Objectives, _Network], pictures: Tensor) -> ReadActiv
     def activations(source: Objectives) -> dict[str, Tensor]:
         return networks[source](normalize(pictures, source.mean, source.std))
 
-    return lambda source, layer: activations(source)[layer]
+    @functools.cache
+    def after_relu(source: Objectives, layer: str) -> Tensor:
+        return networks[source].activations.after_relu(layer, activations(source)[layer])
+
+    return lambda source, layer, before: activations(source)[layer] if before else after_relu(source, layer)
 
 
 @contextmanager
@@ -130,8 +135,8 @@ def _layers(objectives: Sequence[Objective]) -> dict[Objectives, list[str]]:
     """The layers that are read of each network."""
     layers: dict[Objectives, dict[str, None]] = {}
     for objective in objectives:
-        for term in terms(objective):
-            layers.setdefault(term.source, {})[term.layer] = None
+        for source, layer in reads(objective):
+            layers.setdefault(source, {})[layer] = None
     return {source: list(names) for source, names in layers.items()}
 
 
@@ -155,6 +160,7 @@ def _examine(
         leaves = list(terms(objective))
         if not leaves:
             problems.append(f"{objective}: an objective of numbers alone reads no network, there is nothing to render")
-        seen = [(leaf, shapes[leaf.source, leaf.layer]) for leaf in leaves if (leaf.source, leaf.layer) in shapes]
-        problems += [problem for leaf, shape in seen if (problem := leaf.problem(shape)) is not None]
+        known = [leaf for leaf in leaves if all(read in shapes for read in leaf.reads)]
+        found_in = [leaf.problem(*(shapes[read] for read in leaf.reads)) for leaf in known]
+        problems += [problem for problem in found_in if problem is not None]
     return axes, list(dict.fromkeys(problems))

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from feature_vis.errors import InputError
+from feature_vis.evaluation import values
 from feature_vis.images.batches import picture_batches
 from feature_vis.images.colors import normalize
 from feature_vis.networks.activations import activations_of, device_of
 from feature_vis.networks.structure import require_layer_shapes
-from feature_vis.objectives import Objectives, values
+from feature_vis.objectives import Objectives
 from featurediff.runtime.tables import join_reasons
 
 __all__ = ["COLUMNS", "cross_activation", "shared_channel_axis"]
@@ -95,7 +96,7 @@ def _activations(network: Objectives, layer: str, axis: int, channels: Sequence[
     with activations_of(model, [layer], axes={layer: axis}) as activations, torch.no_grad():
         activation = activations(inputs)[layer]
     objectives = [network(layer, int(channel)) for channel in channels]
-    return [float(value) for value in values(objectives, lambda _source, _layer: activation, device_of(model))]
+    return [float(value) for value in values(objectives, lambda *_: activation, device_of(model))]
 
 
 def _table(layer: str, channels: Sequence[int], found: dict[str, list[float]]) -> pd.DataFrame:

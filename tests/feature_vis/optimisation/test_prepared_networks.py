@@ -38,8 +38,8 @@ def test_fast_and_plain_are_the_network_itself(resnet, dtype: torch.dtype) -> No
     for before_relu, expected in [(True, before), (False, after)]:
         wanted = [source("layer4.1", 3), source.layer("layer2")]
         with prepared_networks(wanted, (48, 48), CPU, before_relu=before_relu, dtype=dtype) as networks:
-            fast = networks.fast_activations(pictures())(source, "layer4.1")
-            measured = networks.exact_activations(pictures())(source, "layer4.1")
+            fast = networks.fast_activations(pictures())(source, "layer4.1", True)
+            measured = networks.exact_activations(pictures())(source, "layer4.1", True)
         assert (fast.dtype, measured.dtype) == (dtype, torch.float32)
         torch.testing.assert_close(measured, after, atol=1e-5, rtol=1e-4)
         rounding = 1e-4 if dtype == torch.float32 else 0.05
@@ -56,7 +56,7 @@ def test_the_fast_copy_has_no_batch_norm_and_wants_no_weight_gradients(resnet, d
     wanted, where = [source("layer1", 0)], torch.device(device)
     with prepared_networks(wanted, (48, 48), where, before_relu=True, dtype=torch.float32) as networks:
         seen.clear()
-        networks.fast_activations(pictures().to(where))(source, "layer1")
+        networks.fast_activations(pictures().to(where))(source, "layer1", True)
         ((module, output),) = seen
     assert not any(isinstance(part, nn.BatchNorm2d) for part in module.modules())
     assert not any(parameter.requires_grad for parameter in module.parameters())
@@ -73,7 +73,8 @@ def test_a_network_runs_once_a_batch_however_many_terms_read_it(resnet) -> None:
         read = networks.fast_activations(pictures())
         runs.clear()
         for layer in ("layer1", "layer2", "layer1"):
-            read(source, layer)
+            for before in (True, False):
+                read(source, layer, before)
     assert runs == [1]
 
 
@@ -94,7 +95,7 @@ def test_a_network_with_a_view_is_ready_too() -> None:
     source = Objectives(Viewing())
     with prepared_networks([source.logit(1)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as networks:
         for read in (networks.fast_activations, networks.exact_activations):
-            found = read(pictures(size=16).contiguous(memory_format=torch.channels_last))(source, "")
+            found = read(pictures(size=16).contiguous(memory_format=torch.channels_last))(source, "", False)
             torch.testing.assert_close(found, source.model(normalize(pictures(size=16))))
 
 
@@ -102,7 +103,7 @@ def test_a_network_with_a_view_is_ready_too() -> None:
 def test_a_network_of_another_type_is_measured_in_float32(resnet, dtype: torch.dtype) -> None:
     source = Objectives(copy.deepcopy(resnet).to(dtype))
     with prepared_networks([source("layer1", 0)], (48, 48), CPU, before_relu=True, dtype=torch.float32) as networks:
-        measured = networks.exact_activations(pictures())(source, "layer1")
+        measured = networks.exact_activations(pictures())(source, "layer1", True)
     assert source.model.conv1.weight.dtype == dtype
     with activations_of(resnet, ["layer1"]) as activations:
         expected = activations(normalize(pictures()))["layer1"]
@@ -117,7 +118,7 @@ def test_stuck_layers_are_known_from_the_first_step() -> None:
     source = Objectives(model)
     seen = pictures(size=16).requires_grad_(True)
     with prepared_networks([source("2", 0)], (16, 16), CPU, before_relu=True, dtype=torch.float32) as networks:
-        (gradient,) = torch.autograd.grad(-networks.fast_activations(seen)(source, "2").sum(), seen)
+        (gradient,) = torch.autograd.grad(-networks.fast_activations(seen)(source, "2", True).sum(), seen)
     assert gradient.any()
 
 
