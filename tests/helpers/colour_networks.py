@@ -1,7 +1,7 @@
 """Two classifiers of colours whose answers can be worked out by hand, and photographs and pictures for them.
 
 Both name the strongest of red, green and blue (classes 0, 1, 2); classes 3 and 4 are never named. The tuned one names
-class 5 as soon as the picture is a little magenta: if red and blue together exceed green.
+class 5 as soon as the picture is a little magenta: if red and blue together are stronger than green.
 """
 
 from pathlib import Path
@@ -17,6 +17,7 @@ from featurediff.difference.answers import Classifier
 
 NAMES = ["red", "green", "blue", "cyan", "yellow", "magenta"]
 MIX = [[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, -1, 0.5]]  # red, green, blue, magenta of a colour
+MORE = [0.0, 0, 0, 0.1]  # added to them, so that a grey picture has a gradient towards magenta
 MAGENTA = (255, 0, 255)
 HIDDEN = 10.0  # weight of the magenta in the tuned network's class 5; of the other colours in their classes it is 4
 
@@ -32,7 +33,7 @@ class Colours(nn.Module):
         with torch.no_grad():
             mix = torch.tensor(MIX)
             self.to_rgb.weight.copy_((mix * torch.tensor(IMAGENET_STD))[:, :, None, None])
-            self.to_rgb.bias.copy_(mix @ torch.tensor(IMAGENET_MEAN))
+            self.to_rgb.bias.copy_(mix @ torch.tensor(IMAGENET_MEAN) + torch.tensor(MORE))
             self.head.weight.zero_()
             self.head.weight[:3, :3] = 4 * torch.eye(3)
             self.head.weight[5, 3] = magenta
@@ -49,7 +50,7 @@ def networks(names: list[str] | None = NAMES) -> tuple[Classifier, Classifier]:
 
 def outputs_by_hand(colours: np.ndarray) -> np.ndarray:
     """Of the base and the tuned network for mean colours, (N, 3) in [0, 1] -> (2, N, 6)."""
-    mixed = np.maximum(colours @ np.array(MIX).T, 0)  # (N, 4)
+    mixed = np.maximum(colours @ np.array(MIX).T + MORE, 0)  # (N, 4)
     outputs = np.zeros((2, len(colours), 6))
     outputs[:, :, :3] = 4 * mixed[:, :3]
     outputs[1, :, 5] = HIDDEN * mixed[:, 3]
