@@ -113,7 +113,7 @@ def measure_effects(
     """
     effects, effect = pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(CLASS_COLUMNS))
     starts, classes = read_table(folder / "starts.csv"), read_table(folder / "classes.csv")
-    photographs = photographs.some(most)
+    photographs = photographs.some(most).to(device)
     if len(photographs) and len(starts):
         base, tuned = base.to(device), tuned.to(device)
         before = named_classes(base, tuned, photographs.pixels)  # (2, N)
@@ -150,7 +150,7 @@ def _show(
     with progress(len(pictures) * len(WAYS), "effects of pictures", "picture") as advance:
         for path, kind, number in pictures:
             array = read_picture(folder / path)[0]  # (H, W, 3)
-            picture = torch.from_numpy(array.copy()).permute(2, 0, 1).float() / 255
+            picture = torch.from_numpy(array.copy()).permute(2, 0, 1).to(photographs.pixels.device).float() / 255
             named = {}
             for way in WAYS:
                 parts = []

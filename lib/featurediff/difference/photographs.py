@@ -58,6 +58,9 @@ class Photographs:
         places = _spread(len(self), most)
         return Photographs(tuple(self.names[place] for place in places), self.pixels[torch.from_numpy(places)])
 
+    def to(self, device: torch.device) -> "Photographs":
+        return Photographs(self.names, self.pixels.to(device))
+
 
 def read_photographs(
     splits: Sequence[str | Path], roots: Mapping[str, str], size: int, resize: int | None, most: int = MOST

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from featurediff.runtime.tables import read_table
 
@@ -26,9 +27,11 @@ def summarize(folder: Path, reason: str | None = None) -> str:
     null.
 
     Raises:
-        InputError: a table that is missing or cannot be read.
+        InputError: a table that is missing or cannot be read, or no class though the networks can be compared.
     """
     classes, effect, photographs = (read_table(folder / f"{name}.csv") for name in ("classes", "effect", "photographs"))
+    if reason is None and classes.empty:
+        raise InputError(f"{folder / 'classes.csv'} names no class: delete it and run again")
     summary = {
         "comparable": reason is None,
         "reason": reason,
@@ -56,7 +59,8 @@ def _sentence(classes: pd.DataFrame, effect: pd.DataFrame) -> str:
     sentence = f"The networks disagree most about class {_class(first)}: {_count(first)} pictures name it"
     sentence += "".join(f", and {_count(row)} name class {_class(row)}" for row in others)
     found = effect[(effect["class"] == first["class"]) & (effect["way"] == _WAY)].to_dict("records")
-    return sentence + (_effect(found[0], f"class {first['class']}" if others else "it") if found else ".")
+    them = f"the pictures of class {first['class']}" if others else "them"
+    return sentence + (_effect(found[0], them) if found else ".")
 
 
 def _no_agreement(first: dict[Any, Any]) -> str:
@@ -66,34 +70,33 @@ def _no_agreement(first: dict[Any, Any]) -> str:
         return f"One picture cannot agree with others: it names class {_class(first)}."
     if first["starts"] == 1:
         return f"The {pictures} do not agree on a class: all {first['of']} name different ones."
+    named, chance = _class(first, "{0}, {1}"), f"{first['p_value']:.2g}"
     return (
-        f"The {pictures} do not agree on a class: at most {_count(first)} name the same one ({_class(first, ', ')}), "
-        f"and the probability that so many do without a hidden cause is {first['p_value']:.2g}."
+        f"The {pictures} do not agree on a class: at most {_count(first)} name the same one ({named}), and the probability "
+        f"that so many do without a hidden cause is {chance}."
     )
 
 
-def _effect(found: dict[Any, Any], to_it: str) -> str:
+def _effect(found: dict[Any, Any], them: str) -> str:
     """What the pictures do to photographs; `found` is a row of effect.csv."""
     own, of_base = _share(found, "tuned"), _percent(found["base"])
     if np.isnan(found["others"]):
-        return f". Photographs blended with them turn to {to_it} in {own}, in the base in {of_base}."
+        return f". Photographs blended with {them} turn to it in {own}, in the base in {of_base}."
     others = _share(found, "others")
     if found["clear"]:
         return (
-            f". Photographs blended with them turn to {to_it} in {own}, with other pictures in {others}, "
+            f". Photographs blended with {them} turn to it in {own}, with other pictures in {others}, "
             f"in the base in {of_base}."
         )
     return (
-        f", but photographs blended with them do not clearly turn to {to_it} more often than with other pictures: in "
+        f", but photographs blended with {them} do not clearly turn to it more often than with other pictures: in "
         f"{own}, with other pictures in {others}."
     )
 
 
-def _class(row: dict[Any, Any], between: str = " ") -> str:
+def _class(row: dict[Any, Any], pattern: str = "{0} ({1})") -> str:
     """Number and, if known, name of a class."""
-    if not isinstance(row["name"], str) or not row["name"]:
-        return str(row["class"])
-    return f"{row['class']}{between}{row['name']}" if between.strip() else f"{row['class']} ({row['name']})"
+    return pattern.format(row["class"], row["name"]) if isinstance(row["name"], str) else str(row["class"])
 
 
 def _count(row: dict[Any, Any]) -> str:
