@@ -72,8 +72,8 @@ def _no_agreement(first: dict[Any, Any]) -> str:
         return f"The {pictures} do not agree on a class: all {first['of']} name different ones."
     named, chance = _class(first, "{0}, {1}"), f"{first['p_value']:.2g}"
     return (
-        f"The {pictures} do not agree on a class: at most {_count(first)} name the same one ({named}), and the probability "
-        f"that so many do without a hidden cause is {chance}."
+        f"The {pictures} do not agree on a class: at most {_count(first)} name the same one ({named}), and the "
+        f"probability that so many do without a hidden cause is {chance}."
     )
 
 
