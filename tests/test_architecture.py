@@ -27,6 +27,7 @@ featurediff.statistics
 featurediff.data
 featurediff.rendering
 featurediff.measures
+featurediff.difference
 featurediff.training
 featurediff.comparison
 featurediff.report

@@ -9,7 +9,7 @@ Source: Olah et al. 2017, "Feature Visualization"; transfer-visualization `featu
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class _Job:
 
     index: int
     objective: Objective
+    recipe: Recipe
     seed: tuple[str | int, ...]
 
 
@@ -128,10 +129,10 @@ def render(
     seeds = _seeds(objectives, recipes)
     for index, (objective, own, seed) in enumerate(zip(objectives, recipes, seeds, strict=True)):
         layers = frozenset(reads(objective))
-        picture_set = id(objective) if is_in_set(objective) else None
-        key = (repr(own), layers, picture_set, _has_position(objective))
-        groups.setdefault(key, []).append(_Job(index, objective, seed))
-    sessions = [_RenderSession(recipes[jobs[0].index], jobs, options) for jobs in groups.values()]
+        picture_set = (id(objective), own.seed) if is_in_set(objective) else None
+        key = (repr(replace(own, seed=0)), layers, picture_set, _has_position(objective))
+        groups.setdefault(key, []).append(_Job(index, objective, own, seed))
+    sessions = [_RenderSession(jobs, options) for jobs in groups.values()]
     problems = [problem for session in sessions for problem in session.problems()]
     if problems:
         raise InputError("\n".join(dict.fromkeys(problems)))
@@ -154,10 +155,10 @@ def _has_position(objective: Objective) -> bool:
 
 
 class _RenderSession:
-    """Renders pictures that share a recipe and the layers they read."""
+    """Renders pictures that share a recipe, but for the seed, and the layers they read."""
 
-    def __init__(self, recipe: Recipe, jobs: list[_Job], options: _Options) -> None:
-        self.recipe = recipe
+    def __init__(self, jobs: list[_Job], options: _Options) -> None:
+        self.recipe = recipe = replace(jobs[0].recipe, seed=0)  # each picture's own seed is in its job
         self.jobs = jobs
         self.options = options
         self.objectives = [job.objective for job in jobs]
@@ -222,7 +223,7 @@ class _RenderSession:
         """Pictures at once: on a GPU as many as fit."""
         if self.options.device.type != "cuda":
             return BATCH
-        states = [self._start(_Job(0, self.objectives[0], ("memory",)), stage) for _ in range(BATCH)]
+        states = [self._start(_Job(0, self.objectives[0], self.recipe, ("memory",)), stage) for _ in range(BATCH)]
         return pictures_that_fit(lambda: ImageBatch(states, stage, steps).step(), BATCH, self.options.device)
 
     def _start(self, job: _Job, stage: Stage) -> ImageState:
@@ -250,7 +251,7 @@ class _RenderSession:
             yield Rendered(
                 index=state.index,
                 objective=str(state.objective),
-                recipe=self.recipe,
+                recipe=jobs[row].recipe,
                 picture=(finished[row] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(),  # (H, W, C)
                 activation_start=float(start_values[row]),
                 activation_reached=float(reached_values[row]),

@@ -109,6 +109,16 @@ def test_copies_of_an_objective_start_from_different_noise(base) -> None:
     assert alike(first, one(objective, STILL))
 
 
+def test_pictures_of_different_seeds_are_rendered_together(base, tmp_path: Path) -> None:
+    objective, counts = base("layer2", 3), []
+    recipes = [dataclasses.replace(STILL, seed=seed) for seed in (4, 0, 9)]
+    results = list(render([objective] * 3, recipes, progress=counts.append, resume=tmp_path))
+    assert counts == [3] * STILL.steps
+    for result, recipe in zip(results, recipes, strict=True):
+        assert result.recipe == recipe
+        assert alike(result, one(objective, recipe))
+
+
 def test_diversity_makes_a_set_of_pictures_less_alike(base, resnet) -> None:
     term = base.diversity("layer2")
 

@@ -1,4 +1,4 @@
-"""Render a batch of channels to PNGs: current pictures stay, the rest is rendered, and no finished picture is lost.
+"""Render a batch of pictures to PNGs: current pictures stay, the rest is rendered, and no finished picture is lost.
 
 A picture is current if the content key in its PNG is the key of the picture that is asked for. A rendered picture
 first goes to a staging folder, under its key: the workflow engine removes the outputs of a job that failed, and the
@@ -6,7 +6,7 @@ next job finds there what this one had finished.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,13 +21,22 @@ from feature_vis.errors import InputError
 from feature_vis.files import write_bytes
 from feature_vis.images.png import channel_of, peek_notes, read_notes, seed_of, write_picture
 from feature_vis.networks.models import weights_digest
-from feature_vis.objectives import Objectives
+from feature_vis.objectives import Objective, Objectives
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.render import Rendered, render
 from featurediff.networks import load_network
 from featurediff.runtime.progress import progress
 
-__all__ = ["Target", "adopt", "layer_digests", "make_targets", "other_networks", "thinned", "visualize"]
+__all__ = [
+    "Target",
+    "adopt",
+    "layer_digests",
+    "make_current",
+    "make_targets",
+    "other_networks",
+    "thinned",
+    "visualize",
+]
 
 log = logging.getLogger("featurediff")
 
@@ -36,10 +45,10 @@ log = logging.getLogger("featurediff")
 class Target:
     """A picture that is wanted."""
 
-    channel: int
     recipe: Recipe
-    key: str  # content key: of the recipe, the layer, the channel and the weights up to the layer
-    path: Path  # of its PNG
+    key: str  # content key: of the recipe, of what it is a picture of, and of the weights on which that depends
+    path: Path  # of its PNG; its name tells it from all that are staged in one folder, but for other seeds
+    subject: Mapping[str, str | int]  # what it is a picture of, for the PNG's notes: the layer and the channel, say
 
 
 def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: str) -> list[Target]:
@@ -52,7 +61,8 @@ def make_targets(paths: list[str], layer: str, recipes: dict[str, Any], digest: 
         channel = channel_of(path)
         recipe = Recipe.from_settings(recipes["channels"].get(str(channel), recipes["layer"]))
         recipe = replace(recipe, seed=recipe.seed + seed_of(path))
-        targets.append(Target(channel, recipe, content_key(recipe, layer, channel, digest), Path(path)))
+        key = content_key(recipe, layer, channel, digest)
+        targets.append(Target(recipe, key, Path(path), {"layer": layer, "channel": channel}))
     return targets
 
 
@@ -64,19 +74,37 @@ def visualize(
     device: torch.device,
     elsewhere: Iterable[Path] = (),
 ) -> tuple[int, int]:
+    """Make the picture of every target, which are channels of a layer, current; see `make_current`.
+
+    `network`: a model, or its file, which is loaded only if something has to be rendered. `elsewhere`: folders of the
+    layer's pictures in other networks, where equal ones may lie.
+    """
+    if copied := adopt(targets, elsewhere):
+        log.info("copied %d equal pictures of other networks", copied)
+
+    def channels(wanted: Sequence[Target]) -> list[Objective]:
+        objectives = Objectives(network if isinstance(network, nn.Module) else load_network(network).module())
+        return [objectives(layer, int(target.subject["channel"])) for target in wanted]
+
+    return make_current(targets, channels, layer, staging, device)
+
+
+def make_current(
+    targets: list[Target],
+    objectives: Callable[[Sequence[Target]], list[Objective]],
+    what: str,
+    staging: Path,
+    device: torch.device,
+) -> tuple[int, int]:
     """Make the picture of every target current; returns how many were rendered and how many reused.
 
-    The file of a reused picture is not written. `network`: a model, or its file, which is loaded only if something has
-    to be rendered. `elsewhere`: folders of the layer's pictures in other networks, where equal ones may lie.
+    The file of a reused picture is not written. `objectives`: asked for those of the targets that have to be rendered.
+    `what`: is rendered, for the progress bar.
     """
     missing = [target for target in targets if not _is_current(target.path, target.key)]
-    if copied := adopt(missing, elsewhere):
-        log.info("copied %d equal pictures of other networks", copied)
-        missing = [target for target in missing if not _is_current(target.path, target.key)]
     unstaged = [target for target in missing if not _is_current(_staged(staging, target), target.key)]
     if unstaged:
-        model = network if isinstance(network, nn.Module) else load_network(network).module()
-        _render_to_staging(unstaged, layer, model, staging, device)
+        _render_to_staging(unstaged, objectives(unstaged), what, staging, device)
     for target in missing:
         target.path.parent.mkdir(parents=True, exist_ok=True)
         _staged(staging, target).replace(target.path)
@@ -111,7 +139,7 @@ def other_networks(pictures: Path, layer: str) -> list[Path]:
 
 
 def _staged(staging: Path, target: Target) -> Path:
-    return staging / f"channel{target.channel}-{target.key[:32]}.png"
+    return staging / f"{target.path.stem}-{target.key[:32]}.png"
 
 
 def _is_current(path: Path, key: str) -> bool:
@@ -123,26 +151,25 @@ def _is_current(path: Path, key: str) -> bool:
 
 
 def _clear(staging: Path, targets: list[Target]) -> None:
-    """Remove what older runs staged for these channels; other batches of the layer keep what they staged."""
+    """Remove what older runs staged under these names; other batches keep what they staged."""
     for target in targets:
-        for stale in staging.glob(f"channel{target.channel}-*.png"):
+        for stale in staging.glob(f"{target.path.stem}-*.png"):
             stale.unlink(missing_ok=True)
     if staging.is_dir() and not any(staging.iterdir()):
         staging.rmdir()
 
 
 def _render_to_staging(
-    targets: list[Target], layer: str, model: nn.Module, staging: Path, device: torch.device
+    targets: list[Target], objectives: list[Objective], what: str, staging: Path, device: torch.device
 ) -> None:
-    objectives = Objectives(model)
     image_steps = sum(target.recipe.steps for target in targets)
     with (
-        progress(image_steps, layer, "step") as advance,
+        progress(image_steps, what, "step") as advance,
         # packs pictures while a GPU renders the next ones; one of 400 px takes a thread 60 ms
         ThreadPoolExecutor(torch.get_num_threads()) as writer,
     ):
         pictures = render(
-            [objectives(layer, target.channel) for target in targets],
+            objectives,
             [target.recipe for target in targets],
             device=device,
             progress=advance,
@@ -151,7 +178,7 @@ def _render_to_staging(
         written = []
         for result in pictures:
             target = targets[result.index]
-            notes = _notes(result, layer, target)
+            notes = _notes(result, target)
             written.append(writer.submit(write_picture, _staged(staging, target), result.picture, notes))
             if device.type == "cpu":  # rendering uses all cores of the job
                 wait(written)
@@ -159,11 +186,10 @@ def _render_to_staging(
             outcome.result()
 
 
-def _notes(result: Rendered, layer: str, target: Target) -> dict[str, Any]:
+def _notes(result: Rendered, target: Target) -> dict[str, Any]:
     """What is written into the PNG. No date, host or version, so that equal pictures are equal files."""
     return {
-        "layer": layer,
-        "channel": target.channel,
+        **target.subject,
         "activation_start": result.activation_start,
         "activation_reached": result.activation_reached,
         "steps": len(result.trajectory),

@@ -25,6 +25,12 @@ _TEXT = (
     "label",
     "data",
     "path",
+    "name",
+    "base_name",
+    "tuned_name",
+    "rose_name",
+    "from_name",
+    "to_name",
 )
 
 
