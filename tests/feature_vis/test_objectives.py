@@ -126,6 +126,27 @@ def test_each_row_has_its_own_channel_position_and_direction() -> None:
         assert together.tolist() == pytest.approx([value(objective, picture) for picture, objective in enumerate(row)])
 
 
+@pytest.mark.parametrize("layer", ["a", "long"])
+@pytest.mark.parametrize("power", [0.5, 1, 2])
+def test_a_direction_with_a_cosine_against_numpy(layer: str, power: float) -> None:
+    """Lucid's `_dot_cossim`: at each position, then averaged."""
+    vector = torch.tensor([2.0, -1, 0, 1, 0.5])
+    objective = ONE.direction(layer, vector, cosine_power=power)
+    maps, v = activation(layer).numpy().reshape(4, 5, -1), vector.numpy()
+    dots = np.einsum("bkn,k->bn", maps, v)
+    cosines = dots / (1e-4 + np.linalg.norm(maps, axis=1)) / (1e-4 + np.linalg.norm(v))
+    expected = (dots * np.maximum(cosines, 0.1) ** power).mean(1)
+    np.testing.assert_allclose(values([objective] * 4, read, CPU), expected, rtol=1e-6)
+    other = ONE.direction(layer, vector)
+    np.testing.assert_allclose(values([objective, other, objective, other], read, CPU)[::2], expected[::2], rtol=1e-6)
+    dark = torch.zeros(1, 5, 2, 2, requires_grad=True)
+    value = values([objective], lambda *_: dark, CPU)
+    assert torch.autograd.grad(value.sum(), dark)[0].isfinite().all()
+    for mistaken in (-1, math.inf, math.nan):
+        with pytest.raises(InputError, match="cosine_power must be 0 or above"):
+            ONE.direction(layer, vector, cosine_power=mistaken)
+
+
 def test_names() -> None:
     wanted = [ONE("layer4.2", 7), ONE.logit(3), ONE.neuron("a", 1), ONE.neuron("a", 1, (2, 3)), ONE.layer("a")]
     wanted += [ONE.diversity("a"), 0.5 * ONE("a", 1) - 1, -ONE("a", 1)]
@@ -133,6 +154,7 @@ def test_names() -> None:
     assert [str(it) for it in wanted] == [*expected, "a:diversity", "((0.5 * a:1) - 1)", "(-1 * a:1)"]
     assert str(ONE.direction("a", torch.ones(5))) == str(OTHER.direction("a", torch.ones(5).double()))
     assert str(ONE.direction("a", torch.ones(5))) != str(ONE.direction("a", torch.arange(5)))
+    assert str(ONE.direction("a", torch.ones(5), 2)) == str(ONE.direction("a", torch.ones(5))) + "-cosine-2"
 
 
 def test_diversity_is_none_of_equal_pictures_and_some_of_others() -> None:

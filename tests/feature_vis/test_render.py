@@ -102,6 +102,30 @@ def test_a_difference_of_two_networks_rises(base, resnet) -> None:
     assert not np.array_equal(sum_of_both.picture, result.picture)
 
 
+def test_the_difference_of_units_that_are_off_rises_by_default(tmp_path) -> None:
+    """Before both ReLUs it would rise by pushing the base's unit lower, and stay 0 after them."""
+    base_model, tuned_model = tiny(), tiny()
+    with torch.no_grad():
+        for model, bias in ((base_model, -4), (tuned_model, -1)):
+            model[3].bias[1] = bias
+    base, tuned = Objectives(base_model), Objectives(tuned_model)
+    settings = {"steps": 60, "learning_rate": 0.3, "transforms": "none"}
+    wanted = [tuned("4", 1) - base("4", 1), -base("4", 1) + tuned("4", 1), -(base("4", 1) - tuned("4", 1))]
+    for objective in [*wanted, tuned("4", 1) / (1 + base("4", 1))]:
+        found, after = (
+            one(objective, dataclasses.replace(STILL, objective=name, **settings)) for name in CHOICES["objective"]
+        )
+        assert found.activation_start == after.activation_reached == 0
+        assert found.activation_reached > 0.01
+    assert np.all(after.picture == after.picture[0, 0]) or after.picture.std() < 5  # grey
+    Image.fromarray(found.picture).save(tmp_path / "start.png")
+    still = dataclasses.replace(STILL, start=str(tmp_path / "start.png"))
+    first, *others = [one(objective, still) for objective in wanted]
+    assert all(alike(first, other) for other in others)  # from one start, by whichever expression
+    grey = one(-base("4", 1), dataclasses.replace(STILL, **settings))
+    assert not grey.trajectory.any()  # what is off already is not pushed lower
+
+
 def test_copies_of_an_objective_start_from_different_noise(base) -> None:
     objective = base("layer2", 3)
     first, second = render([objective] * 2, STILL)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from feature_vis.errors import InputError
 from feature_vis.networks.activations import activations_of
 from feature_vis.networks.hooks import hooked
-from feature_vis.networks.relus import RedirectedRelu
+from feature_vis.networks.relus import AlwaysRedirectedRelu, RedirectedRelu
 
 
 def read(model: nn.Module, layers: list[str], batch: Tensor, **options: object) -> dict[str, Tensor]:
@@ -190,3 +190,37 @@ def test_the_redirected_gradient_against_numpy(upper: float) -> None:
     np.testing.assert_array_equal(found, expected)
     assert expected[2].any()
     assert not expected[3].any()
+
+
+@pytest.mark.parametrize("upper", [np.inf, 1.0])
+def test_the_gradient_that_is_always_redirected_against_numpy(upper: float) -> None:
+    rng = np.random.default_rng(0)
+    entered, gradient = rng.normal(size=(2, 6, 3, 4))
+    entered[0, 0, 0] = 0  # off, too
+    pushed_lower = gradient > 0  # by a loss
+    changes_nothing = ((entered <= 0) & pushed_lower) | ((entered >= upper) & ~pushed_lower)
+    x = torch.tensor(entered, requires_grad=True)
+    y = AlwaysRedirectedRelu.apply(x, upper)
+    (found,) = torch.autograd.grad(y, x, torch.tensor(gradient))
+    np.testing.assert_array_equal(y.detach(), entered.clip(0, upper))
+    np.testing.assert_array_equal(found, np.where(changes_nothing, 0, gradient))
+
+
+@pytest.mark.parametrize("kind", LAST_RELUS)
+def test_the_activation_after_a_relu_is_made_from_the_one_before(kind: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), Block(kind), nn.Conv2d(4, 2, 1)).eval()
+    batch = (10 * torch.randn(2, 3, 6, 6)).requires_grad_(True)
+    plain = read(model, ["1", "2"], batch)
+    for before_relu in (True, False):
+        with activations_of(model, ["1", "2"], before_relu=before_relu) as activations:
+            found = activations(batch)
+            after = {layer: activations.after_relu(layer, activation) for layer, activation in found.items()}
+        for layer in ("1", "2"):
+            torch.testing.assert_close(after[layer], plain[layer])
+        assert after["2"] is found["2"]  # it has no ReLU at its end
+    off = (plain["1"] == 0).any()
+    assert off
+    for sign in (1, -1):  # what pushes a layer lower passes no other gradient than the ReLU's own
+        slopes = [torch.autograd.grad(sign * a["1"].sum(), batch, retain_graph=True)[0] for a in (plain, after)]
+        torch.testing.assert_close(*slopes)

@@ -1,7 +1,8 @@
 """A step of a batch: the same work for every step and any number of pictures, and no waiting for the device."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from feature_vis.objectives import Objectives
+from feature_vis.differences import distance, divergence, largest_rise, rise
+from feature_vis.objectives import Objective, Objectives
 from feature_vis.optimisation.image_batch import ImageBatch, StepOptions, _is_on_plateau
 from feature_vis.optimisation.image_state import ImageState, Stage
 from feature_vis.optimisation.prepared_networks import prepared_networks
@@ -39,11 +41,16 @@ class Recorded(TorchDispatchMode):
 
 
 @pytest.fixture(scope="module")
-def new_batch() -> Callable[..., ImageBatch]:
+def new_batch() -> Iterator[Callable[..., ImageBatch]]:
     """Makes a batch of so many channels of a network with one convolution."""
     torch.manual_seed(0)
     source = Objectives(nn.Conv2d(3, 128, 3))
-    objectives = [source("", channel) for channel in range(128)]
+    with batches_of([source("", channel) for channel in range(128)]) as make:
+        yield make
+
+
+@contextmanager
+def batches_of(objectives: list[Objective]) -> Iterator[Callable[..., ImageBatch]]:
     with prepared_networks(objectives, SIZE, CPU, before_relu=True, dtype=torch.float32) as networks:
 
         def make(pictures: int, transforms: str | dict = "small", **settings: object) -> ImageBatch:
@@ -82,6 +89,43 @@ def test_pythons_work_does_not_grow_with_the_batch(new_batch, settings: dict) ->
     few, many = counted(8), counted(128)
     assert many <= 1.1 * few
     assert many <= 400
+
+
+def of_two_networks(form: str, count: int) -> list[Objective]:
+    """Objectives of one form, of networks with a convolution, a ReLU and a head."""
+
+    def network() -> nn.Module:
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 128)]
+        return nn.Sequential(nn.Sequential(nn.Conv2d(3, 128, 3), nn.ReLU()), *head)
+
+    torch.manual_seed(0)
+    tuned, base = Objectives(network()), Objectives(network())
+    return {
+        "channels": [tuned("0", k) - base("0", k) for k in range(count)],
+        "quotients": [tuned("0", k) / (1 + base("0", k)) for k in range(count)],
+        "rises": [rise(tuned, base, k) for k in range(count)],
+        "starts": [divergence(tuned, base)] * count,
+        "sums": [divergence(tuned, base, "js") + largest_rise(tuned, base) + distance(tuned, base, "0")] * count,
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["channels", "quotients", "rises", "starts", "sums"])
+def test_so_it_is_with_objectives_of_two_networks(form: str) -> None:
+    with batches_of(of_two_networks(form, 64)) as make:
+        counts, steps = [], []
+        for pictures in (8, 64):
+            batch = make(pictures)
+            batch.step()
+            counts.append(calls(lambda batch=batch: [batch.step() for _ in range(4)]))
+        batch = make(4)
+        batch._looks_at_once = False  # as on a GPU
+        for _ in range(3):
+            with Recorded() as recorded:
+                batch.step()
+            steps.append(recorded.operations)
+    assert counts[1] <= 1.1 * counts[0]
+    assert steps[1] == steps[2]
+    assert not {operation for operation, _ in steps[1]} & AT_THE_HOST
 
 
 @pytest.mark.parametrize(
