@@ -25,6 +25,8 @@ from torch import Tensor
 from feature_vis.errors import InputError
 from feature_vis.objectives import Objective, Objectives, Term, channel_means, precise
 
+SKEW = 0.01
+
 __all__ = ["DIVERGENCES", "distance", "divergence", "largest_rise", "rise"]
 
 
@@ -79,11 +81,17 @@ def _js(p: Tensor, q: Tensor) -> Tensor:
     return (_kl(p, mean) + _kl(q, mean)) / 2
 
 
+def _skew(p: Tensor, q: Tensor) -> Tensor:
+    mixed = torch.logaddexp(q + math.log(1 - SKEW), p + math.log(SKEW))
+    return _kl(p, mixed)
+
+
 # From the logarithms of the tuned network's and the base's probabilities, (B, K) each, to (B,).
 DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kl": _kl,
     "reverse_kl": lambda p, q: _kl(q, p),
     "js": _js,
+    "skew": _skew,
 }
 
 
