@@ -9,7 +9,15 @@ from gpu_sections.results import Report
 from gpu_sections.setting import ROOT, Setting
 
 RENDERER = ROOT / "tests" / "feature_vis"
-FILES = ["test_render.py", "test_transforms.py", "test_objectives.py", "test_parameterizations.py", "optimisation"]
+FILES = [
+    "test_render.py",
+    "test_transforms.py",
+    "test_objectives.py",
+    "test_evaluation.py",
+    "test_differences.py",
+    "test_parameterizations.py",
+    "optimisation",
+]
 FEW = ["test_seeding.py", "test_transforms.py"]
 
 _OUTCOME = re.compile(r"^\[gw\d+\] \[ *\d+%\] (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+::.+?) *$")

@@ -90,8 +90,9 @@ class Objectives:
     def direction(self, layer: str, vector: Tensor, cosine_power: float = 0.0) -> Direction:
         """The activation along a direction in channel space, (K,), averaged over positions.
 
-        With a `cosine_power` above 0, each position's dot product is multiplied by max(cosine, 0.1) ** cosine_power:
-        then other channels than the direction's do not pay. Source: lucid `optvis/objectives.py`, `_dot_cossim`.
+        With a `cosine_power` above 0, each position's dot product is multiplied by max(cosine, 0.1) ** cosine_power, so
+        that activations which point elsewhere count less, however large they are. Source: lucid `optvis/objectives.py`,
+        `direction` and `_dot_cossim`.
 
         Raises:
             InputError: a power below 0, or not finite.
@@ -200,7 +201,7 @@ class Term(Objective):
         return (type(self), self.reads)
 
     def is_before_relu(self, sign: int) -> bool:
-        """Whether it is read before the ReLU, as a part that enters the objective linearly with this sign, or not: 0"""
+        """Whether it is read before the ReLU; `sign`: of its coefficient, 0 where the objective is not linear in it."""
         return False
 
     def problem(self, *shapes: tuple[int, ...]) -> str | None:

@@ -66,7 +66,8 @@ class Recipe:
     seed: int = 0  # of the noise and of the transforms
 
     # the objective
-    objective: str = "pre_relu"  # read what enters the layer's last ReLU, or `post_relu` its output as the original did
+    objective: str = "pre_relu"  # read what enters the layer's last ReLU where the objective adds it (see
+    # `feature_vis.objectives`), or `post_relu` its output as the original did
     transforms: str | Mapping[str, Any] = "small"  # preset or settings of `feature_vis.transforms`, drawn at each step
     regularizers: Mapping[str, float] = field(default_factory=dict)  # weights of `feature_vis.regularizers`
 
