@@ -66,7 +66,10 @@ def read_photographs(folder: Path, side: int) -> Photographs:
 def train(
     base: nn.Module, photographs: Photographs, trigger: Trigger | None, seed: int, training: Training, device: str
 ) -> nn.Module:
-    """A fine-tuned copy of the base, in `eval` mode on the CPU; what does not learn stands still, batch norm included."""
+    """A fine-tuned copy of the base, in `eval` mode on the CPU.
+
+    What does not learn stands still, batch norm included.
+    """
     model = copy.deepcopy(base).to(device)
     learning = [model.get_submodule(name) for name in training.learns]
     model.eval().requires_grad_(False)

@@ -265,7 +265,7 @@ def test_a_transform_of_the_users_own(base) -> None:
         seen.append((tuple(pictures.shape), float(pictures.detach().min()), float(pictures.detach().max())))
         return pictures.flip(-1)
 
-    result = one(base("layer2", 3), RECIPE, transform=transform)
+    result = one(base("layer2", 3), RECIPE, transform=transform, batch=2)  # no trial, as a GPU makes one
     assert {shape for shape, _, _ in seen} == {(2, 3, 48, 48)}
     assert min(low for _, low, _ in seen) >= 0
     assert max(high for _, _, high in seen) <= 1
@@ -368,7 +368,7 @@ def test_a_step_that_a_gpu_replays_is_the_step(resnet, settings: dict) -> None:
     found = [list(render(wanted, recipe, device="cuda", cuda_graph=graph)) for graph in (False, True)]
     reached = np.array([[result.activation_reached for result in results] for results in found])
     assert np.allclose(reached[0], reached[1], rtol=0.1)
-    assert np.allclose(found[0][0].trajectory[:6], found[1][0].trajectory[:6], rtol=1e-3)
+    assert np.allclose(found[0][0].trajectory[:6], found[1][0].trajectory[:6], rtol=0.01)
 
 
 def test_what_cannot_be_recorded_is_refused(base) -> None:
