@@ -50,7 +50,7 @@ def main() -> None:
     works = found_after > NOTHING
     print(f"{options.layer}, {len(drawn)} channels, {recipe.size} px, {recipe.steps} steps, {options.threads} threads")
     print(f"own pictures reach: tuned {own['tuned'].mean():.2f}, base {own['base'].mean():.2f}; {alive.sum()} alive")
-    print("| objective | none or below | of those alive | mean | median | mean where post_relu works |")
+    print("| objective | at 0 or below | of those alive | mean | median | mean where post_relu works |")
     print("|---|---|---|---|---|---|")
     for name, reached in {"pre_relu": found, "post_relu": found_after}.items():
         none = reached <= NOTHING
