@@ -2,7 +2,7 @@
 
     python benchmarks/channel_difference.py --base resnet18.pth --tuned tuned.pth --layer layer4.1
 
-`--base`, `--tuned`: state dicts of `--model`, or torchvision's names. Random channels are rendered four times: each
+`--base`, `--tuned`: state dicts of `--model`, or torchvision's names. Each channel is rendered four times: each
 network's own picture, and the difference by the recipes `pre_relu` (the default) and `post_relu`. All figures are
 activations after the ReLU, of the finished pictures.
 """
@@ -30,15 +30,18 @@ def main() -> None:
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--layer", default="layer4.1")
     parser.add_argument("--of", type=int, default=512, help="channels that the layer has")
-    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--count", type=int, default=64, help="random channels")
+    parser.add_argument("--channels", type=int, nargs="+", help="these in place of random ones")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     base, tuned = (Objectives(load_network(weights, options.model)) for weights in (options.base, options.tuned))
-    drawn = torch.randperm(options.of, generator=generator(0, options.layer))[: options.channels].tolist()
-    recipe = Recipe(size=options.size, steps=options.steps, precision="float32")
+    drawn = torch.randperm(options.of, generator=generator(0, options.layer))[: options.count].tolist()
+    drawn = options.channels or drawn
+    recipe = Recipe(size=options.size, steps=options.steps, seed=options.seed, precision="float32")
     after = replace(recipe, objective="post_relu")
     began = time.perf_counter()
     own = {}
@@ -50,7 +53,7 @@ def main() -> None:
     works = found_after > NOTHING
     print(f"{options.layer}, {len(drawn)} channels, {recipe.size} px, {recipe.steps} steps, {options.threads} threads")
     print(f"own pictures reach: tuned {own['tuned'].mean():.2f}, base {own['base'].mean():.2f}; {alive.sum()} alive")
-    print("| objective | none or below | of those alive | mean | median | mean where post_relu works |")
+    print("| objective | at 0 or below | of those alive | mean | median | mean where post_relu works |")
     print("|---|---|---|---|---|---|")
     for name, reached in {"pre_relu": found, "post_relu": found_after}.items():
         none = reached <= NOTHING
