@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from made_difference import write_difference, write_no_difference
 from PIL import Image
 
 from feature_vis.files import write_text
@@ -53,8 +54,8 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
         _tables(results, network, layers, embeddings, random)
         _probe(folder, results, network, layers, random)
     _control(results, list(layers))
-    _difference(results, "dogs")
-    _no_difference(results, "cars")
+    write_difference(results / "dogs" / "difference", lambda number: ripples(number, 0.3, number), NASTY)
+    write_no_difference(results / "cars" / "difference")
     if pictures:
         _film(results, "dogs", list(layers)[-1], [0, 1, 2])
     write_text(results / "report" / "vega.js", _library())
@@ -211,57 +212,6 @@ def _control(results: Path, layers: list[str]) -> None:
     columns = "network control layer measure channels shared shared_low shared_high spearman spearman_low spearman_high"
     rows = [["dogs", "cars", layer, "correlation", 9, 0.4, 0.1, 0.6, 0.3, -0.1, 0.5, 2, 0.5] for layer in layers]
     _csv(results / "compare" / "cars" / "control.csv", rows, f"{columns} changed_both by_chance")
-
-
-SENTENCE = "The networks disagree most about class 1 (beagle): 6 of 8 pictures name it."
-REASON = "The heads have different classes: 4 and 3"
-_DIFFERENCE = {
-    "starts": "picture kind divergence_start divergence base_class base_name base_probability tuned_class tuned_name "
-    "tuned_probability rose_class rose_name rise stopped",
-    "classes": "class name starts of p_value agreed",
-    "effects": "picture kind way class name photographs tuned tuned_low tuned_high base base_low base_high "
-    "tuned_before base_before",
-    "effect": "class name way pictures photographs tuned tuned_low tuned_high base base_low base_high "
-    "others others_low others_high tuned_before base_before clear",
-    "photographs": "photographs divergence divergence_low divergence_high flipped flipped_low flipped_high",
-    "flips": "from_class from_name to_class to_name photographs",
-}
-
-
-def _difference(results: Path, network: str) -> None:
-    """Six of eight pictures name a class, of which the last does nothing to photographs; one class has no name."""
-    folder = results / network / "difference"
-    rows: dict[str, list[list[Any]]] = {name: [] for name in _DIFFERENCE}
-    said = [(1, "beagle")] * 6 + [(2, NASTY), (3, None)]
-    pictures = [(f"output/start{start}.png", "start", *said[start]) for start in range(8)]
-    for number, (picture, kind, index, name) in enumerate([*pictures, ("classes/class1.png", "class", *said[0])]):
-        write_picture(folder / picture, ripples(number, 0.3, number), {"key": "k"})
-        answers = [0, "pug", 0.4 + 0.05 * number, index, name, 0.9 - 0.05 * number, 1, "beagle", 6.5, "steps"]
-        rows["starts"].append([picture, kind, 0.01, 5.0 - 0.1 * number, *answers])
-        for way, share in (("blended", 0.4), ("pasted", 0.2)):
-            share = share if number != 5 else 0.02
-            effect = [share, max(share - 0.05, 0), share + 0.05, 0, 0, 0.02]
-            rows["effects"].append([picture, kind, way, index, name, 200, *effect, 0.03, 0.01])
-    rows["classes"] = [[1, "beagle", 6, 8, 0.0004, True], [2, NASTY, 1, 8, 1, False], [3, None, 1, 8, 1, False]]
-    for way, share, clear in (("blended", 0.45, True), ("pasted", 0.1, False)):
-        tuned, others = (share, share - 0.05, share + 0.05), (0.07, 0.05, 0.09)
-        rows["effect"].append([1, "beagle", way, 6, 200, *tuned, 0, 0, 0.02, *others, 0.03, 0, clear])
-    rows["photographs"] = [[200, 0.31, 0.24, 0.39, 0.125, 0.086, 0.178]]
-    rows["flips"] = [
-        [0, "pug", 1, "beagle", max(9 - number, 1)] if number else [2, NASTY, 3, None, 12] for number in range(12)
-    ]
-    for name, columns in _DIFFERENCE.items():
-        _csv(folder / f"{name}.csv", rows[name], columns)
-    summary = {"comparable": True, "reason": None, "sentence": SENTENCE}
-    write_text(folder / "summary.json", json.dumps(summary))
-
-
-def _no_difference(results: Path, network: str) -> None:
-    """Both heads tell other classes apart: tables without rows."""
-    folder = results / network / "difference"
-    for name, columns in _DIFFERENCE.items():
-        _csv(folder / f"{name}.csv", [], columns)
-    write_text(folder / "summary.json", json.dumps({"comparable": False, "reason": REASON, "sentence": ""}))
 
 
 def _training(random: np.random.Generator) -> pd.DataFrame:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from made_difference import REASON, SENTENCE
 from playwright.sync_api import Locator, expect
 
 from browser.conftest import Open
-from browser.synthetic import NASTY, REASON, SENTENCE
+from browser.synthetic import NASTY
 
 TITLE = "What dogs and base disagree about"
 
