@@ -143,9 +143,17 @@ class Sources:
             raise InputError(f"{file} cannot be read ({error}): delete it and run again") from None
 
     def difference_pictures(self, network: str) -> dict[str, Path]:
-        """The PNGs of the pictures that the page shows, by the names in `starts.csv`."""
+        """The PNGs of the pictures that the page shows, by the names in `starts.csv`.
+
+        Raises:
+            InputError: one of them is missing.
+        """
         folder = self._difference(network)
-        return {name: folder / name for name in read_table(folder / "starts.csv")["picture"]}
+        files = {name: folder / name for name in read_table(folder / "starts.csv")["picture"]}
+        for file in files.values():
+            if not file.is_file():
+                raise InputError(f"{file} is missing: run again with --forcerun visualize_difference")
+        return files
 
     def _difference(self, network: str) -> Path:
         return self.results / network / "difference"
