@@ -38,6 +38,7 @@ def test_each_picture_is_large_and_says_what_each_network_calls_it(visit: Open) 
     expect(starts.nth(6)).to_contain_text("rose most: beagle (1)")
     expect(starts.nth(7)).to_contain_text("dogs: class 3")  # it has no name
     assert section.get_by_text("This picture changes nothing on photographs").count() == 1
+    expect(starts.nth(7)).to_contain_text("It changes photographs no more than in base.")
     expect(section.locator(".disagreements.class li")).to_contain_text("made for beagle (1)")
 
 

@@ -27,7 +27,8 @@ _COLUMNS = {
 
 
 def write_difference(folder: Path, draw: Callable[[int], np.ndarray], odd_name: str = "=1") -> None:
-    """Six of eight pictures name class 1, of which the last does nothing to photographs; another class has no name.
+    """Six of eight pictures name class 1, of which the last does nothing to photographs. Class 3 has no name; its picture
+    does the same in the base.
 
     `draw`: the number of a picture -> (H, W, 3) uint8. `odd_name`: of class 2.
     """
@@ -40,7 +41,8 @@ def write_difference(folder: Path, draw: Callable[[int], np.ndarray], odd_name: 
         rows["starts"].append([picture, kind, 0.01, 5.0 - 0.1 * number, *answers])
         for way, share in (("blended", 0.4), ("pasted", 0.2)):
             share = share if number != 5 else 0.02
-            effect = [share, max(share - 0.05, 0), share + 0.05, 0, 0, 0.02]
+            of_tuned = [share, max(share - 0.05, 0), share + 0.05]
+            effect = [*of_tuned, *(of_tuned if number == 7 else [0, 0, 0.02])]
             rows["effects"].append([picture, kind, way, index, name, 200, *effect, 0.03, 0.01])
     rows["classes"] = [[1, "beagle", 6, 8, 0.0004, True], [2, odd_name, 1, 8, 1, False], [3, None, 1, 8, 1, False]]
     for way, share, clear in (("blended", 0.45, True), ("pasted", 0.1, False)):

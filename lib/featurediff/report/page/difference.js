@@ -15,12 +15,15 @@
   const cell = (text) => h("td", { class: "n" }, text);
   const lowered = (text) => `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
 
-  /* What a picture alone does to photographs, in words; nothing where there were none. */
+  /* What a picture alone does to photographs, in words; nothing where there were none. What it does in the base as well,
+     such as showing a class that both know, is no difference. */
   function effectOf(difference, picture) {
     const rows = difference.effects.filter((row) => row.picture === picture);
     if (!rows.length) return null;
-    const working = rows.filter((row) => row.tuned_low > row.tuned_before);
-    if (!working.length) return h("span", { class: "line failed" }, "This picture changes nothing on photographs.");
+    const changing = rows.filter((row) => row.tuned_low > row.tuned_before);
+    if (!changing.length) return h("span", { class: "line failed" }, "This picture changes nothing on photographs.");
+    const working = changing.filter((row) => row.tuned_low > row.base_high);
+    if (!working.length) return h("span", { class: "line failed" }, `It changes photographs no more than in ${run.base}.`);
     return h("span", { class: "line" }, `photographs that turn to it: ${working.map((row) => `${whole(row.tuned)} ${row.way}`).join(", ")}`);
   }
 
