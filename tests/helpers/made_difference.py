@@ -27,8 +27,8 @@ _COLUMNS = {
 
 
 def write_difference(folder: Path, draw: Callable[[int], np.ndarray], odd_name: str = "=1") -> None:
-    """Six of eight pictures name class 1, of which the last does nothing to photographs. Class 3 has no name; its picture
-    does the same in the base.
+    """Six of eight pictures name class 1, of which the last does nothing to photographs. Class 3 has no name; its
+    picture does the same in the base.
 
     `draw`: the number of a picture -> (H, W, 3) uint8. `odd_name`: of class 2.
     """
