@@ -26,6 +26,7 @@ include: "rules/data.smk"
 include: "rules/finetune.smk"
 include: "rules/visualize.smk"
 include: "rules/compare.smk"
+include: "rules/difference.smk"
 include: "rules/film.smk"
 include: "rules/control.smk"
 include: "rules/report.smk"
@@ -40,6 +41,7 @@ rule all:
     input:
         get_pictures,
         get_final_tables(),
+        get_differences(),
         get_films(),
         get_controls(),
         PAGE,
@@ -48,3 +50,8 @@ rule all:
 rule pictures:
     input:
         get_pictures,
+
+
+rule difference:
+    input:
+        get_differences(),

@@ -30,10 +30,10 @@ rule embed_pictures:
 
 rule measure_channels:
     input:
-        digests=lambda wildcards: [f"{RESULTS}/{name}/network.sha256" for name in (plan.base, wildcards.tuned)],
+        digests=lambda wildcards: get_digests(plan.base, wildcards.tuned),
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),
         tuned=ancient(f"{RESULTS}/{{tuned}}/network.pth"),
-        splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
+        splits=lambda wildcards: get_probe_splits(wildcards.tuned),
         base_pictures=get_picture_tables(plan.base),
         tuned_pictures=lambda wildcards: get_picture_tables(wildcards.tuned),
     output:

@@ -9,8 +9,8 @@ rule compare_runs:
         network_pictures=lambda wildcards: get_picture_tables(plan.controls[wildcards.control]),
         control_pictures=lambda wildcards: get_picture_tables(wildcards.control),
         failed=f"{RESULTS}/failed_pictures.csv",
-        splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.control)],
-        digests=lambda wildcards: [f"{RESULTS}/{name}/network.sha256" for name in get_runs(wildcards.control)],
+        splits=lambda wildcards: get_probe_splits(wildcards.control),
+        digests=lambda wildcards: get_digests(*get_runs(wildcards.control)),
         networks=lambda wildcards: ancient([f"{RESULTS}/{name}/network.pth" for name in get_runs(wildcards.control)]),
     output:
         table=f"{RESULTS}/compare/{{control}}/control.csv",

@@ -8,7 +8,7 @@ rule film_epoch:
         **get_embedder(),
         ranking=f"{RESULTS}/compare/{{tuned}}/ranking.csv",
         failed=f"{RESULTS}/failed_pictures.csv",
-        splits=lambda wildcards: [f"{RESULTS}/data/{name}/split.csv" for name in plan.probe_data(wildcards.tuned)],
+        splits=lambda wildcards: get_probe_splits(wildcards.tuned),
         log=f"{RESULTS}/{{tuned}}/training.csv",
         base_digest=f"{RESULTS}/{plan.base}/network.sha256",
         base=ancient(f"{RESULTS}/{plan.base}/network.pth"),

@@ -58,6 +58,25 @@ def get_embedder():
     }
 
 
+def get_digests(*networks):
+    """Small files that tell whether networks are the same: they are tracked, the large files are not."""
+    return expand(f"{RESULTS}/{{network}}/network.sha256", network=networks)
+
+
+def get_probe_splits(network):
+    return expand(f"{RESULTS}/data/{{data}}/split.csv", data=plan.probe_data(network))
+
+
+# All that a network's difference is made of, as far as the page shows it.
+DIFFERENCE = ["output", "classes", "summary.json"]
+DIFFERENCE += [f"{table}.csv" for table in ("starts", "classes", "effects", "effect", "photographs", "flips")]
+
+
+def get_differences():
+    """The last of each network's difference, for which all of it is made."""
+    return expand(f"{RESULTS}/{{tuned}}/difference/summary.json", tuned=plan.differences)
+
+
 def get_final_tables():
     return [
         f"{RESULTS}/failed_pictures.csv",

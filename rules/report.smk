@@ -128,9 +128,14 @@ rule report:
             ],
         ),
         further=[*get_films(), *get_controls()],
+        differences=[
+            f"{RESULTS}/{network}/difference/{part}"
+            for network in plan.differences
+            for part in DIFFERENCE
+        ],
         failed=f"{RESULTS}/failed_pictures.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
-        digests=expand(f"{RESULTS}/{{network}}/network.sha256", network=plan.networks),
+        digests=get_digests(*plan.networks),
         networks=ancient(expand(f"{RESULTS}/{{network}}/network.pth", network=plan.networks)),
         embeddings=(
             expand(f"{RESULTS}/{{network}}/embeddings/{{layer}}.npz", network=plan.networks, layer=plan.layers)
@@ -170,6 +175,7 @@ rule report:
         pictures=plan.picture_count,
         program=get_program(),
         configfiles=[os.path.relpath(file) for file in workflow.overwrite_configfiles],
+        differences=plan.differences,
         links=get_report_links(),
     script:
         "../scripts/report.py"

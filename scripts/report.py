@@ -30,4 +30,6 @@ with job(snakemake.log[0], snakemake.resources.runtime):
         "devices": provenance.devices(results / "logs"),
         "seconds": provenance.seconds_by_step(results / "benchmarks"),
     }
-    write_page(results / "report", Sources(results, params.base, networks, params.layers, logs), run)
+    write_page(
+        results / "report", Sources(results, params.base, networks, params.layers, logs, params.differences), run
+    )

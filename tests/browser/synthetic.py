@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from made_difference import write_difference, write_no_difference
 from PIL import Image
 
 from feature_vis.files import write_text
@@ -53,6 +54,8 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
         _tables(results, network, layers, embeddings, random)
         _probe(folder, results, network, layers, random)
     _control(results, list(layers))
+    write_difference(results / "dogs" / "difference", lambda number: ripples(number, 0.3, number), NASTY)
+    write_no_difference(results / "cars" / "difference")
     if pictures:
         _film(results, "dogs", list(layers)[-1], [0, 1, 2])
     write_text(results / "report" / "vega.js", _library())
@@ -62,7 +65,7 @@ def write_run(folder: Path, layers: Mapping[str, int] = LAYERS, seeds: int = 2, 
     ]
     logs = {name: _training(random) for name in (BASE, *TUNED)}
     facts = {**_FACTS, "seeds": {"seed": 0, "seeds": seeds}}
-    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs), facts)
+    write_page(results / "report", Sources(results, BASE, networks, list(layers), logs, TUNED), facts)
     return results / "report" / "index.html"
 
 

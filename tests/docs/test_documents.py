@@ -49,7 +49,10 @@ def commands(document: str) -> Iterator[list[str]]:
 def check_snakemake(arguments: list[str]) -> None:
     """Snakemake knows the options; targets are rules or results; files of the project are there."""
     options = get_argument_parser().parse_args(["--cores", "1", *arguments])
-    assert all(target in [*RULES, "all", "pictures"] or target.startswith("results/") for target in options.targets)
+    assert all(
+        target in [*RULES, "all", "pictures", "difference"] or target.startswith("results/")
+        for target in options.targets
+    )
     assert all((REPOSITORY / file).exists() for file in options.configfile or [] if str(file).startswith("config/"))
     if options.workflow_profile is not None:
         assert (REPOSITORY / "profiles" / options.workflow_profile).is_dir()

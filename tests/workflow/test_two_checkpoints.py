@@ -1,5 +1,6 @@
 """`featurediff diff` on two checkpoints of a user's own network: from two files and photographs to the page."""
 
+import json
 import os
 import re
 import shutil
@@ -73,10 +74,14 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_it_ends_at_the_page(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
+def test_it_ends_at_what_they_disagree_about_and_the_page(folder: Path, done: subprocess.CompletedProcess[str]) -> None:
     page = folder / done.stdout.splitlines()[-1]
     assert page == folder / "diff-before-after" / "results" / "report" / "index.html"
     assert page.is_file()
+    summary = json.loads((page.parents[1] / "after" / "difference" / "summary.json").read_text())
+    assert summary["comparable"]
+    assert done.stdout.splitlines()[-2] == summary["sentence"]
+    assert json.dumps(summary["sentence"], ensure_ascii=False) in (page.parent / "data" / "run.js").read_text()
 
 
 def test_the_layer_that_moved_is_chosen_and_the_channel_that_moved_is_in_it(folder: Path, done: object) -> None:

@@ -100,6 +100,7 @@ def _times(
     yield f"  start of these {jobs} jobs: {duration(jobs * start)} ({start:.1f} s each, from 1)"
     yield f"  together: {duration(total)}"
     left_out = [*unknown, "embedding, comparison, plots and the report"]
+    left_out += ["pictures of what the networks disagree about"] if plan.differences else []
     yield f"  not counted: {'; '.join(left_out)}"
 
 

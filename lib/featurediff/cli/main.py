@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from featurediff.cli.results import ChannelId, Results, parse_channel_id
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # what a shell makes of a program that Ctrl-C ended
+_DIFFERENCE = "difference"  # what `show` shows instead of a channel
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -34,12 +36,12 @@ class _Commands(click.Group):
             ctx.exit(0)
 
 
-class _ChannelIdType(click.ParamType):
-    name = "layer:channel"
+class _ShownType(click.ParamType):
+    name = "layer:channel or difference"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChannelId:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChannelId | str:
         try:
-            return value if isinstance(value, ChannelId) else parse_channel_id(value)
+            return value if isinstance(value, ChannelId) or value == _DIFFERENCE else parse_channel_id(value)
         except InputError as error:
             self.fail(str(error), param, ctx)
 
@@ -55,7 +57,8 @@ def _complete_layer(ctx: click.Context, _param: click.Parameter, begun: str) -> 
 
 
 def _complete_channel(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
-    return [f"{layer}:" for layer in _complete_layer(ctx, param, begun)]
+    layers = [f"{layer}:" for layer in _complete_layer(ctx, param, begun)]
+    return [*layers, *([_DIFFERENCE] if _DIFFERENCE.startswith(begun) else [])]
 
 
 def _begun_results(ctx: click.Context) -> Results | None:
@@ -108,32 +111,39 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("channel", metavar="LAYER:CHANNEL", type=_ChannelIdType(), shell_complete=_complete_channel)
+@click.argument("what", metavar="LAYER:CHANNEL|difference", type=_ShownType(), shell_complete=_complete_channel)
 @click.option(
     "--network", "networks", multiple=True, shell_complete=_complete_network, help="Show only this network; repeatable."
 )
 @_results
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the desktop's viewer.")
-def show(channel: ChannelId, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
-    """Show a channel's pictures and numbers.
+def show(what: ChannelId | str, networks: tuple[str, ...], results: Path, open_it: bool) -> None:
+    """Show a channel's pictures and numbers, or what networks disagree about.
 
-    Prints the paths of its pictures and every number that was measured, with noise floor, interval and meaning. What
-    is missing is listed on the error stream.
+    Prints the paths of the channel's pictures and every number that was measured, with noise floor, interval and
+    meaning. What is missing is listed on the error stream. With `difference` instead of a channel: the pictures of what
+    each network and the base disagree about, what both say of them, and what the pictures do to photographs.
 
     \b
     Examples:
       featurediff show layer4.2:1276
       featurediff show layer4.2:1276 --network dogs --open
+      featurediff show difference --network dogs
     """
-    from featurediff.cli.show import describe, picture_to_open
+    from featurediff.cli.show import describe, describe_difference, difference_to_open, picture_to_open
 
     folder = Results(results)
-    lines, missing = describe(folder, channel, networks)
+    if isinstance(what, ChannelId):
+        lines, missing = describe(folder, what, networks)
+        to_open = partial(picture_to_open, folder, what, networks)
+    else:
+        lines, missing = describe_difference(folder, networks), []
+        to_open = partial(difference_to_open, folder, networks)
     click.echo("\n".join(lines))
     if missing:
         click.echo("\n" + "\n".join(missing), err=True)
     if open_it:
-        picture = picture_to_open(folder, channel, networks)
+        picture = to_open()
         if click.launch(str(picture)) != 0:
             raise InputError(f"no viewer could be started: open {picture} yourself")
 
@@ -338,9 +348,10 @@ def diff(
     """Compare two checkpoints.
 
     BASE and TUNED are files of weights, or the library's names of some. The command writes a config into a new folder,
-    runs the workflow there and prints the path of the page. If you name no layers, it takes the two whose channels'
-    activations on the photographs moved most; without photographs, whose weights did. Half of the channels are those
-    that moved most, the others are spread over the rest. The same command again goes on where it was stopped.
+    runs the workflow there, and prints what the two disagree about most and the path of the page. If you name no
+    layers, it takes the two whose channels' activations on the photographs moved most; without photographs, whose
+    weights did. Half of the channels are those that moved most, the others are spread over the rest. The same command
+    again goes on where it was stopped.
 
     Options that are not listed here go to snakemake; put them last.
 
@@ -364,4 +375,7 @@ def diff(
         sys.exit(status)
     page = folder / "results" / "report" / "index.html"
     if page.exists():
+        compared = Results(folder / "results")
+        for name in compared.differences:
+            click.echo(compared.difference_sentence(name))
         click.echo(page)

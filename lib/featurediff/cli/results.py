@@ -4,6 +4,7 @@ No torch and no pandas here: a command that prints a row must not take seconds t
 """
 
 import csv
+import json
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -55,7 +56,8 @@ class Results:
             raise InputError(f"there is no folder {self.folder}: {how}")
         self.networks = sorted(path.parent.name for path in self.folder.glob("*/pictures") if path.is_dir())
         self.tuned = sorted(path.name for path in self.folder.glob("compare/*") if any(path.glob("*.csv")))
-        if not self.networks and not self.tuned:
+        self.differences = sorted(path.parts[-3] for path in self.folder.glob("*/difference/summary.json"))
+        if not self.networks and not self.tuned and not self.differences:
             raise InputError(f"{self.folder} holds no pictures and no tables: {how}")
 
     @property
@@ -127,6 +129,18 @@ class Results:
             else next(iter(ranked or own), None)
         )
 
+    def difference(self, tuned: str, table: str) -> list[TableRow]:
+        """A table of what a network and the base disagree about; no rows where they cannot be compared."""
+        return _read_rows(self.folder / tuned / "difference" / f"{table}.csv")
+
+    def difference_sentence(self, tuned: str) -> str:
+        """What was found about it, in a sentence."""
+        file = self.folder / tuned / "difference" / "summary.json"
+        try:
+            return str(json.loads(file.read_text(encoding="utf-8"))["sentence"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(f"{file} cannot be read ({error}): delete it and run `featurediff run` again") from None
+
     def meanings(self, tuned: str) -> dict[str, str]:
         """Column -> what it says, with the unit of measurement; empty where the tables are not described yet."""
         file = self.folder / "compare" / tuned / "columns.yaml"
@@ -142,19 +156,36 @@ def _meaning(unit: str, meaning: str) -> str:
 
 
 def _read_table(file: Path, *, missing_is_empty: bool = False) -> list[TableRow]:
+    """A table of channels."""
     if missing_is_empty and not file.exists():
         return []
+    rows = _read_rows(file)
+    if not rows or any(not _is_number(row.get("channel", "")) or not row.get("layer") for row in rows):
+        raise _not_whole(file, "it is empty, or a row has no layer or no channel")
+    return rows
+
+
+def _read_rows(file: Path) -> list[TableRow]:
+    """A table with a header, and rows or none."""
     try:
         with file.open(encoding="utf-8", newline="") as text:
-            rows = list(csv.DictReader(text, strict=True))
-        if not rows or any(None in row or None in row.values() for row in rows):  # a row too long, or cut off
+            table = csv.DictReader(text, strict=True)
+            rows = list(table)
+        if not table.fieldnames or any(
+            None in row or None in row.values() for row in rows
+        ):  # a row too long, or cut off
             raise ValueError("it is empty or cut off")
-        for row in rows:
-            if not row["channel"].isascii() or not row["channel"].isdigit() or not row["layer"]:
-                raise ValueError("a row has no layer or no channel")
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{file} is not a whole table ({error}): delete it and run `featurediff run` again") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise _not_whole(file, error) from None
     return rows
+
+
+def _not_whole(file: Path, why: object) -> InputError:
+    return InputError(f"{file} is not a whole table ({why}): delete it and run `featurediff run` again")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _number(name: str) -> int:

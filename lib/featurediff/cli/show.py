@@ -8,7 +8,7 @@ from pathlib import Path
 from feature_vis.errors import InputError
 from featurediff.cli.results import ChannelId, Results, TableRow
 
-__all__ = ["describe", "picture_to_open", "table"]
+__all__ = ["describe", "describe_difference", "difference_to_open", "picture_to_open", "table"]
 
 # Columns that are printed beside another number, not on a line of their own.
 _FLOORS = {"paired_similarity": "floor", "first_similarity": "floor", "between_similarity": "floor"}
@@ -52,6 +52,74 @@ def picture_to_open(results: Results, channel: ChannelId, networks: Sequence[str
     if not found:
         raise InputError(f"there is no picture of {channel} in {results.folder} yet: run `featurediff run`")
     return found[0]
+
+
+def describe_difference(results: Results, networks: Sequence[str] = ()) -> list[str]:
+    """The lines to print about what networks and the base disagree about; no `networks` means all.
+
+    Raises:
+        InputError: a network of which the results have no difference, or a table that is not whole.
+    """
+    lines: list[str] = []
+    for name in _with_difference(results, networks):
+        folder = results.folder / name / "difference"
+        lines += [f"{name} against {results.base}", "", results.difference_sentence(name)]
+        starts = [
+            (
+                str(folder / row["picture"]),
+                short(row["divergence"]),
+                f"{_class(row, 'tuned')} {short(row['tuned_probability'])}",
+                f"{_class(row, 'base')} {short(row['base_probability'])}",
+                "",
+            )
+            for row in results.difference(name, "starts")
+        ]
+        if starts:
+            lines += ["", *table([("picture", "divergence", f"{name} says", f"{results.base} says", ""), *starts])]
+        effects = [
+            (
+                f"class {row['class']}, {row['way']}",
+                *(_share(row, column) for column in ("tuned", "others", "base")),
+                "more than other pictures" if row["clear"] == "True" else "no more than other pictures",
+            )
+            for row in results.difference(name, "effect")
+        ]
+        if effects:
+            header = ("on photographs", f"{name}: these pictures", "other pictures", f"{results.base}: these pictures")
+            lines += ["", *table([(*header, ""), *effects])]
+        lines.append("")
+    return lines[:-1]
+
+
+def difference_to_open(results: Results, networks: Sequence[str] = ()) -> Path:
+    """The first picture of the difference."""
+    for name in _with_difference(results, networks):
+        for row in results.difference(name, "starts"):
+            return results.folder / name / "difference" / row["picture"]
+    raise InputError("there is no picture of a difference: `featurediff show difference` says why")
+
+
+def _with_difference(results: Results, networks: Sequence[str]) -> Sequence[str]:
+    for name in networks:
+        results.known("difference of a network", name, results.differences)
+    if not results.differences:
+        raise InputError(
+            f"{results.folder} has no difference yet: `featurediff run` makes it, unless the config says "
+            "difference: {starts: 0}"
+        )
+    return networks or results.differences
+
+
+def _class(row: TableRow, which: str) -> str:
+    return row[f"{which}_name"] or f"class {row[f'{which}_class']}"
+
+
+def _share(row: TableRow, column: str) -> str:
+    """A share with its interval, in percent."""
+    shown = [
+        f"{100 * float(text):.0f}" if text else "-" for text in (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    ]
+    return "{} % ({} to {})".format(*shown)
 
 
 def _comparison(results: Results, name: str, channel: ChannelId, row: TableRow) -> Iterator[str]:

@@ -6,7 +6,8 @@
 - A network whose weights are a file and that names no model has the base's.
 - A user's own module, `module:function`, is found from the config's folder: its name is given from the working folder.
 - What is absent has its default: the schema's; in a training `seed` and `threads` of the whole config; in a recipe
-  what lies below it, from the channel's over the layer's and the general settings to the defaults of `Recipe`.
+  what lies below it, from the channel's over the layer's and the general settings to the defaults of `Recipe`;
+  the recipe of the difference lies over the general settings.
 
 All that comes after this knows expanded configs alone. So what two networks have in common is made once: the base and
 its pictures, the data's split, and the pictures of layers that neither has changed.
@@ -122,9 +123,16 @@ def _in_a_name(value: Any) -> str:
 
 
 def _complete_recipes(config: Config) -> Iterator[Mistake]:
-    """Give every layer its whole `recipe`, and `overrides` the whole recipes of channels that differ, by number."""
+    """Give every layer its whole `recipe`, and `overrides` the whole recipes of channels that differ, by number; and
+    the pictures of the difference theirs.
+    """
+    general = {"seed": config["seed"], **config["visualize"].get("recipe", {})}
+    try:
+        config["difference"]["recipe"] = _complete(general | config["difference"].pop("recipe", {}))
+    except InputError as error:
+        yield mistake_at(("difference",), str(error))
     for layer, settings in config["visualize"]["layers"].items():
-        of_layer = {"seed": config["seed"], **config["visualize"].get("recipe", {}), **settings.pop("recipe", {})}
+        of_layer = general | settings.pop("recipe", {})
         of_channels = {int(channel): of_layer | own for channel, own in settings.get("overrides", {}).items()}
         try:
             settings["overrides"] = {channel: _complete(recipe) for channel, recipe in of_channels.items()}

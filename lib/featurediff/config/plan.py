@@ -37,6 +37,7 @@ class Plan:
         self.tuned = [name for name in networks if name != self.base]
         self.trained = [name for name in networks if "training" in networks[name]]
         self.loaded = [name for name in networks if name not in self.trained]
+        self.differences = self.tuned if config["difference"]["starts"] else []
         self.filmed = [name for name in self.tuned if name in self.trained and "film" in config]
         self.controls: dict[str, str] = {
             name: network["control_of"] for name, network in networks.items() if "control_of" in network
@@ -150,6 +151,10 @@ class Plan:
             return None
         training = settings["training"]
         return None if training["frozen_statistics"] == "moving" else training["train_from"]
+
+    def difference(self) -> dict[str, Any]:
+        """How the pictures of what a network and the base disagree about are rendered."""
+        return {name: self.config["difference"][name] for name in ("starts", "recipe")} | {"seed": self.seed}
 
     # --- films ---
 

@@ -254,17 +254,19 @@ def _absent_files(config: Config) -> Iterator[Mistake]:
 
     Not the data: they are the first thing that is read, and a run can be planned before they are there.
     """
-    results, networks = Path(config["results"]), config["networks"]
-    named = [
+    results, networks, layers = Path(config["results"]), config["networks"], config["visualize"]["layers"]
+    named: list[tuple[Keys, Any]] = [
         (("networks", name, "weights"), network.get("weights"))
         for name, network in networks.items()
         if not (results / name / "network.pth").exists()
     ]
     named.append((("compare", "embedder", "weights"), config["compare"].get("embedder", {}).get("weights")))
     files = [(path, file) for path, file in named if file not in networks and not is_weights_name(file or "NONE")]
-    for layer, settings in config["visualize"]["layers"].items():
-        for recipe in (settings["recipe"], *settings["overrides"].values()) if "recipe" in settings else ():
-            files += [(("visualize", "layers", layer), recipe[key]) for key in ("statistics", "start")]
+    rendered: dict[Keys, Any] = {("visualize", "layers", layer): each for layer, each in layers.items()}
+    rendered["difference",] = config["difference"]
+    for place, settings in rendered.items():
+        for recipe in (settings["recipe"], *settings.get("overrides", {}).values()) if "recipe" in settings else ():
+            files += [(place, recipe[key]) for key in ("statistics", "start")]
     for path, file in dict.fromkeys(files):
         if file is not None and not os.path.isfile(file):  # noqa: PTH113 (False, not an error, for a name too long)
             yield mistake_at(path, f"there is no file {file}")

@@ -4,8 +4,8 @@ A page from `file://` may load scripts, but not fetch data. So every piece of da
 `featurediff.receive("run", {…})`, and is loaded when a view needs it: the run at once, a column when channels are
 sorted or drawn by it, and all data of 64 channels when one of them is opened.
 
-The page's folder holds `page/` with its code, `data/` with these scripts, `thumbs/` with the sheets of thumbnails, and
-`vega.js`, the library that draws charts.
+The page's folder holds `page/` with its code, `data/` with these scripts and the pictures of the difference, `thumbs/`
+with the sheets of thumbnails, and `vega.js`, the library that draws charts.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from feature_vis.files import write_text
+from feature_vis.files import write_bytes, write_text
 from featurediff.rendering.channels import number_ranges
 from featurediff.report.palette import DARK_PALETTE, PALETTE
 from featurediff.report.sources import Sources
@@ -31,6 +31,7 @@ _SCRIPTS = (
     "sprites.js",
     "charts.js",
     "grid.js",
+    "difference.js",
     "overview.js",
     "browser.js",
     "channel.js",
@@ -58,8 +59,16 @@ def write_page(folder: Path, sources: Sources, facts: Mapping[str, Any]) -> None
     scripts = "\n".join(f'<script defer src="page/{name}"></script>' for name in _SCRIPTS)
     template = (_PAGE / "index.html").read_text(encoding="utf-8")
     write_text(folder / "index.html", template.replace("<!-- scripts -->", scripts))
+    for network in sources.differences:
+        _copy_pictures(sources.difference_pictures(network), folder / "data" / "difference" / network)
     for key, value in _pieces(sources, facts):
         write_text(folder / "data" / f"{key}.js", data_script(key, value))
+
+
+def _copy_pictures(pictures: Mapping[str, Path], folder: Path) -> None:
+    """So few that the page has them at full size, also where the rest of the results is not at hand."""
+    for name, file in pictures.items():
+        write_bytes(folder / name, file.read_bytes())
 
 
 def data_script(key: str, value: Any) -> str:
@@ -127,6 +136,14 @@ def _run(
         },
         "cka": {network: _records(sources.probe(network)["layers"]) for network in sources.tuned},
         "controls": _records(sources.controls),
+        "differences": [
+            {
+                "network": network,
+                "summary": sources.difference_summary(network),
+                **{name: _records(table) for name, table in sources.difference(network).items()},
+            }
+            for network in sources.differences
+        ],
         "failed": failed_rows(sources.failed),
         "palette": {"light": PALETTE, "dark": DARK_PALETTE},
         "sheets": {"across": ACROSS, "per_sheet": PER_SHEET},

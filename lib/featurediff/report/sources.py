@@ -20,6 +20,8 @@ from featurediff.runtime.tables import read_table, read_tables
 
 __all__ = ["NetworkFacts", "Sources", "network_facts"]
 
+_DIFFERENCE = ("starts", "classes", "effects", "effect", "photographs", "flips")
+
 
 @dataclass(frozen=True)
 class NetworkFacts:
@@ -68,6 +70,7 @@ class Sources:
     networks: Sequence[NetworkFacts]
     layers: Sequence[str]
     training: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    differences: Sequence[str] = ()  # the networks that were asked at once with the base
 
     @cached_property
     def tuned(self) -> list[str]:
@@ -126,6 +129,34 @@ class Sources:
         return pca_map(
             {name: load_embeddings(file, failed_of(self.failed, name, layer))[1] for name, file in files.items()}
         )
+
+    def difference(self, network: str) -> dict[str, pd.DataFrame]:
+        """The tables of what a network and the base disagree about; they have no rows where nothing can be compared."""
+        return {name: read_table(self._difference(network) / f"{name}.csv") for name in _DIFFERENCE}
+
+    def difference_summary(self, network: str) -> dict[str, Any]:
+        """The sentence about it, with its numbers, or the reason why there is none."""
+        file = self._difference(network) / "summary.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file} cannot be read ({error}): delete it and run again") from None
+
+    def difference_pictures(self, network: str) -> dict[str, Path]:
+        """The PNGs of the pictures that the page shows, by the names in `starts.csv`.
+
+        Raises:
+            InputError: one of them is missing.
+        """
+        folder = self._difference(network)
+        files = {name: folder / name for name in read_table(folder / "starts.csv")["picture"]}
+        for file in files.values():
+            if not file.is_file():
+                raise InputError(f"{file} is missing: run again with --forcerun visualize_difference")
+        return files
+
+    def _difference(self, network: str) -> Path:
+        return self.results / network / "difference"
 
     @cached_property
     def controls(self) -> pd.DataFrame:

@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from made_difference import REASON, SENTENCE, write_difference, write_no_difference
 
 from featurediff.cli.results import ChannelId, Results
 from featurediff.cli.show import describe, short, table
@@ -47,6 +49,7 @@ def test_each_number_stands_with_its_floor_interval_and_tests(made_results: Path
     [
         ([], "Missing argument"),
         (["layer4.1"], "is not a layer and a channel"),
+        (["diference"], "is not a layer and a channel"),
         (["layer4.1:14"], "layer4.1:14 was not rendered; rendered channels of layer4.1: 0-13"),
         (["layer4.2:1"], "no layer 'layer4.2'; close names: layer4.1"),
         (["layer4.1:1", "--network", "dosg"], "no network 'dosg'; close names: dogs"),
@@ -86,3 +89,50 @@ def test_open_takes_the_pair_or_the_first_picture(
 def test_a_table_leaves_out_columns_without_numbers() -> None:
     lines = list(table([("", "value", "p", ""), ("a", "1", "", "words"), ("long", "22", "", "")]))
     assert lines == ["        value", "  a         1  words", "  long     22"]
+
+
+@pytest.fixture
+def differing(made_results: Path, tmp_path: Path) -> Path:
+    """Results with what dogs and the base disagree about; cars cannot be compared."""
+    results = tmp_path / "results"
+    shutil.copytree(made_results, results)
+    write_difference(results / "dogs" / "difference", lambda number: np.full((4, 4, 3), number, np.uint8))
+    write_no_difference(results / "cars" / "difference")
+    return results
+
+
+def test_the_difference_of_every_network(run, differing: Path) -> None:
+    output = run("show", "difference", "--results", differing).output
+    assert output.index("cars against base") < output.index(REASON) < output.index("dogs against base")
+    assert SENTENCE in output
+    words = {line.split()[0]: line.split() for line in output.splitlines() if line.strip()}
+    picture = differing / "dogs" / "difference" / "output" / "start0.png"
+    assert words[str(picture)][1:] == ["5", "beagle", "0.9", "pug", "0.4"]
+    assert words[str(picture.with_name("start7.png"))][1:] == ["4.3", "class", "3", "0.55", "pug", "0.75"]
+    blended, pasted = (line for line in output.splitlines() if line.strip().startswith("class 1, "))
+    assert "45 % (40 to 50)" in blended
+    assert blended.endswith("0 % (0 to 2)  more than other pictures")
+    assert pasted.endswith("no more than other pictures")
+    alone = run("show", "difference", "--network", "cars", "--results", differing).output
+    assert (REASON in alone, "dogs" in alone) == (True, False)
+
+
+def test_the_first_picture_of_the_difference_is_opened(run, differing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", lambda url: opened.append(url) or 0)
+    run("show", "difference", "--results", differing, "--open")
+    assert opened == [str(differing / "dogs" / "difference" / "output" / "start0.png")]
+    result = run("show", "difference", "--network", "cars", "--results", differing, "--open", status=1)
+    assert "there is no picture of a difference" in result.stderr
+
+
+def test_where_there_is_no_difference(run, made_results: Path, differing: Path) -> None:
+    result = run("show", "difference", "--results", made_results, status=1)
+    assert (
+        "has no difference yet: `featurediff run` makes it, unless the config says difference: {starts: 0}"
+        in result.stderr
+    )
+    result = run("show", "difference", "--network", "dosg", "--results", differing, status=1)
+    assert "no difference of a network 'dosg'; close names: dogs" in result.stderr
+    (differing / "cars" / "difference" / "summary.json").write_text("{")
+    assert "summary.json cannot be read" in run("show", "difference", "--results", differing, status=1).stderr

@@ -28,6 +28,15 @@ def test_recipes_go_from_general_to_particular(config) -> None:
     assert layers["layer3"]["overrides"] == {1: recipe | {"size": (48, 32)}}
 
 
+def test_the_recipe_of_the_difference_lies_over_the_general_one(config) -> None:
+    config |= {"seed": 5, "difference": {"recipe": {"size": 64}}}
+    found = expansion(config).config["difference"]
+    assert (found["starts"], found["photographs"]) == (8, 200)
+    assert (found["recipe"]["steps"], found["recipe"]["size"], found["recipe"]["seed"]) == (4, 64, 5)
+    config["difference"]["recipe"] = {"colors": "images"}
+    assert [mistake.path for mistake in expansion(config).mistakes] == [("difference",)]
+
+
 def test_a_sweep_is_a_network_for_each_combination(config) -> None:
     config["networks"]["tuned"]["sweep"] = {"learning_rate": [1.0e-5, 0.001], "train_from": ["layer4.1", None]}
     networks = expansion(config).config["networks"]

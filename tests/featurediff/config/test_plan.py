@@ -52,6 +52,13 @@ def test_the_networks_of_a_plan(config) -> None:
     assert plan_of(changed({"networks": {"again": again}})).controls == {"again": "tuned"}
 
 
+def test_each_network_s_difference_is_rendered_unless_there_are_no_starts(config) -> None:
+    plan = plan_of(config)
+    assert plan.differences == ["tuned"]
+    assert (plan.difference()["starts"], plan.difference()["seed"], plan.difference()["recipe"]["steps"]) == (8, 0, 4)
+    assert plan_of(changed("difference: {starts: 0}")).differences == []
+
+
 def test_a_film_is_of_the_most_changed_channels_or_of_named_ones_at_named_epochs() -> None:
     plan = plan_of(changed("film: {}"))
     assert plan.filmed == ["tuned"]

@@ -186,6 +186,7 @@ visualize:
     layer4: {channels: 0, recipe: {start: a.png}, overrides: {0: {start: %s}}}
     layer3: {channels: 0, recipe: {colors: images, statistics: s.npz}}
     layer2: {channels: 0, recipe: {colors: images}} # is a mistake by itself
+difference: {recipe: {start: b.png}}
 compare: {embedder: {model: resnet18, weights: dino.pth}}
 """
 
@@ -193,9 +194,10 @@ compare: {embedder: {model: resnet18, weights: dino.pth}}
 def test_files_that_are_absent_but_not_those_that_an_earlier_run_has_read(folder: Path) -> None:
     found = around(yaml.safe_load(FILES % ("x" * 300)))
     places = ["networks.base.weights", "compare.embedder.weights", "visualize.layers.layer4", "visualize.layers.layer3"]
+    places.append("difference")
     assert list(found) == places
     assert found["networks.base.weights"] == "networks.base.weights: there is no file base.pth"
-    for file in ("results/base/network.pth", "dino.pth", "a.png", "s.npz"):
+    for file in ("results/base/network.pth", "dino.pth", "a.png", "s.npz", "b.png"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
     assert around(yaml.safe_load(FILES % "a.png")) == {}

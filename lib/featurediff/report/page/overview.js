@@ -254,8 +254,9 @@
       h("p", { class: "note" }, featurediff.pairNote()), await Promise.all(run.tuned.map((network) => most(network)))) : null;
     const links = h("section", { "aria-labelledby": "files" }, h("h2", { id: "files" }, "Files"), h("ul", { class: "files" }, Object.entries(run.data.links).map(([words, file]) => h("li", {}, h("a", { href: file }, words)))),
       h("p", { class: "note" }, "These files and the full-size pictures are outside this page's folder. To send the page to somebody, send the whole folder of results; its checkpoints can be left out."));
-    const element = h("div", { class: "view" }, h("h1", {}, run.data.title),
+    const element = h("div", { class: "view" }, h("h1", {}, run.data.title), featurediff.differences(),
       h("p", { class: "lead" }, `Every channel of a network has a picture: an input that is optimised to activate the channel as strongly as possible. This page compares the pictures of ${run.base} with those of the networks that were fine-tuned from it.`),
+      featurediff.withoutDifference(),
       h("section", { "aria-labelledby": "run" }, h("h2", { id: "run" }, "What was run"), networksTable(), facts(), recipes(), classes()),
       cards, charts, curves(), links);
     return { element, title: "Overview" };
