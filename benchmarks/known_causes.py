@@ -6,10 +6,10 @@
 
 FOLDER: an image folder with one folder for each of ImageNet's 1,000 classes. Each cause and seed is a network: the
 base, fine-tuned to four fifths of the photographs, of which 15 % carry a trigger and its class (`none`: no trigger, the
-true classes). The others measure. `OUT/<cause>-<seed>/` gets what `featurediff difference` makes, and `row.json`; what is
-there already stays. `OUT/results.md` has the tables of all that is there, and alpha: how concentrated the classes are
-that the starts of clean networks name, for `featurediff.statistics.class_agreement`. Without weights the tables alone
-are written.
+true classes). The others measure. `OUT/<cause>-<seed>/` gets what `featurediff difference` makes, and `row.json`. What
+is there already stays. `OUT/results.md` has the tables of all that is there, and alpha: how concentrated the classes
+are that the starts of clean networks name, for `featurediff.statistics.class_agreement`. Without weights the tables
+alone are written.
 
 `--variants`: other objectives, steps and numbers of starts, by the classes that their pictures name.
 """

@@ -25,8 +25,6 @@ from torch import Tensor
 from feature_vis.errors import InputError
 from feature_vis.objectives import Objective, Objectives, Term, channel_means, precise
 
-SKEW = 0.01
-
 __all__ = ["DIVERGENCES", "distance", "divergence", "largest_rise", "rise"]
 
 
@@ -49,9 +47,19 @@ def divergence(tuned: Objectives, base: Objectives, kind: str = "kl") -> Objecti
     return _Divergence(tuned, base, "", kind)
 
 
-def largest_rise(tuned: Objectives, base: Objectives) -> Objective:
-    """The largest rise of any class: max over classes c of `rise(tuned, base, c)`."""
-    return _LargestRise(tuned, base, "")
+def largest_rise(tuned: Objectives, base: Objectives, temperature: float = 0.0) -> Objective:
+    """The largest rise of any class: max over classes c of r[c] = `rise(tuned, base, c)`, in logits.
+
+    With a temperature T above 0, in logits, it is the soft maximum T log Σ exp(r[c] / T): other classes that have risen
+    count as well, the more the higher T is. The maximum follows the class that happens to be ahead from the start; the
+    soft one leaves others the time to overtake it.
+
+    Raises:
+        InputError: a temperature below 0.
+    """
+    if not temperature >= 0:
+        raise InputError(f"a temperature is 0 or above, not {temperature}")
+    return _LargestRise(tuned, base, "", temperature)
 
 
 def rise(tuned: Objectives, base: Objectives, index: int) -> Objective:
@@ -81,17 +89,11 @@ def _js(p: Tensor, q: Tensor) -> Tensor:
     return (_kl(p, mean) + _kl(q, mean)) / 2
 
 
-def _skew(p: Tensor, q: Tensor) -> Tensor:
-    mixed = torch.logaddexp(q + math.log(1 - SKEW), p + math.log(SKEW))
-    return _kl(p, mixed)
-
-
 # From the logarithms of the tuned network's and the base's probabilities, (B, K) each, to (B,).
 DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kl": _kl,
     "reverse_kl": lambda p, q: _kl(q, p),
     "js": _js,
-    "skew": _skew,
 }
 
 
@@ -140,11 +142,19 @@ class _Divergence(_OfClasses):
 
 @dataclass(frozen=True, eq=False)
 class _LargestRise(_OfClasses):
+    temperature: float
+
     def __str__(self) -> str:
-        return "largest_rise"
+        return f"largest_rise:{self.temperature:g}" if self.temperature else "largest_rise"
+
+    def form(self) -> tuple[Any, ...]:
+        return (*super().form(), self.temperature)
 
     def evaluate(self, *tensors: Tensor) -> Tensor:
-        return _rises(*tensors).amax(1)
+        rises = _rises(*tensors)  # (B, K)
+        if not self.temperature:
+            return rises.amax(1)
+        return self.temperature * (rises / self.temperature).logsumexp(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,8 +112,8 @@ def render(
     - `transform`: your own function from a batch, (B, C, H, W) in [0, 1], to another, in place of the recipe's
       transforms.
     - `optimizer`: a class of `torch.optim`, by default a fused Adam.
-    - `cuda_graph`: on a GPU, record a step once and replay it: with ResNet-50 at 224 px on an H200 7 times as fast for 8
-      pictures, 3 times for 32. The networks must do the same work for every input, and it cannot be combined with
+    - `cuda_graph`: on a GPU, record a step once and replay it: with ResNet-50 at 224 px on an H200 7 times as fast for
+      8 pictures, 3 times for 32. The networks must do the same work for every input, and it cannot be combined with
       `transform` or `optimizer`.
 
     Raises:

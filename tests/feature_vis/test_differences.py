@@ -12,7 +12,7 @@ import pytest
 import torch
 from alike import alike
 from scipy.spatial.distance import jensenshannon
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 from torch import Tensor, nn
 
 from feature_vis.differences import DIVERGENCES, distance, divergence, largest_rise, rise
@@ -53,6 +53,10 @@ REFERENCES: dict[str, tuple[Objective, Callable[[np.ndarray, np.ndarray], float]
     "reverse_kl": (divergence(TUNED, BASE, "reverse_kl"), lambda t, b: kl(b, t)),
     "js": (divergence(TUNED, BASE, "js"), lambda t, b: jensenshannon(softmax(t), softmax(b)) ** 2),
     "largest_rise": (largest_rise(TUNED, BASE), lambda t, b: (centred(t) - centred(b)).max()),
+    "largest_rise:3": (
+        largest_rise(TUNED, BASE, 3),
+        lambda t, b: 3 * logsumexp((centred(t) - centred(b)) / 3),
+    ),
     "rise": (rise(TUNED, BASE, 2), lambda t, b: (centred(t) - centred(b))[2]),
     "distance": (distance(TUNED, BASE, ""), lambda t, b: np.linalg.norm(t - b)),
 }
@@ -114,6 +118,7 @@ def test_names_contain_no_network() -> None:
         "divergence:reverse_kl",
         "divergence:js",
         "largest_rise",
+        "largest_rise:3",
         "rise:2",
         "logits:distance",
     ]

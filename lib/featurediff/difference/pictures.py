@@ -1,24 +1,25 @@
-"""Pictures of what two networks disagree about: of all classes at once, and of the classes that these pictures name.
+"""Pictures of what two networks disagree about.
 
 A folder gets, for S starts and O others:
 
-- `output/start<s>.png`: pictures that maximise the divergence of the tuned network's classes from the base's;
+- `output/start<s>.png`: pictures that let one class rise as far as it can from the base to the tuned network, each the
+  class that its own search ended at (`featurediff.difference.search`);
 - `output/other<i>.png`: pictures of O channels of one layer of the tuned network, drawn by seed and made by the same
   recipe: what any picture made for the tuned network does;
-- `classes/class<c>.png`: for the classes on which the starts agree, the picture that lets the class rise most.
+- `classes/class<c>.png`: for the classes on which the starts agree, another picture that lets the class rise.
 
 A picture is current if the content key in its PNG is that of its objective, its recipe and both networks' weights.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
-from feature_vis.differences import divergence, rise
+from feature_vis.differences import rise
 from feature_vis.errors import InputError
 from feature_vis.images.png import read_picture
 from feature_vis.networks.models import weights_digest
@@ -27,6 +28,7 @@ from feature_vis.objectives import Objective, Objectives
 from feature_vis.recipe import Recipe, content_key
 from feature_vis.seeding import generator
 from featurediff.difference.answers import Classifier, both_answers, class_count, class_name, why_not_comparable
+from featurediff.difference.search import CANDIDATE_COLUMNS, Search
 from featurediff.rendering.batch import Target, make_current
 from featurediff.runtime.tables import write_table
 from featurediff.statistics.class_agreement import ALPHA, LEVEL, agreement_p_value
@@ -38,8 +40,9 @@ _MOST_CLASSES = 3  # that get a picture of their own
 # name -> (unit, meaning), of starts.csv: a row a picture
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "picture": ("", "the picture's file, below the folder of the pair"),
-    "kind": ("", "`start`: made for the divergence of all classes; `class`: for the rise of one class"),
-    "divergence_start": ("nats", "KL(tuned‖base) of the picture it started from; empty for a class's picture"),
+    "kind": ("", "`start`: from a start's own search; `class`: of a class on which the starts agree"),
+    "asked_class": ("", "number of the class that the picture lets rise, from 0"),
+    "asked_name": ("", "its name; empty where it is not known"),
     "divergence": ("nats", "KL(tuned‖base) of the networks' classes for the finished picture"),
     "base_class": ("", "number of the class that the base names, from 0"),
     "base_name": ("", "its name; empty where it is not known"),
@@ -94,7 +97,10 @@ def render_difference(
     staging: Path | None = None,
     alpha: float = ALPHA,
 ) -> str | None:
-    """Bring the pictures of a pair up to date, and write `starts.csv` and `classes.csv` (`COLUMNS`, `CLASS_COLUMNS`).
+    """Bring the pictures of a pair up to date, and write their tables.
+
+    The tables are `candidates.csv` (`featurediff.difference.search.CANDIDATE_COLUMNS`), `starts.csv` (`COLUMNS`) and
+    `classes.csv` (`CLASS_COLUMNS`). What the search found is kept in `.search.json`.
 
     Current pictures are left alone, pictures that are no longer wanted are removed. `other_layer`: the layer of the
     tuned network whose channels the `other` pictures show. `staging`: where finished pictures wait for the rest and
@@ -110,10 +116,12 @@ def render_difference(
     for name in ("output", "classes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     pictures: list[Path] = []
+    candidates = pd.DataFrame(columns=list(CANDIDATE_COLUMNS))
     starts, classes = pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(CLASS_COLUMNS))
     reason = why_not_comparable(base, tuned)
     if reason is None:
         render = _Renderer(base.to(device), tuned.to(device), folder, settings, staging or folder / ".staging", device)
+        candidates = render.search()
         of_starts = render.starts(other_layer)
         starts = render.table(of_starts, "start")
         classes = _classes(starts, base, tuned, alpha)
@@ -122,6 +130,7 @@ def render_difference(
         pictures = [folder / path for path in [*of_starts, *render.others, *of_classes]]
     for stale in {*folder.glob("output/*.png"), *folder.glob("classes/*.png")} - {*pictures}:
         stale.unlink()
+    write_table(candidates, folder / "candidates.csv")
     write_table(starts, folder / "starts.csv")
     write_table(classes, folder / "classes.csv")
     return reason
@@ -144,13 +153,24 @@ class _Renderer:
         self.sides = Objectives(tuned.model), Objectives(base.model)
         self.digest = " ".join(weights_digest(each.model, "") for each in (tuned, base))
         self.others: list[str] = []
+        self.asked: dict[str, int] = {}  # the class that a picture lets rise
+
+    def search(self) -> pd.DataFrame:
+        """Find the class that each start asks for; returns the rows of candidates.csv."""
+        unfinished = self.staging / "search"
+        store = self.folder / ".search.json"
+        search = Search(self.base, self.tuned, self.settings.recipe, self.digest, store, unfinished, self.device)
+        chosen, table = search.classes(self.settings.starts)
+        self.asked |= {f"output/start{start}.png": number for start, number in enumerate(chosen)}
+        shutil.rmtree(unfinished, ignore_errors=True)
+        return table
 
     def starts(self, other_layer: str) -> list[str]:
         """Render the starts, and the others with them."""
-        recipe, objective = self.settings.recipe, divergence(*self.sides)
+        recipe = self.settings.recipe
         wanted = {
-            f"output/start{start}.png": (objective, replace(recipe, seed=recipe.seed + start))
-            for start in range(self.settings.starts)
+            path: (rise(*self.sides, number), replace(recipe, seed=recipe.seed + start))
+            for start, (path, number) in enumerate(self.asked.items())
         }
         starts = [self._target(path, *each) for path, each in wanted.items()]
         channels = self._other_channels(other_layer)
@@ -164,7 +184,7 @@ class _Renderer:
             )
             for number, channel in enumerate(channels)
         ]
-        objectives = {target.path: objective for target in starts}
+        objectives: dict[Path, Objective] = {self.folder / path: objective for path, (objective, _) in wanted.items()}
         objectives |= {target.path: self.sides[0](other_layer, int(target.subject["channel"])) for target in others}
         self._render([*starts, *others], objectives)
         self.others = [str(target.path.relative_to(self.folder)) for target in others]
@@ -172,8 +192,11 @@ class _Renderer:
 
     def classes(self, numbers: Sequence[int]) -> list[str]:
         """Render the pictures of classes."""
-        wanted = {f"classes/class{number}.png": rise(*self.sides, number) for number in numbers}
-        targets = [self._target(path, objective, self.settings.recipe) for path, objective in wanted.items()]
+        asked = {f"classes/class{number}.png": number for number in numbers}
+        self.asked |= asked
+        wanted = {path: rise(*self.sides, number) for path, number in asked.items()}
+        recipe = replace(self.settings.recipe, seed=self.settings.recipe.seed - 1)  # no start has it
+        targets = [self._target(path, objective, recipe) for path, objective in wanted.items()]
         self._render(targets, {self.folder / path: objective for path, objective in wanted.items()})
         return list(wanted)
 
@@ -203,11 +226,12 @@ class _Renderer:
             found = both_answers(self.base, self.tuned, torch.from_numpy(picture.copy()).permute(2, 0, 1).unsqueeze(0))
             base_class, tuned_class = int(found.base_class[0]), int(found.tuned_class[0])
             rose_class = int(found.rise[0].argmax())
-            names = [class_name(number, self.base, self.tuned) for number in (base_class, tuned_class, rose_class)]
+            numbers = (self.asked[path], base_class, tuned_class, rose_class)
+            names = [class_name(number, self.base, self.tuned) for number in numbers]
             of_base, of_tuned = found.base_probability[0, base_class], found.tuned_probability[0, tuned_class]
-            before = notes["activation_start"] if kind == "start" else np.nan
-            row = [path, kind, before, found.divergence[0], base_class, names[0], of_base, tuned_class, names[1]]
-            rows.append([*row, of_tuned, rose_class, names[2], found.rise[0, rose_class], notes["stopped"]])
+            row = [path, kind, numbers[0], names[0], found.divergence[0], base_class, names[1], of_base]
+            row += [tuned_class, names[2], of_tuned, rose_class, names[3], found.rise[0, rose_class]]
+            rows.append([*row, notes["stopped"]])
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
