@@ -32,7 +32,7 @@ def test_candidates_are_the_best_of_both_rankings() -> None:
 
 
 def test_evidence_that_the_base_rules_out_further_does_not_count() -> None:
-    """Class 1 rises from what the base rules out to nothing, class 2 from nothing to something: only that is evidence."""
+    """Class 1 rises most, from what the base rules out; class 2, from nothing, is evidence."""
     base = np.array([[4.0, -8, 0, 2, 2]])
     tuned = np.array([[4.0, -4, 3, -1, -2]])
     assert (tuned - base)[0].argmax() == 1
