@@ -94,7 +94,7 @@ def measure(
     row["pictures s"] = time.perf_counter() - began
     began = time.perf_counter()
     seen = probe.Photographs(tuple(map(str, range(len(held.labels)))), held.pixels)
-    measure_effects(*pair, seen, folder, seed=seed, device=device)
+    measure_effects(*pair, seen, folder, seed=seed, device=device, most=100)
     probe.measure_photographs(*pair, seen, folder, seed=seed, device=device)
     row["sentence"] = summarize(folder)
     row["photographs s"] = time.perf_counter() - began
@@ -210,7 +210,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0", help="a number, a range 0-3, or several with commas")
     parser.add_argument("--size", type=int, default=128, help="pixels of photographs and pictures")
     parser.add_argument("--starts", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=96)
+    parser.add_argument("--steps", type=int, default=128)
     parser.add_argument("--other-layer", default="layer4.1")
     parser.add_argument("--epochs", type=int, default=Training.epochs)
     parser.add_argument("--rate", type=float, default=Training.rate)

@@ -19,9 +19,9 @@ from featurediff.cli.render import choose_device
 from featurediff.data.split import make_split
 from featurediff.data.torch_dataset import PictureDataset, photograph_batches, val_transform
 from featurediff.measures.layer_selection import activations_moved, most_moved_layers, sample_channels, weights_moved
-from featurediff.networks import load_weights
+from featurediff.networks import Network, load_weights
 
-__all__ = ["Pair", "write_diff_config"]
+__all__ = ["Pair", "load_pair", "resize_for", "write_diff_config"]
 
 _LAYERS = 2
 _PHOTOGRAPHS = 64  # that layers and channels are chosen by; all of them probe the networks later
@@ -53,7 +53,7 @@ def write_diff_config(pair: Pair, folder: Path) -> list[str]:
     Raises:
         InputError: weights that do not fit, layers that do not exist, or another config in the folder.
     """
-    base, tuned = _load(pair)
+    base, tuned = (network.module() for network in load_pair(pair.model, pair.base, pair.tuned))
     size = pair.size or picture_size(base)
     chosen, lines = _choose(pair, base, tuned, size)
     if not chosen:
@@ -66,17 +66,21 @@ def write_diff_config(pair: Pair, folder: Path) -> list[str]:
     return [*lines, f"{file} is written"]
 
 
-def _load(pair: Pair) -> tuple[nn.Module, nn.Module]:
-    """Both networks, or what is wrong with each."""
-    models, mistakes = [], []
-    for weights in (pair.base, pair.tuned):
+def load_pair(model: str, base: str, tuned: str) -> tuple[Network, Network]:
+    """Both networks, from files of weights or the library's names of some.
+
+    Raises:
+        InputError: what is wrong with each.
+    """
+    networks, mistakes = [], []
+    for weights in (base, tuned):
         try:
-            models.append(load_weights(pair.model, weights).module())
+            networks.append(load_weights(model, weights))
         except InputError as error:
             mistakes.append(str(error))
     if mistakes:
         raise InputError("\n".join(dict.fromkeys(mistakes)))
-    return models[0], models[1]
+    return networks[0], networks[1]
 
 
 def _choose(pair: Pair, base: nn.Module, tuned: nn.Module, size: int) -> tuple[dict[str, Any], list[str]]:
@@ -101,11 +105,11 @@ def _photographs(folder: Path, size: int) -> Iterator[Tensor]:
     """Some of them, from all over the folder, (B, 3, size, size) normalised."""
     table, _ = make_split("unlabelled", folder, val_fraction=0.5, seed=0, on_bad_image="skip")
     places = np.linspace(0, len(table) - 1, min(_PHOTOGRAPHS, len(table))).round().astype(int)
-    some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=_resize(size)))
+    some = PictureDataset(folder, table.iloc[places], "val", val_transform(size, resize=resize_for(size)))
     return photograph_batches([some], _BATCH)
 
 
-def _resize(size: int) -> int:
+def resize_for(size: int) -> int:
     """Pixels of a photograph's shorter side before the crop, as 256 are to 224."""
     return round(size * 256 / 224)
 
@@ -119,7 +123,7 @@ def _config(pair: Pair, chosen: dict[str, Any], size: int) -> dict[str, Any]:
     data: dict[str, Any] = {}
     if pair.probe is not None:
         data = {"photographs": {"format": "unlabelled", "root": str(pair.probe.resolve()), "on_bad_image": "skip"}}
-        probe = {"probe": {"data": "photographs", "size": size, "resize": _resize(size)}}
+        probe = {"probe": {"data": "photographs", "size": size, "resize": resize_for(size)}}
     return {
         "seeds": pair.seeds,
         **({"data": data} if data else {}),

@@ -10,12 +10,17 @@ from typing import Any
 import click
 
 from feature_vis.errors import InputError
-from featurediff.cli.results import ChannelId, Results, parse_channel_id
+from featurediff.cli.parameters import (
+    ShownType,
+    complete_channel,
+    complete_layer,
+    complete_network,
+)
+from featurediff.cli.results import ChannelId, Results
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130  # what a shell makes of a program that Ctrl-C ended
-_DIFFERENCE = "difference"  # what `show` shows instead of a channel
 _FOLDER = click.Path(path_type=Path)
 
 
@@ -34,39 +39,6 @@ class _Commands(click.Group):
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
-
-
-class _ShownType(click.ParamType):
-    name = "layer:channel or difference"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ChannelId | str:
-        try:
-            return value if isinstance(value, ChannelId) or value == _DIFFERENCE else parse_channel_id(value)
-        except InputError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _complete_network(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    results = _begun_results(ctx)
-    return [name for name in sorted({*results.networks, *results.tuned}) if name.startswith(begun)] if results else []
-
-
-def _complete_layer(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-    results = _begun_results(ctx)
-    return [name for name in results.layers() if name.startswith(begun)] if results else []
-
-
-def _complete_channel(ctx: click.Context, param: click.Parameter, begun: str) -> list[str]:
-    layers = [f"{layer}:" for layer in _complete_layer(ctx, param, begun)]
-    return [*layers, *([_DIFFERENCE] if _DIFFERENCE.startswith(begun) else [])]
-
-
-def _begun_results(ctx: click.Context) -> Results | None:
-    """The results folder of the command line that is being completed; None where there is none."""
-    try:
-        return Results(ctx.params.get("results") or "results")
-    except InputError:
-        return None
 
 
 _results = click.option(
@@ -95,6 +67,7 @@ def main() -> None:
       featurediff show layer4.2:1276                show one channel's pictures and numbers
       featurediff render --model resnet50 --weights IMAGENET1K_V2 --layer layer4.2 --channel 0-7
       featurediff diff base.pth tuned.pth --model resnet50 --probe photos   compare two checkpoints
+      featurediff difference base.pth tuned.pth --model resnet50   show what both disagree about, in minutes
 
     \b
     Exit codes:
@@ -111,9 +84,9 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("what", metavar="LAYER:CHANNEL|difference", type=_ShownType(), shell_complete=_complete_channel)
+@click.argument("what", metavar="LAYER:CHANNEL|difference", type=ShownType(), shell_complete=complete_channel)
 @click.option(
-    "--network", "networks", multiple=True, shell_complete=_complete_network, help="Show only this network; repeatable."
+    "--network", "networks", multiple=True, shell_complete=complete_network, help="Show only this network; repeatable."
 )
 @_results
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the desktop's viewer.")
@@ -151,10 +124,10 @@ def show(what: ChannelId | str, networks: tuple[str, ...], results: Path, open_i
 @main.command()
 @click.option(
     "--network",
-    shell_complete=_complete_network,
+    shell_complete=complete_network,
     help="Needed if several were compared with the base.",
 )
-@click.option("--layer", shell_complete=_complete_layer, help="List only this layer.")
+@click.option("--layer", shell_complete=complete_layer, help="List only this layer.")
 @click.option("-n", "--count", default=20, show_default=True, type=click.IntRange(min=1), help="How many to list.")
 @click.option("--by", default="rank", show_default=True, metavar="COLUMN", help="Sort by this column of the ranking.")
 @click.option("--csv", "as_table", is_flag=True, help="Print all columns as CSV.")
@@ -379,3 +352,40 @@ def diff(
         for name in compared.differences:
             click.echo(compared.difference_sentence(name))
         click.echo(page)
+
+
+@main.command()
+@click.argument("base", metavar="BASE")
+@click.argument("tuned", metavar="TUNED")
+@_model
+@click.option(
+    "--probe",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of photographs, onto which the pictures are put.",
+)
+@click.option("--starts", default=8, show_default=True, type=click.IntRange(min=1), help="Pictures from noise.")
+@click.option(
+    "--size", type=click.IntRange(min=16), help="Pixels of pictures and photographs.  [default: the network's]"
+)
+@click.option("--steps", default=128, show_default=True, type=click.IntRange(min=1), help="Steps of the optimizer.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Seed of all that is drawn.")
+@click.option("--out", type=_FOLDER, help="Folder for pictures and tables.  [default: difference-<base>-<tuned>]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+def difference(base: str, tuned: str, out: Path | None, device: str, **settings: Any) -> None:
+    """Show what two checkpoints disagree about most.
+
+    BASE and TUNED are files of weights, or the library's names of some, of one architecture with the same classes. No
+    workflow and no data are needed. Searches for the class that rises most between the networks, renders what lets it
+    rise, and with photographs measures what these pictures do to them. The same command again goes on where it was
+    stopped.
+
+    \b
+    Examples:
+      featurediff difference base.pth tuned.pth --model resnet18
+      featurediff difference IMAGENET1K_V1 tuned.pth --model resnet18 --probe photos --size 128 --out audit
+    """
+    from featurediff.cli.difference import Compared, show_difference
+    from featurediff.cli.render import choose_device
+
+    folder = out or Path(f"difference-{Path(base).stem}-{Path(tuned).stem}")
+    click.echo("\n".join(show_difference(Compared(base=base, tuned=tuned, **settings), folder, choose_device(device))))
