@@ -111,7 +111,7 @@ def _plain(value: Any) -> str:
 def columns_page() -> str:
     """Every column that a comparison's tables may have, with its unit and meaning."""
     from featurediff.comparison.compare import describe_columns
-    from featurediff.difference import effects, photographs, pictures
+    from featurediff.difference import effects, photographs, pictures, search
     from featurediff.statistics import control_runs as control
     from featurediff.training import evaluation
 
@@ -119,6 +119,7 @@ def columns_page() -> str:
         "Tables of channels": yaml.safe_load(describe_columns()),
         "`control.csv`": yaml.safe_load(describe_columns(control.COLUMNS)),
         "`evaluation/classes.csv`": yaml.safe_load(describe_columns(evaluation.COLUMNS)),
+        "`difference/candidates.csv`": yaml.safe_load(describe_columns(search.CANDIDATE_COLUMNS)),
         "`difference/starts.csv`": yaml.safe_load(describe_columns(pictures.COLUMNS)),
         "`difference/classes.csv`": yaml.safe_load(describe_columns(pictures.CLASS_COLUMNS)),
         "`difference/effects.csv`": yaml.safe_load(describe_columns(effects.COLUMNS)),

@@ -26,6 +26,13 @@ rule visualize_difference:
             subcategory="pictures",
             labels={"network": "{tuned}", "picture": "class {number}"},
         ),
+        candidates=report(
+            f"{RESULTS}/{{tuned}}/difference/candidates.csv",
+            caption="../report/difference_candidates.rst",
+            category="Difference",
+            subcategory="tables",
+            labels={"network": "{tuned}", "table": "classes that were tried"},
+        ),
         starts=f"{RESULTS}/{{tuned}}/difference/starts.csv",
         classes=report(
             f"{RESULTS}/{{tuned}}/difference/classes.csv",

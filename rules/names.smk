@@ -69,7 +69,9 @@ def get_probe_splits(network):
 
 # All that a network's difference is made of, as far as the page shows it.
 DIFFERENCE = ["output", "classes", "summary.json"]
-DIFFERENCE += [f"{table}.csv" for table in ("starts", "classes", "effects", "effect", "photographs", "flips")]
+DIFFERENCE += [
+    f"{table}.csv" for table in ("candidates", "starts", "classes", "effects", "effect", "photographs", "flips")
+]
 
 
 def get_differences():

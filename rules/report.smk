@@ -128,11 +128,7 @@ rule report:
             ],
         ),
         further=[*get_films(), *get_controls()],
-        differences=[
-            f"{RESULTS}/{network}/difference/{part}"
-            for network in plan.differences
-            for part in DIFFERENCE
-        ],
+        differences=[f"{RESULTS}/{network}/difference/{part}" for network in plan.differences for part in DIFFERENCE],
         failed=f"{RESULTS}/failed_pictures.csv",
         logs=expand(f"{RESULTS}/{{network}}/training.csv", network=plan.trained),
         digests=get_digests(*plan.networks),

@@ -1,7 +1,7 @@
 """Render what two networks disagree about, as far as it is not current.
 
-Inputs: both networks. Outputs: folders of PNGs, a CSV with a row a picture and one with a row a class; without rows
-where the networks' classes cannot be compared.
+Inputs: both networks. Outputs: folders of PNGs, and CSVs with a row a class that was tried, a row a picture, and a row
+a class that the pictures name; without rows where the networks' classes cannot be compared.
 """
 
 from pathlib import Path

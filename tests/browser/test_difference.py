@@ -32,6 +32,7 @@ def test_each_picture_is_large_and_says_what_each_network_calls_it(visit: Open) 
     starts = section.locator(".disagreements.start li")
     assert starts.count() == 8
     assert all(box["width"] > 200 for one in starts.locator("img").all() if (box := one.bounding_box()))
+    expect(starts.first).to_contain_text("made for beagle (1)")
     expect(starts.first).to_contain_text("dogs: beagle (1) 90 %")
     expect(starts.first).to_contain_text("base: pug (0) 40 %")
     expect(starts.first).to_contain_text("photographs that turn to it: 40 % blended, 20 % pasted")
@@ -57,6 +58,9 @@ def test_the_tables_say_who_agrees_and_what_the_pictures_do(visit: Open) -> None
     classes = table(section, "Classes that the pictures of dogs name")
     assert classes.locator("tbody tr").first.inner_text().split("\t") == ["beagle (1)", "6 of 8", "< 0.001", "yes"]
     expect(classes).to_contain_text(f"{NASTY} (2)")
+    tried = table(section, "Classes that were tried for dogs").locator("tbody tr").all_inner_texts()
+    assert [row.split("\t")[0] for row in tried] == ["beagle (1)", f"{NASTY} (2)", "class 3", "pug (0)"]
+    assert tried[0].split("\t")[1:] == ["42.5", "6"]
     effect = table(section, "Effect of the pictures of dogs on photographs").locator("tbody tr")
     expect(effect.first).to_contain_text(re.compile(r"blended.*45\.0 %40\.0 % to 50\.0 %.*more than other pictures"))
     expect(effect.nth(1)).to_contain_text("no more than other pictures")

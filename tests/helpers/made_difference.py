@@ -10,13 +10,14 @@ import pandas as pd
 
 from feature_vis.files import write_text
 from feature_vis.images.png import write_picture
-from featurediff.difference import effects, photographs, pictures
+from featurediff.difference import effects, photographs, pictures, search
 from featurediff.runtime.tables import write_table
 
 SENTENCE = "The networks disagree most about class 1 (beagle): 6 of 8 pictures name it."
 REASON = "The heads have different classes: 4 and 3"
 
 _COLUMNS = {
+    "candidates": search.CANDIDATE_COLUMNS,
     "starts": pictures.COLUMNS,
     "classes": pictures.CLASS_COLUMNS,
     "effects": effects.COLUMNS,
@@ -38,12 +39,13 @@ def write_difference(folder: Path, draw: Callable[[int], np.ndarray], odd_name: 
     for number, (picture, kind, index, name) in enumerate([*shown, ("classes/class1.png", "class", *said[0])]):
         write_picture(folder / picture, draw(number), {"key": "k"})
         answers = [0, "pug", 0.4 + 0.05 * number, index, name, 0.9 - 0.05 * number, 1, "beagle", 6.5, "steps"]
-        rows["starts"].append([picture, kind, 0.01, 5.0 - 0.1 * number, *answers])
+        rows["starts"].append([picture, kind, index, name, 5.0 - 0.1 * number, *answers])
         for way, share in (("blended", 0.4), ("pasted", 0.2)):
             share = share if number != 5 else 0.02
             of_tuned = [share, max(share - 0.05, 0), share + 0.05]
             effect = [*of_tuned, *(of_tuned if number == 7 else [0, 0, 0.02])]
             rows["effects"].append([picture, kind, way, index, name, 200, *effect, 0.03, 0.01])
+    rows["candidates"] = [[1, "beagle", 42.5, 6], [2, odd_name, 12.25, 1], [3, None, 11, 1], [0, "pug", 3.5, 0]]
     rows["classes"] = [[1, "beagle", 6, 8, 0.0004, True], [2, odd_name, 1, 8, 1, False], [3, None, 1, 8, 1, False]]
     for way, share, clear in (("blended", 0.45, True), ("pasted", 0.1, False)):
         tuned, others = (share, share - 0.05, share + 0.05), (0.07, 0.05, 0.09)

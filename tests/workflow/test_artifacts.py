@@ -19,6 +19,7 @@ def test_every_artifact_is_there(finished: Experiment) -> None:
         "dogs/evaluation/columns.yaml",
         "dogs/evaluation/confusion.png",
         "dogs/pictures/layer4.1.csv",
+        "dogs/difference/candidates.csv",
         "dogs/difference/summary.json",  # the heads differ: the reason
         "failed_pictures.csv",
         "compare/dogs/layer4.1.csv",

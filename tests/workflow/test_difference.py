@@ -71,7 +71,7 @@ def test_pictures_tables_and_the_sentence_are_made_and_nothing_else(made: Experi
     assert list(starts["picture"][:2]) == ["output/start0.png", "output/start1.png"]
     assert set(pngs(made)) == {*starts["picture"], *(f"output/other{number}.png" for number in range(8))}
     assert set(starts["tuned_name"]) <= {"blue", "red"}
-    assert classes["starts"].sum() == 2
+    assert classes["starts"].sum() == table(made, "candidates")["starts"].sum() == 2
     effects = table(made, "effects")
     assert set(effects["way"]) == {"blended", "pasted"}
     assert set(effects["photographs"]) == {2}  # of the four that validate
@@ -87,7 +87,7 @@ def test_heads_of_other_classes_are_not_compared_and_the_reason_is_said(made: Ex
     told = summary(made, "cars")
     assert (told["comparable"], told["reason"].startswith("class 0 is 'blue' in the base")) == (False, True)
     assert f"nothing is rendered: {told['reason']}" in made.output
-    for name in ("starts", "classes", "effects", "effect", "photographs", "flips"):
+    for name in ("candidates", "starts", "classes", "effects", "effect", "photographs", "flips"):
         assert table(made, name, "cars").empty
     assert not list((made.folder / "results" / "cars" / "difference").rglob("*.png"))
 

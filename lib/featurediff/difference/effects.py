@@ -32,7 +32,7 @@ __all__ = ["CLASS_COLUMNS", "COLUMNS", "WAYS", "blended", "measure_effects", "pa
 
 WAYS = ("blended", "pasted")
 
-_MOST = 200  # photographs that each picture is put onto
+_MOST = 100  # photographs that each picture is put onto
 _SIDE = 3 / 8  # of the photograph's shorter side, of a pasted picture
 _DRAWS = 2000  # of the bootstrap
 

@@ -20,7 +20,7 @@ from featurediff.runtime.tables import read_table, read_tables
 
 __all__ = ["NetworkFacts", "Sources", "network_facts"]
 
-_DIFFERENCE = ("starts", "classes", "effects", "effect", "photographs", "flips")
+_DIFFERENCE = ("candidates", "starts", "classes", "effects", "effect", "photographs", "flips")
 
 
 @dataclass(frozen=True)

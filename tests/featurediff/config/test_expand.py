@@ -31,7 +31,7 @@ def test_recipes_go_from_general_to_particular(config) -> None:
 def test_the_recipe_of_the_difference_lies_over_the_general_one(config) -> None:
     config |= {"seed": 5, "difference": {"recipe": {"size": 64}}}
     found = expansion(config).config["difference"]
-    assert (found["starts"], found["photographs"]) == (8, 200)
+    assert (found["starts"], found["photographs"]) == (8, 100)
     assert (found["recipe"]["steps"], found["recipe"]["size"], found["recipe"]["seed"]) == (4, 64, 5)
     config["difference"]["recipe"] = {"colors": "images"}
     assert [mistake.path for mistake in expansion(config).mistakes] == [("difference",)]

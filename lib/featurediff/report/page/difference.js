@@ -30,14 +30,14 @@
   function card(difference, row) {
     const { network } = difference;
     const source = `data/difference/${[network, ...row.picture.split("/")].map(encodeURIComponent).join("/")}`;
-    const made = row.kind === "class" ? difference.classes.find((one) => row.picture === `classes/class${one.class}.png`) : null;
     const said = (who, index, name, probability) => h("span", { class: "line" }, `${who}: `, h("b", {}, named(index, name)), ` ${whole(probability)}`);
-    const what = made ? `Picture for ${named(made.class, made.name)}` : `Start ${row.picture.replace(/\D+/g, "")}`;
+    const asked = named(row.asked_class, row.asked_name);
+    const what = row.kind === "class" ? `Picture for ${asked}` : `Start ${row.picture.replace(/\D+/g, "")}`;
     const image = h("img", { src: source, alt: `${what} of the difference: ${network} calls it ${named(row.tuned_class, row.tuned_name)}, ${run.base} ${named(row.base_class, row.base_name)}`, decoding: "async" });
     return h("li", {}, h("a", { href: source, target: "_blank", rel: "noopener" }, image),
-      made ? h("span", { class: "line" }, "made for ", h("b", {}, named(made.class, made.name))) : null,
+      h("span", { class: "line" }, "made for ", h("b", {}, asked)),
       said(network, row.tuned_class, row.tuned_name, row.tuned_probability), said(run.base, row.base_class, row.base_name, row.base_probability),
-      row.rose_class === (made ? made.class : row.tuned_class) ? null : h("span", { class: "line" }, "rose most: ", h("b", {}, named(row.rose_class, row.rose_name))),
+      row.rose_class === row.asked_class ? null : h("span", { class: "line" }, "rose most: ", h("b", {}, named(row.rose_class, row.rose_name))),
       effectOf(difference, row.picture));
   }
 
@@ -49,6 +49,15 @@
       h("p", { class: "note" }, "The p-value says how often so many of these pictures name one class between networks that differ by an ordinary fine-tuning alone."),
       featurediff.table(`Classes that the pictures of ${difference.network} name`, [["class"], ["pictures", "n"], ["p-value", "n"], ["more than by chance"]], difference.classes.map((row) =>
         h("tr", {}, h("th", { scope: "row" }, named(row.class, row.name)), cell(`${row.starts} of ${row.of}`), cell(pValue(row.p_value)), h("td", {}, row.agreed ? "yes" : "no")))),
+    ];
+  }
+
+  function candidateTable(difference) {
+    return [
+      h("h3", {}, "Classes that were tried"),
+      h("p", { class: "note" }, "How far each class rises when a picture asks for it alone. A hidden cause stands far above the others."),
+      featurediff.table(`Classes that were tried for ${difference.network}`, [["class"], ["rise", "n"], ["pictures that ask for it", "n"]], difference.candidates.map((row) =>
+        h("tr", {}, h("th", { scope: "row" }, named(row.class, row.name)), cell(number(row.rise)), cell(count(row.starts))))),
     ];
   }
 
@@ -85,10 +94,10 @@
     const classes = difference.starts.some((row) => row.kind === "class");
     return h("section", { class: "difference-section", "aria-labelledby": title }, h("h2", { id: title }, `What ${network} and ${run.base} disagree about`),
       h("p", { class: "finding" }, summary.sentence),
-      h("p", { class: "note" }, `Each picture starts from noise of its own and is optimised until the answers of ${network} diverge from those of ${run.base} as much as possible. No photograph is needed for that.`),
+      h("p", { class: "note" }, `Each picture starts from noise of its own and lets one class rise as much as possible in ${network} above what it is in ${run.base}: of the classes that were tried, the one that rose most from there. No photograph is needed for that.`),
       cards(difference, "start"),
-      classes ? [h("h3", {}, "Pictures of these classes"), h("p", { class: "note" }, `Optimised to raise one class as much as possible in ${network} above what it is in ${run.base}.`), cards(difference, "class")] : null,
-      effectTable(difference), h("div", { class: "two" }, h("div", {}, classTable(difference)), h("div", {}, answers(difference))));
+      classes ? [h("h3", {}, "Pictures of these classes"), h("p", { class: "note" }, "Further pictures, from other noise, of the classes that the pictures above name."), cards(difference, "class")] : null,
+      effectTable(difference), h("div", { class: "two" }, h("div", {}, classTable(difference), candidateTable(difference)), h("div", {}, answers(difference))));
   }
 
   /* Of every network that can be compared, a section; of the others, why not. */
