@@ -80,7 +80,7 @@ def describe_difference(results: Results, networks: Sequence[str] = ()) -> list[
             (
                 f"class {row['class']}, {row['way']}",
                 *(_share(row, column) for column in ("tuned", "others", "base")),
-                "more than other pictures" if row["clear"] == "True" else "no more than other pictures",
+                "more than other pictures" if row["clear"] == "True" else "not clearly more than other pictures",
             )
             for row in results.difference(name, "effect")
         ]

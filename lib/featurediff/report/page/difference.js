@@ -64,7 +64,7 @@
   function effectTable(difference) {
     if (!difference.effect.length) return null;
     const { network } = difference;
-    const verdict = (row) => (row.clear ? "more than other pictures" : "no more than other pictures");
+    const verdict = (row) => (row.clear ? "more than other pictures" : "not clearly more than other pictures");
     return [
       h("h3", {}, "What the pictures do to photographs"),
       h("p", { class: "note" }, `The share of ${count(difference.effect[0].photographs)} photographs that are taken for the class once the pictures are blended into them or pasted on them. Other pictures are those of channels of ${network}, made alike. The small print is the 95 % interval.`),
