@@ -171,9 +171,8 @@ def _read_rows(file: Path) -> list[TableRow]:
         with file.open(encoding="utf-8", newline="") as text:
             table = csv.DictReader(text, strict=True)
             rows = list(table)
-        if not table.fieldnames or any(
-            None in row or None in row.values() for row in rows
-        ):  # a row too long, or cut off
+        is_torn = any(None in row or None in row.values() for row in rows)  # a row too long, or cut off
+        if is_torn or not table.fieldnames:
             raise ValueError("it is empty or cut off")
     except (OSError, ValueError, csv.Error) as error:
         raise _not_whole(file, error) from None

@@ -123,9 +123,7 @@ def _in_a_name(value: Any) -> str:
 
 
 def _complete_recipes(config: Config) -> Iterator[Mistake]:
-    """Give every layer its whole `recipe`, and `overrides` the whole recipes of channels that differ, by number; and
-    the pictures of the difference theirs.
-    """
+    """Give every layer and the difference a whole `recipe`, and `overrides` those of channels, by number."""
     general = {"seed": config["seed"], **config["visualize"].get("recipe", {})}
     try:
         config["difference"]["recipe"] = _complete(general | config["difference"].pop("recipe", {}))
