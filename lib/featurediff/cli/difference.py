@@ -45,7 +45,10 @@ def show_difference(compared: Compared, folder: Path, device: torch.device) -> l
             or pictures in the folder that were not made here.
     """
     _refuse_others_pictures(folder)
-    base, tuned = (Classifier.of(network) for network in load_pair(compared.model, compared.base, compared.tuned))
+    networks = load_pair(compared.model, compared.base, compared.tuned)
+    if networks[0].digest() == networks[1].digest():
+        return [f"{compared.base} and {compared.tuned} do not differ: there is nothing to show"]
+    base, tuned = map(Classifier.of, networks)
     if reason := why_not_comparable(base, tuned):
         raise InputError(f"{compared.base} and {compared.tuned} cannot be compared: {reason}")
     size = compared.size or picture_size(base.model)

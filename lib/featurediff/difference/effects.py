@@ -69,7 +69,7 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
 CLASS_COLUMNS: Mapping[str, tuple[str, str]] = {
     **_OF_CLASS,
     "way": ("", "`blended` with the photographs or `pasted` on them"),
-    "pictures": ("count", "starts for which the tuned network names the class"),
+    "pictures": ("count", "starts for which the tuned network names the class and the base another one"),
     "photographs": ("count", "photographs that each picture was put onto"),
     "tuned": ("0 to 1", "share of photographs with one of these pictures for which the tuned network names the class"),
     "tuned_low": ("0 to 1", "95 % interval of tuned, bootstrap over pictures and photographs, lower end"),
@@ -92,6 +92,7 @@ class _Shown:
     path: str
     kind: str
     number: int
+    is_named: bool  # by the tuned network alone, for the picture itself
     named: Mapping[str, np.ndarray]  # way -> (2, N): by the base, by the tuned network
 
 
@@ -127,15 +128,17 @@ def measure_effects(
     write_table(effect, folder / "effect.csv")
 
 
-def _pictures(folder: Path, starts: pd.DataFrame, classes: pd.DataFrame) -> list[tuple[str, str, int]]:
-    """Path, kind and counted class of each picture."""
+def _pictures(folder: Path, starts: pd.DataFrame, classes: pd.DataFrame) -> list[tuple[str, str, int, bool]]:
+    """Path, kind and counted class of each picture, and whether the tuned network alone names that class for it."""
     pictures = []
-    for path, kind, named in starts[["picture", "kind", "tuned_class"]].values:
+    for path, kind, named, of_base in starts[["picture", "kind", "tuned_class", "base_class"]].values:
         number = named if kind == "start" else Path(path).stem.removeprefix("class")
-        pictures.append((str(path), str(kind), int(number)))
+        pictures.append((str(path), str(kind), int(number), int(number) == named != of_base))
+    if classes.empty:
+        return pictures
     others = sorted(folder.glob("output/other*.png"), key=lambda path: int(path.stem.removeprefix("other")))
     most_named = int(classes["class"].iloc[0])
-    return pictures + [(str(path.relative_to(folder)), "other", most_named) for path in others]
+    return pictures + [(str(path.relative_to(folder)), "other", most_named, False) for path in others]
 
 
 def _show(
@@ -143,12 +146,12 @@ def _show(
     tuned: Classifier,
     photographs: Photographs,
     folder: Path,
-    pictures: Sequence[tuple[str, str, int]],
+    pictures: Sequence[tuple[str, str, int, bool]],
     seed: int,
 ) -> list[_Shown]:
     shown = []
     with progress(len(pictures) * len(WAYS), "effects of pictures", "picture") as advance:
-        for path, kind, number in pictures:
+        for path, kind, number, is_named in pictures:
             array = read_picture(folder / path)[0]  # (H, W, 3)
             picture = torch.from_numpy(array.copy()).permute(2, 0, 1).to(photographs.pixels.device).float() / 255
             named = {}
@@ -160,7 +163,7 @@ def _show(
                     parts.append(named_classes(base, tuned, changed))
                 named[way] = np.concatenate(parts, axis=1)
                 advance(1)
-            shown.append(_Shown(path, kind, number, named))
+            shown.append(_Shown(path, kind, number, is_named, named))
     return shown
 
 
@@ -217,7 +220,8 @@ def _class_row(
     seed: int,
 ) -> dict[str, object]:
     """The row of effect.csv."""
-    own = [each.named[way] == number for each in shown if each.kind == "start" and each.number == number]
+    starts = [each for each in shown if each.kind == "start" and each.number == number and each.is_named]
+    own = [each.named[way] == number for each in starts]
     others = [each.named[way][1] == number for each in shown if each.kind == "other"]
     of_base, of_tuned = np.stack(own, axis=1)  # (pictures, N) each
     found = {"way": way, "pictures": len(own), "photographs": before.shape[1]}

@@ -56,12 +56,12 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "stopped": ("", "`steps` (all were made), `plateau`, or `not finite` (the gradient was not)"),
 }
 
-# name -> (unit, meaning), of classes.csv: a row for each class that the tuned network names for a start, most starts
-# first
+# name -> (unit, meaning), of classes.csv: a row for each class that the tuned network, and not the base, names for a
+# start, most starts first
 CLASS_COLUMNS: Mapping[str, tuple[str, str]] = {
     "class": ("", "number of the class, from 0"),
     "name": ("", "its name; empty where it is not known"),
-    "starts": ("count", "starts for which the tuned network names it"),
+    "starts": ("count", "starts for which the tuned network names it and the base another class"),
     "of": ("count", "all starts"),
     "p_value": ("probability", "that, without a hidden cause, any class is named by so many starts"),
     "agreed": ("", f"whether p_value is at most {LEVEL:g}"),
@@ -236,8 +236,18 @@ class _Renderer:
 
 
 def _classes(starts: pd.DataFrame, base: Classifier, tuned: Classifier, alpha: float) -> pd.DataFrame:
-    """The rows of classes.csv, from those of the starts."""
-    counts = starts["tuned_class"].value_counts().rename("starts").rename_axis("class").reset_index()
+    """The rows of classes.csv, from those of the starts.
+
+    A class that both networks name for a picture is nothing that they disagree about: networks that hardly differ call
+    all pictures alike.
+    """
+    counts = (
+        starts.loc[starts["tuned_class"] != starts["base_class"], "tuned_class"]
+        .value_counts()
+        .rename("starts")
+        .rename_axis("class")
+        .reset_index()
+    )
     counts = counts.sort_values(["starts", "class"], ascending=[False, True], ignore_index=True)
     of, classes = len(starts), class_count(tuned)
     p_values = [agreement_p_value(count, of, classes, alpha) for count in counts["starts"]]

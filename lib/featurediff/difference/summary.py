@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from feature_vis.errors import InputError
 from feature_vis.files import write_text
 from featurediff.runtime.tables import read_table
 
@@ -27,11 +26,9 @@ def summarize(folder: Path, reason: str | None = None) -> str:
     null.
 
     Raises:
-        InputError: a table that is missing or cannot be read, or no class though the networks can be compared.
+        InputError: a table that is missing or cannot be read.
     """
     classes, effect, photographs = (read_table(folder / f"{name}.csv") for name in ("classes", "effect", "photographs"))
-    if reason is None and classes.empty:
-        raise InputError(f"{folder / 'classes.csv'} names no class: delete it and run again")
     summary = {
         "comparable": reason is None,
         "reason": reason,
@@ -51,6 +48,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _sentence(classes: pd.DataFrame, effect: pd.DataFrame) -> str:
+    if classes.empty:
+        return "No picture was found for which the two networks name different classes."
     rows = classes.to_dict("records")
     first = rows[0]
     if not first["agreed"]:

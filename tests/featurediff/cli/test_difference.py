@@ -61,6 +61,12 @@ def test_no_photographs_are_needed(run, pair: list[str]) -> None:
     assert read_table(Path("audit/effects.csv")).empty
 
 
+def test_equal_networks_have_nothing_to_show(run, pair: list[str]) -> None:
+    result = run("difference", "a.pth", "a.pth", *pair[3:])
+    assert result.stdout == "a.pth and a.pth do not differ: there is nothing to show\n"
+    assert not Path("difference-a-a").exists()
+
+
 def test_each_mistake_is_said(run, pair: list[str], tmp_path: Path) -> None:
     missing = run("difference", "none.pth", "nor.pth", *pair[3:], status=1).output
     assert "none.pth" in missing
@@ -75,7 +81,8 @@ def test_each_mistake_is_said(run, pair: list[str], tmp_path: Path) -> None:
 
 def test_networks_whose_classes_differ_are_refused(run, pair: list[str], tmp_path: Path) -> None:
     Path("maps.py").write_text("from torch import nn\ndef build():\n    return nn.Conv2d(3, 4, 3)\n")
-    torch.save(torch.nn.Conv2d(3, 4, 3).state_dict(), "map.pth")
-    refused = run("difference", "map.pth", "map.pth", "--model", "maps:build", status=1).output
+    for name in ("map.pth", "other.pth"):
+        torch.save(torch.nn.Conv2d(3, 4, 3).state_dict(), name)
+    refused = run("difference", "map.pth", "other.pth", "--model", "maps:build", status=1).output
     assert "cannot be compared: the base is no classifier" in refused
-    assert not (tmp_path / "difference-map-map").exists()
+    assert not (tmp_path / "difference-map-other").exists()

@@ -1,5 +1,6 @@
 """Pictures of what two networks disagree about: what they show, what is kept, and what is counted."""
 
+import copy
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -153,8 +154,9 @@ def test_the_most_named_class_is_pictured_where_no_starts_agree(tmp_path: Path) 
     settings = DifferenceSettings(starts=4, others=3, recipe=Recipe(size=16, steps=1))
     render_difference(base, tuned, tmp_path, settings, "body.0", CPU)
     starts, classes = read_table(tmp_path / "starts.csv"), read_table(tmp_path / "classes.csv")
-    counts = starts.loc[starts["kind"] == "start", "tuned_class"].value_counts()
-    assert classes["starts"].sum() == 4 == classes["of"].unique()
+    of_starts = starts[starts["kind"] == "start"]
+    counts = of_starts.loc[of_starts["tuned_class"] != of_starts["base_class"], "tuned_class"].value_counts()
+    assert len(of_starts) == 4 == classes["of"].unique()
     assert dict(zip(classes["class"], classes["starts"], strict=True)) == counts.to_dict()
     assert classes["starts"].is_monotonic_decreasing
     np.testing.assert_allclose(classes["p_value"], [agreement_p_value(n, 4, 40) for n in classes["starts"]])
@@ -164,6 +166,21 @@ def test_the_most_named_class_is_pictured_where_no_starts_agree(tmp_path: Path) 
     channels = [(read_notes(file) or {})["channel"] for file in sorted(tmp_path.glob("output/other*.png"))]
     assert len(set(channels)) == 3
     assert set(channels) <= set(range(12))
+
+
+def test_what_both_networks_name_is_no_difference(tmp_path: Path) -> None:
+    """Networks that hardly differ call all pictures by one class, which is none that they disagree about."""
+    base = Classifier(Mute(0).eval())
+    tuned = copy.deepcopy(base)
+    with torch.no_grad():
+        tuned.model.head.weight.mul_(1.000001)
+    settings = DifferenceSettings(starts=4, others=1, recipe=Recipe(size=16, steps=2))
+    assert render_difference(base, tuned, tmp_path, settings, "body.0", CPU) is None
+    starts = read_table(tmp_path / "starts.csv")
+    assert (starts["tuned_class"] == starts["base_class"]).all()
+    assert starts["kind"].tolist() == ["start"] * 4
+    assert read_table(tmp_path / "classes.csv").empty
+    assert not [*(tmp_path / "classes").iterdir()]
 
 
 def test_networks_that_cannot_be_compared_leave_empty_tables_and_folders(pair: Path, tmp_path: Path) -> None:

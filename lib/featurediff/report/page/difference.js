@@ -44,6 +44,7 @@
   const cards = (difference, kind) => h("ul", { class: `disagreements ${kind}` }, difference.starts.filter((row) => row.kind === kind).map((row) => card(difference, row)));
 
   function classTable(difference) {
+    if (!difference.classes.length) return null;
     return [
       h("h3", {}, "Classes that the pictures name"),
       h("p", { class: "note" }, "The p-value says how often so many of these pictures name one class between networks that differ by an ordinary fine-tuning alone."),
