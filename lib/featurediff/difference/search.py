@@ -77,11 +77,14 @@ class Search:
     def classes(self, starts: int) -> tuple[list[int], pd.DataFrame]:
         """The class that each start asks for, and the rows of candidates.csv (`CANDIDATE_COLUMNS`)."""
         found = self._read()
-        candidates: list[int] = found.get("candidates") or self._explore()
+        candidates: list[int] = found.get("candidates", [])
         rises: dict[str, list[float]] = found.get("rises", {})
+        if not candidates:
+            candidates = self._explore()
+            self._write(candidates, rises)  # an interrupted search does not explore again
         if missing := [start for start in range(starts) if str(start) not in rises]:
             rises |= self._try(missing, candidates)
-            write_text(self.store, json.dumps({"key": self._key(), "candidates": candidates, "rises": rises}))
+            self._write(candidates, rises)
         risen = np.array([rises[str(start)] for start in range(starts)])  # (starts, candidates)
         chosen = [candidates[place] for place in risen.argmax(1)]
         table = pd.DataFrame(
@@ -123,6 +126,9 @@ class Search:
         constants = (_EXPLORING, _EXPLORING_STEPS, _TEMPERATURE, _CANDIDATES, _TRYING_STEPS)
         text = f"{content_key(self.recipe, 'classes', 0, self.digest)} {constants}"
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _write(self, candidates: Sequence[int], rises: Mapping[str, Sequence[float]]) -> None:
+        write_text(self.store, json.dumps({"key": self._key(), "candidates": candidates, "rises": rises}))
 
     def _read(self) -> dict:
         """What was found before for the same networks and recipe; empty if nothing was."""

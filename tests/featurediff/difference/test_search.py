@@ -70,3 +70,19 @@ def test_more_starts_search_for_themselves_alone(tmp_path: Path, monkeypatch: py
     assert made == []
     searched(tmp_path, 2, Recipe(size=32, steps=20, learning_rate=0.3, colors="none", seed=8))
     assert made[0] == 8, "another recipe is another search"
+
+
+def test_an_interrupted_search_does_not_explore_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = search.render, []
+
+    def stopped_at_the_second(objectives: Any, *args: Any, **kwargs: Any) -> Any:
+        made.append(len(objectives))
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return real(objectives, *args, **kwargs)
+
+    monkeypatch.setattr(search, "render", stopped_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, 2)
+    assert searched(tmp_path, 2)[0] == [5, 5]
+    assert made == [8, made[1], made[1]]
